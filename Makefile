@@ -1,0 +1,69 @@
+# Needs Python >= 3.11 and make. Everything is installed into .venv, and again only when a lock file or a source changes.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+UV ?= uv
+SOURCES := pyproject.toml $(shell find rotator -name '*.py' -o -name py.typed)
+# The installed wheel is what runs and what is tested, never the checkout.
+export PYTHONSAFEPATH := 1
+export PATH := $(CURDIR)/$(BIN):$(PATH)
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.PHONY: help dev test check bench image lock clean
+
+help: ## show this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-6s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+dev: $(VENV)/.installed ## see a whole key life within a minute; nothing else to install
+	$(BIN)/rotator dev
+
+test: $(VENV)/.tools $(VENV)/.installed ## run all tests against the installed wheel and real servers
+	@$(BIN)/python -c 'import rotator, sys; sys.exit(not rotator.__file__.startswith(sys.prefix) and "not the wheel: " + rotator.__file__)'
+	@PYTHONPATH=$(CURDIR) $(BIN)/python -m tests.servers.prepare
+	$(BIN)/python -m pytest $(ARGS)
+
+check: $(VENV)/.tools ## lint, formatting, types, spelling
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy rotator $(wildcard tests/typing)
+	$(BIN)/validate-pyproject pyproject.toml
+	$(BIN)/codespell
+	$(BIN)/hadolint Dockerfile
+
+bench: $(VENV)/.installed ## start-up time and memory, as ratios
+	$(BIN)/python bench/startup
+
+image: ## build the container image rotator:dev
+	docker build -t rotator:dev .
+
+lock: ## renew the lock files (needs uv)
+	$(call compile,--group build,requirements-build.lock)
+	$(call compile,pyproject.toml,requirements-runtime.lock)
+	$(call compile,pyproject.toml --group test --group build -c requirements-runtime.lock,requirements.lock)
+
+clean: ## remove the virtual environment and the caches
+	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .hypothesis dist
+
+define compile
+$(UV) pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes \
+	--no-emit-index-url --no-emit-find-links --custom-compile-command 'make lock' --output-file $(2) $(1)
+endef
+
+$(VENV)/bin/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "rotator needs Python >= 3.11: make PYTHON=python3.11 ...")'
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.runtime: requirements-build.lock requirements-runtime.lock | $(VENV)/bin/python
+	$(BIN)/pip install --quiet --require-hashes -r requirements-build.lock -r requirements-runtime.lock
+	@touch $@
+
+$(VENV)/.tools: requirements.lock | $(VENV)/.runtime
+	$(BIN)/pip install --quiet --require-hashes -r requirements.lock
+	@touch $@
+
+$(VENV)/.installed: $(VENV)/.runtime $(SOURCES)
+	$(BIN)/pip install --quiet --no-deps --no-build-isolation --force-reinstall .
+	@touch $@

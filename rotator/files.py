@@ -1,0 +1,97 @@
+"""
+Files that are there whole or not at all, whatever crashes and whoever else may write nearby.
+"""
+
+import os
+import stat
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from secrets import token_hex
+
+from rotator.errors import RotatorError
+
+_STALE_AFTER = 60.0
+_TEMPORARY = ".tmp"
+_OPEN_DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
+_CREATE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+_OTHERS_MAY_WRITE = stat.S_IWGRP | stat.S_IWOTH
+
+
+class UnsafePathError(RotatorError):
+    """
+    A file's place could be swapped under us: it is a symbolic link, no regular file, or in a folder others may write to.
+    """
+
+
+def write_atomically(path: str | os.PathLike[str], data: bytes, mode: int) -> None:
+    """
+    Make *path* a regular file of exactly *data* and *mode*; when this returns it survives a loss of power.
+
+    Readers see the former content or the new one, never a part. The folder must exist; it and the file must not be anyone
+    else's to write or swap. Temporary files that a crash of ours left there are removed. Raises UnsafePathError or OSError.
+    """
+    target = Path(path)
+    with safe_directory(target.parent) as directory:
+        _refuse_odd_target(directory, target)
+        _remove_stale(directory, target.name)
+        temporary = f".{target.name}.{token_hex(8)}{_TEMPORARY}"
+        descriptor = os.open(temporary, _CREATE, 0o600, dir_fd=directory)
+        try:
+            with open(descriptor, "wb", buffering=0) as file:
+                os.fchmod(file.fileno(), mode)
+                _write_all(file.fileno(), data)
+                os.fsync(file.fileno())
+            os.rename(temporary, target.name, src_dir_fd=directory, dst_dir_fd=directory)
+        except BaseException:
+            with suppress(OSError):
+                os.unlink(temporary, dir_fd=directory)
+            raise
+        os.fsync(directory)
+
+
+@contextmanager
+def safe_directory(folder: Path) -> Iterator[int]:
+    """
+    Open *folder* and lend its descriptor, after checking that nobody but its owner (root or us) may write to it.
+    """
+    directory = os.open(folder, _OPEN_DIRECTORY)
+    try:
+        status = os.fstat(directory)
+        if status.st_mode & _OTHERS_MAY_WRITE:
+            raise UnsafePathError(f"others may write to the folder {folder}; chmod go-w it, or name a folder inside it")
+        if status.st_uid not in (0, os.geteuid()):
+            raise UnsafePathError(
+                f"the folder {folder} belongs to user id {status.st_uid}; run rotator as that user, or name another folder"
+            )
+        yield directory
+    finally:
+        os.close(directory)
+
+
+def _refuse_odd_target(directory: int, target: Path) -> None:
+    try:
+        status = os.stat(target.name, dir_fd=directory, follow_symlinks=False)
+    except FileNotFoundError:
+        return
+    if not stat.S_ISREG(status.st_mode):
+        raise UnsafePathError(f"{target} is a symbolic link or no regular file; remove it, or name another path")
+
+
+def _remove_stale(directory: int, name: str) -> None:
+    """
+    Remove what a crash between create and rename left; a file still young may belong to a writer at work.
+    """
+    young_since = time.time() - _STALE_AFTER
+    for entry in os.listdir(directory):
+        if entry.startswith(f".{name}.") and entry.endswith(_TEMPORARY):
+            with suppress(FileNotFoundError):
+                if os.stat(entry, dir_fd=directory, follow_symlinks=False).st_mtime < young_since:
+                    os.unlink(entry, dir_fd=directory)
+
+
+def _write_all(descriptor: int, data: bytes) -> None:
+    view = memoryview(data)
+    while view:
+        view = view[os.write(descriptor, view) :]

@@ -1,0 +1,148 @@
+"""
+The real parts, put together from settings: what the daemon and the commands share.
+"""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from rotator.adapters.board import Board
+from rotator.alarms import Log
+from rotator.errors import ConfigError
+from rotator.ports import DocumentStore, JwksPublisher, Notifier
+from rotator.secret import SecretText
+from rotator.settings import RedisSettings, Settings, VaultSettings
+
+Observe = Callable[[str, str], None]
+
+
+@dataclass(frozen=True, slots=True)
+class RedisArguments:
+    """
+    How to reach Redis, with the password read from its file.
+    """
+
+    url: str
+    channel: str
+    source: str
+    username: str
+    password: SecretText | None
+    ca_file: Path | None
+
+
+def source(settings: Settings) -> str:
+    """
+    Return the CloudEvents source of everything this configuration announces.
+    """
+    return f"rotator/{settings.vault.mount}/{settings.vault.prefix}"
+
+
+def target(settings: Settings) -> str:
+    """
+    Return where changes go, in words an operator can check before a change.
+    """
+    if settings.store.backend == "file":
+        return f"file store {settings.store.path}"
+    vault = settings.vault
+    return f"Vault {vault.address}" + (f" namespace {vault.namespace}" if vault.namespace else "") + f" at {vault.mount}/{vault.prefix}"
+
+
+def make_store(settings: Settings, log: Log, *, state_dir: Path | None = None, observe: Observe | None = None) -> DocumentStore:
+    """
+    Return the store that the settings name; failed logins are remembered across restarts in *state_dir*.
+    """
+    if settings.store.backend == "file":
+        from rotator.adapters.file_store import FileStore
+
+        return FileStore(settings.store.path)
+    from rotator.adapters.vault import VaultStore
+
+    connection = make_connection(settings.vault, log, state_dir=state_dir, observe=observe)
+    return VaultStore(connection, settings.vault.mount, settings.vault.prefix)
+
+
+def make_connection(vault: VaultSettings, log: Log, *, state_dir: Path | None = None, observe: Observe | None = None) -> "VaultConnection":
+    """
+    Return a connection to Vault with the configured credentials.
+    """
+    from rotator.adapters.vault import AppRoleCredentials, TokenCredentials, VaultConnection
+
+    credentials: AppRoleCredentials | TokenCredentials
+    if vault.token is not None:
+        credentials = TokenCredentials(vault.token)
+    elif vault.auth == "token":
+        credentials = TokenCredentials(read_secret(vault.token_file, "[vault] token_file"))
+    else:
+        credentials = AppRoleCredentials(vault.role_id_file, vault.secret_id_file)
+    return VaultConnection(
+        vault.address,
+        vault.namespace,
+        vault.ca_file,
+        credentials,
+        log,
+        attempts_file=state_dir / "login.json" if state_dir else None,
+        observe=observe,
+    )
+
+
+def make_publishers(
+    settings: Settings, store: DocumentStore, board: Board | None, own_url: Callable[[], str] | None = None
+) -> Iterable[JwksPublisher]:
+    """
+    Yield the publishers in the order they are written: the store, the file, the listener, then what others serve.
+
+    Without a *board* (the commands) only the store is written; files and the listener belong to the daemon.
+    """
+    from rotator.adapters.publishers import FilePublisher, HttpPublisher, StorePublisher, VerifyUrls
+
+    if settings.publish.vault:
+        yield StorePublisher(store)
+    if board is not None and settings.publish.file:
+        yield FilePublisher(settings.publish.file, board)
+    if board is not None and own_url is not None:
+        yield HttpPublisher(board, own_url)
+    if settings.publish.verify_urls:
+        yield VerifyUrls(settings.publish.verify_urls)
+
+
+def well_known(settings: Settings) -> tuple[str, ...]:
+    """
+    Return the names of the keysets in the combined set.
+    """
+    return tuple(name for name, policy in settings.keysets.items() if policy.well_known)
+
+
+def redis_arguments(settings: Settings) -> RedisArguments | None:
+    """
+    Return how to reach Redis, None when no notification is configured.
+    """
+    redis: RedisSettings | None = settings.redis
+    if redis is None:
+        return None
+    password = read_secret(redis.password_file, "[redis] password_file") if redis.password_file else None
+    return RedisArguments(redis.url, redis.channel, source(settings), redis.username, password, redis.ca_file)
+
+
+def make_notifier(arguments: RedisArguments | None) -> Notifier | None:
+    """
+    Return the notifier, None when none is configured.
+    """
+    if arguments is None:
+        return None
+    from rotator.adapters.redis_events import RedisNotifier
+
+    a = arguments
+    return RedisNotifier(a.url, a.channel, a.source, a.username, a.password, a.ca_file)
+
+
+def read_secret(path: Path, option: str) -> SecretText:
+    """
+    Return the text of a credential file without its trailing newline; raises ConfigError naming *option*.
+    """
+    try:
+        text = path.read_text().rstrip("\r\n")
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{option}: {path} cannot be read ({type(error).__name__}); create it or correct the option") from None
+    if not text:
+        raise ConfigError(f"{option}: {path} is empty; write the credential into it")
+    return SecretText(text)

@@ -7,7 +7,6 @@ UV ?= uv
 SOURCES := pyproject.toml $(shell find rotator -name '*.py' -o -name py.typed)
 # The installed wheel is what runs and what is tested, never the checkout.
 export PYTHONSAFEPATH := 1
-export PATH := $(CURDIR)/$(BIN):$(PATH)
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
@@ -65,5 +64,5 @@ $(VENV)/.tools: requirements.lock | $(VENV)/.runtime
 	@touch $@
 
 $(VENV)/.installed: $(VENV)/.runtime $(SOURCES)
-	$(BIN)/pip install --quiet --no-deps --no-build-isolation --force-reinstall .
+	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/pip install --quiet --no-deps --no-build-isolation --force-reinstall .
 	@touch $@

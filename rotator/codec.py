@@ -37,13 +37,51 @@ SCHEMA = 1
 Fields = Mapping[str, Any]
 
 _FLAT = frozenset(
-    "schema keyset epoch sequence op_id purge_below propagation_time max_token_lifetime clock_skew algorithm kid current "
-    "current_public old_algorithm old_kid old next_algorithm next_kid next rotated_at rotates_at old_retires_at "
-    "rotate_requested keys revoked".split()
+    {
+        "schema",
+        "keyset",
+        "epoch",
+        "sequence",
+        "op_id",
+        "purge_below",
+        "propagation_time",
+        "max_token_lifetime",
+        "clock_skew",
+        "algorithm",
+        "kid",
+        "current",
+        "current_public",
+        "old_algorithm",
+        "old_kid",
+        "old",
+        "next_algorithm",
+        "next_kid",
+        "next",
+        "rotated_at",
+        "rotates_at",
+        "old_retires_at",
+        "rotate_requested",
+        "keys",
+        "revoked",
+    }
 )
 _OF_KEY = frozenset(
-    "kid algorithm state secret private public created_at published_at usable_at activated_at activated_by longest_token "
-    "deactivated_at retire_at".split()
+    {
+        "kid",
+        "algorithm",
+        "state",
+        "secret",
+        "private",
+        "public",
+        "created_at",
+        "published_at",
+        "usable_at",
+        "activated_at",
+        "activated_by",
+        "longest_token",
+        "deactivated_at",
+        "retire_at",
+    }
 )
 
 
@@ -160,7 +198,12 @@ def decode_keyset(fields: Fields, name: str) -> Keyset:
         keys = [_decode_key(key) for key in fields["keys"]]
         currents = [key for key in keys if isinstance(key, CurrentKey)]
         nexts = [key for key in keys if isinstance(key, NextKey)]
-        if len(currents) > 1 or len(nexts) > 1 or not (currents or nexts) or len({key.kid for key in keys}) != len(keys):
+        if (
+            len(currents) > 1
+            or len(nexts) > 1
+            or not (currents or nexts)
+            or len({key.kid for key in keys}) != len(keys)
+        ):
             raise DocumentError(f"{name}: the signing document does not hold one current key")
         requested = fields.get("rotate_requested") or None
         return Keyset(
@@ -177,7 +220,9 @@ def decode_keyset(fields: Fields, name: str) -> Keyset:
             current=currents[0] if currents else None,
             next=nexts[0] if nexts else None,
             old=tuple(
-                sorted((key for key in keys if isinstance(key, OldKey)), key=lambda key: key.deactivated_at, reverse=True)
+                sorted(
+                    (key for key in keys if isinstance(key, OldKey)), key=lambda key: key.deactivated_at, reverse=True
+                )
             ),
             revoked=_decode_revoked(fields),
             rotate_requested=RotateRequest(

@@ -5,7 +5,7 @@ The daemon: parts put together, one waking job, signals, and a clean end.
 import signal
 import threading
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 
@@ -16,20 +16,18 @@ from rotator import systemd
 from rotator.adapters.board import Board
 from rotator.admin_server import AdminServer, Readiness
 from rotator.alarms import Alarm, Alarms, Log
-from rotator.effects import Effects
+from rotator.effects import Effects, View
+from rotator.errors import ConfigError
 from rotator.jwks_server import JwksServer
 from rotator.keygen import Keygen
-from rotator.keys import Algorithm
 from rotator.memory import Memory
 from rotator.metrics import KeysetSample, Metrics
-from rotator.parts import make_notifier, make_publishers, make_store, redis_arguments, well_known
+from rotator.parts import LOCAL, make_notifier, make_publishers, make_store, redis_arguments, watches, well_known
 from rotator.policy import Policy
-from rotator.reconciler import Clocks, Reconciler
+from rotator.reconciler import Reconciler
 from rotator.rounds import Rounds
 from rotator.settings import Settings
-from rotator.watch import Watch
 
-LOCAL = Clocks(lambda: datetime.now(UTC), time.monotonic)
 STOP_PATIENCE = 20.0
 
 
@@ -46,7 +44,6 @@ class Daemon:
         self._stop = threading.Event()
         self._beat = time.monotonic()
         self._started = False
-        self.reload = False
         self.alarms = Alarms(log)
         self.metrics = Metrics(self)
         state_dir = settings.daemon.state_dir
@@ -55,7 +52,9 @@ class Daemon:
         self.board = Board(well_known(settings))
         arguments = redis_arguments(settings)
         self.notifier = make_notifier(arguments)
-        self.jwks_server = JwksServer(settings.publish.http, self.board, tuple(settings.keysets)) if settings.publish.http else None
+        self.jwks_server = (
+            JwksServer(settings.publish.http, self.board, tuple(settings.keysets)) if settings.publish.http else None
+        )
         self.admin_server = AdminServer(settings.admin_http, self, self.metrics) if settings.admin_http else None
         jwks_server = self.jwks_server
         own_url = (lambda: f"http://{jwks_server.address}") if jwks_server else None
@@ -66,12 +65,12 @@ class Daemon:
             Keygen(),
             self.alarms,
             log,
-            saved=lambda view, policy: self.reconciler.saved(view, policy),
-            neighbours=self._neighbours,
+            saved=self._saved,
+            neighbours=lambda name: (other for other in well_known(settings) if other != name),
         )
         self.reconciler = Reconciler(self.effects, self.memory, self.board, self.alarms, log, LOCAL)
         self.rounds = Rounds(
-            self._watches(),
+            watches(settings, self.memory),
             self.reconciler,
             self.board,
             self.notifier,
@@ -103,30 +102,8 @@ class Daemon:
             timezone=UTC, job_defaults={"coalesce": True, "max_instances": 1, "misfire_grace_time": None}
         )
 
-    def _neighbours(self, name: str) -> Iterable[str]:
-        return (other for other in well_known(self._settings) if other != name)
-
-    def _watches(self) -> Iterable[Watch]:
-        for name, policy in self._settings.keysets.items():
-            yield Watch(name, policy)
-        for name in self.memory.names():
-            if name in self._settings.keysets:
-                continue
-            remembered = self.memory.recall(name)
-            if remembered is None:
-                continue
-            algorithm = Algorithm.HS256 if remembered.symmetric else Algorithm.RS256
-            period = 2 * remembered.timing.propagation_time
-            yield Watch(
-                name,
-                Policy(
-                    algorithm=algorithm,
-                    rotation_period=period,
-                    timing=remembered.timing,
-                    well_known=remembered.well_known,
-                    rotates=False,
-                ),
-            )
+    def _saved(self, view: View, policy: Policy) -> None:
+        self.reconciler.saved(view, policy)
 
     # -- life ----------------------------------------------------------------------------------------------------------
 
@@ -140,7 +117,9 @@ class Daemon:
         if self._hints:
             self._hints.start()
         self._scheduler.add_job(self._tick, "interval", seconds=self._period, id="tick", replace_existing=True)
-        self._scheduler.add_listener(self._scheduler_event, EVENT_JOB_ERROR | EVENT_JOB_MISSED | EVENT_JOB_MAX_INSTANCES)
+        self._scheduler.add_listener(
+            self._scheduler_event, EVENT_JOB_ERROR | EVENT_JOB_MISSED | EVENT_JOB_MAX_INSTANCES
+        )
         self._scheduler.start()
         self._tick()
         self._log.info(
@@ -166,7 +145,7 @@ class Daemon:
     def _maintain(self) -> None:
         try:
             self.store.maintain()  # type: ignore[attr-defined]
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 - a chore must not end the daemon; the next look meets the store itself
             self._log.warning("token_not_renewed", detail=str(error))
 
     def _scheduler_event(self, event: JobExecutionEvent) -> None:
@@ -175,9 +154,9 @@ class Daemon:
         if isinstance(error, SystemExit | KeyboardInterrupt):
             self.stop()
 
-    def wait(self) -> None:
+    def wait(self, reload: threading.Event) -> bool:
         """
-        Tell systemd what is true, once a second or faster, until `stop` is called.
+        Tell systemd what is true, once a second or faster, until `stop` is called (False) or *reload* is set (True).
         """
         interval = min(1.0, systemd.watchdog_interval() or 1.0)
         said = ""
@@ -195,6 +174,9 @@ class Daemon:
             said = status
             if self.alive():
                 systemd.notify(WATCHDOG="1")
+            if reload.is_set():
+                return True
+        return False
 
     def stop(self) -> None:
         """
@@ -235,7 +217,9 @@ class Daemon:
         """
         Whether every keyset was looked at with success, or is served from memory.
         """
-        return all(watch.view is not None or self.board.get(name) is not None for name, watch in self.rounds.watches.items())
+        return all(
+            watch.view is not None or self.board.get(name) is not None for name, watch in self.rounds.watches.items()
+        )
 
     def readiness(self) -> Readiness:
         """
@@ -302,23 +286,36 @@ class Daemon:
         return expires_at
 
 
-def run(settings: Settings, log: Log) -> bool:
+def run(settings: Settings, log: Log, read_again: Callable[[], Settings]) -> bool:
     """
-    Run until SIGTERM or SIGINT; return whether SIGHUP asked for a start with a configuration read anew.
+    Run until SIGTERM or SIGINT (False), or until SIGHUP finds that *read_again* returns a faultless configuration (True).
+
+    A faulty one is told in the log, and the daemon goes on as it is.
     """
     systemd.no_core_dumps()
     daemon = Daemon(settings, log)
+    reload = threading.Event()
 
     def on_signal(number: int, _frame: object) -> None:
-        daemon.reload = number == signal.SIGHUP
-        daemon.stop()
+        if number == signal.SIGHUP:
+            reload.set()
+        else:
+            daemon.stop()
 
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         signal.signal(number, on_signal)
     daemon.start()
     try:
-        daemon.wait()
+        while daemon.wait(reload):
+            reload.clear()
+            try:
+                read_again()
+            except ConfigError as error:
+                for fault in error.faults:
+                    log.error("configuration_refused", detail=fault)  # noqa: TRY400 - the fault says it all
+            else:
+                log.info("configuration_changed")
+                return True
     finally:
         daemon.close()
-    return daemon.reload
-
+    return False

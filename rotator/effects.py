@@ -247,7 +247,9 @@ class Effects:
         """
         keyset = view.keyset
         if keyset.current is None:
-            raise RefusedError(f"{keyset.name}: no key was ever current, so there is none to revoke; let the daemon activate one first")
+            raise RefusedError(
+                f"{keyset.name}: no key was ever current, so there is none to revoke; let the daemon activate one first"
+            )
         following = keyset.next
         if following and following.kid in kids and not keyset.symmetric:
             empty_standby(self.store, keyset, following, view.moment.floor)
@@ -255,7 +257,9 @@ class Effects:
         if keyset.current.kid in kids:
             view, successor, private = self._successor(view, policy, kids)
         view = self._save(view, Revoked(kids, reason, successor, private), policy, view.moment)
-        self._log.warning("key_revoked", keyset=keyset.name, kids=list(kids), reason=reason, sequence=view.keyset.sequence)
+        self._log.warning(
+            "key_revoked", keyset=keyset.name, kids=list(kids), reason=reason, sequence=view.keyset.sequence
+        )
         self.publish(view, policy)
         self.announce(view, EventType.REVOKED, *kids)
         self.purge(view, policy)
@@ -287,7 +291,10 @@ class Effects:
             return
         publication = publication_of(view.keyset, policy)
         for publisher in self.publishers:
-            publisher.confirm(publication)
+            try:
+                publisher.confirm(publication)
+            except StoreError as error:
+                raise PublicationError(f"{publisher.name}: {error}") from error
 
     def lacked(self, view: View, policy: Policy) -> str:
         """
@@ -298,7 +305,10 @@ class Effects:
             return ""
         publication = publication_of(view.keyset, policy)
         for publisher in self.publishers:
-            shown = publisher.shown(publication)
+            try:
+                shown = publisher.shown(publication)
+            except (PublicationError, StoreError):
+                continue  # a place that cannot be read proves nothing here; the confirmation will fail and say why
             if shown is not None and following.kid not in shown:
                 return publisher.name
         return ""
@@ -374,7 +384,9 @@ class Effects:
 
     # -- steps ---------------------------------------------------------------------------------------------------------
 
-    def _save(self, before: View | None, change: Change, policy: Policy, moment: Moment, op_id: str | None = None) -> View:
+    def _save(
+        self, before: View | None, change: Change, policy: Policy, moment: Moment, op_id: str | None = None
+    ) -> View:
         cas = before.version if before else 0
         stamp = Stamp(moment.floor, moment.ceiling, op_id or self.maker.op_id(), cas + 1)
         after = evolve(before.keyset if before else None, change, policy, stamp)

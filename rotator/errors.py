@@ -86,3 +86,9 @@ class RefusedError(RotatorError):
     """
     A command was understood and refused because it is not safe now.
     """
+
+
+class ArgumentError(RotatorError):
+    """
+    An argument of a command names nothing that is there, or cannot go with another.
+    """

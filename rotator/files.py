@@ -21,7 +21,7 @@ _OTHERS_MAY_WRITE = stat.S_IWGRP | stat.S_IWOTH
 
 class UnsafePathError(RotatorError):
     """
-    A file's place could be swapped under us: it is a symbolic link, no regular file, or in a folder others may write to.
+    A file's place could be swapped under us: a symbolic link, no regular file, or in a folder others may write to.
     """
 
 
@@ -29,8 +29,8 @@ def write_atomically(path: str | os.PathLike[str], data: bytes, mode: int) -> No
     """
     Make *path* a regular file of exactly *data* and *mode*; when this returns it survives a loss of power.
 
-    Readers see the former content or the new one, never a part. The folder must exist; it and the file must not be anyone
-    else's to write or swap. Temporary files that a crash of ours left there are removed. Raises UnsafePathError or OSError.
+    Readers see the former content or the new one, never a part. The folder must exist, and be nobody else's to write.
+    Temporary files that a crash of ours left there are removed. Raises UnsafePathError or OSError.
     """
     target = Path(path)
     with safe_directory(target.parent) as directory:
@@ -39,10 +39,12 @@ def write_atomically(path: str | os.PathLike[str], data: bytes, mode: int) -> No
         temporary = f".{target.name}.{token_hex(8)}{_TEMPORARY}"
         descriptor = os.open(temporary, _CREATE, 0o600, dir_fd=directory)
         try:
-            with open(descriptor, "wb", buffering=0) as file:
-                os.fchmod(file.fileno(), mode)
-                _write_all(file.fileno(), data)
-                os.fsync(file.fileno())
+            try:
+                os.fchmod(descriptor, mode)
+                _write_all(descriptor, data)
+                os.fsync(descriptor)
+            finally:
+                os.close(descriptor)
             os.rename(temporary, target.name, src_dir_fd=directory, dst_dir_fd=directory)
         except BaseException:
             with suppress(OSError):
@@ -63,7 +65,7 @@ def safe_directory(folder: Path) -> Iterator[int]:
             raise UnsafePathError(f"others may write to the folder {folder}; chmod go-w it, or name a folder inside it")
         if status.st_uid not in (0, os.geteuid()):
             raise UnsafePathError(
-                f"the folder {folder} belongs to user id {status.st_uid}; run rotator as that user, or name another folder"
+                f"the folder {folder} belongs to user id {status.st_uid}; run rotator as that user, or name another"
             )
         yield directory
     finally:

@@ -74,9 +74,10 @@ def jwks_of(keyset: Keyset) -> Jwks:
 
 def combined(sets: Iterable[Jwks]) -> Jwks:
     """
-    Return one JWKS holding the keys of all *sets*, in their order.
+    Return one JWKS holding the keys of all *sets*, in their order; a key that several of them hold appears once.
     """
-    return _render([member for jwks in sets for member in parse_jwks(jwks).values()])
+    members = (member for jwks in sets for member in parse_jwks(jwks).values())
+    return _render(list({tuple(sorted(member.items())): member for member in members}.values()))
 
 
 def _render(members: list[Jwk]) -> Jwks:
@@ -99,10 +100,12 @@ def parse_jwks(text: str) -> dict[Kid, Jwk]:
         members: list[dict[str, str]] = document["keys"]
         found = {Kid(member["kid"]): member for member in members}
         clean = all(
-            member["kty"] != "oct" and PUBLIC_MEMBERS.issuperset(member) and all(isinstance(v, str) for v in member.values())
+            member["kty"] != "oct"
+            and PUBLIC_MEMBERS.issuperset(member)
+            and all(isinstance(v, str) for v in member.values())
             for member in members
         )
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise VerificationKeyError("not a JWKS") from error
     if not clean or document.keys() != {"keys"}:
         raise VerificationKeyError("a JWKS holds a member that is not public")

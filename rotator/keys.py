@@ -15,7 +15,10 @@ from rotator.secret import SecretText
 
 Kid = NewType("Kid", str)
 Extra = Mapping[str, object]
-NOTHING: Extra = MappingProxyType({})
+
+
+def _nothing() -> Extra:
+    return MappingProxyType({})
 
 
 class Algorithm(StrEnum):
@@ -89,7 +92,7 @@ class NextKey:
     created_at: datetime
     published_at: datetime | None = None
     usable_at: datetime | None = None
-    extra: Extra = field(default=NOTHING, repr=False)
+    extra: Extra = field(default_factory=_nothing, repr=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -109,7 +112,7 @@ class CurrentKey:
     activated_at: datetime
     activated_by: str
     longest_token: timedelta
-    extra: Extra = field(default=NOTHING, repr=False)
+    extra: Extra = field(default_factory=_nothing, repr=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -129,7 +132,7 @@ class OldKey:
     longest_token: timedelta
     deactivated_at: datetime
     retire_at: datetime
-    extra: Extra = field(default=NOTHING, repr=False)
+    extra: Extra = field(default_factory=_nothing, repr=False)
 
 
 Key = NextKey | CurrentKey | OldKey
@@ -221,7 +224,7 @@ class Keyset:
     revoked: tuple[Revocation, ...] = ()
     rotate_requested: RotateRequest | None = None
     rotates_at: datetime | None = None
-    extra: Extra = field(default=NOTHING, repr=False)
+    extra: Extra = field(default_factory=_nothing, repr=False)
 
     def keys(self) -> Iterator[Key]:
         """

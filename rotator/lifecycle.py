@@ -33,7 +33,7 @@ class Reason(StrEnum):
     PUBLISH_FAILED = "publisher failed"
     PURGE_PENDING = "purge pending"
     INVARIANT = "invariant"
-    LONGER_POLL = "policy changed"
+    STATE_DIR = "state_dir not writable"
     NOT_CONFIGURED = "not in the configuration"
     INTERNAL = "internal error"
     FIRST = "first key"
@@ -49,7 +49,14 @@ class Reason(StrEnum):
         """
         Whether an alarm for this reason means that rotation does not go on by itself.
         """
-        return self in {Reason.FROZEN, Reason.DENIED, Reason.UNAVAILABLE, Reason.OVERDUE, Reason.INVARIANT, Reason.INTERNAL}
+        return self in {
+            Reason.FROZEN,
+            Reason.DENIED,
+            Reason.UNAVAILABLE,
+            Reason.OVERDUE,
+            Reason.INVARIANT,
+            Reason.INTERNAL,
+        }
 
 
 @dataclass(frozen=True, slots=True)
@@ -194,12 +201,12 @@ def retirable(keyset: Keyset, policy: Policy, now: datetime) -> tuple[Kid, ...]:
 
 def due_at(keyset: Keyset, policy: Policy) -> datetime | None:
     """
-    Return when the next activation is due, None when none is planned; a first key is due as soon as it exists.
+    Return when the next activation is due, None when none is planned; a first key is due as soon as it may sign.
     """
     if not policy.rotates:
         return None
     if keyset.current is None:
-        return keyset.next.created_at if keyset.next else None
+        return (keyset.next.usable_at or keyset.next.created_at) if keyset.next else None
     scheduled = keyset.current.activated_at + policy.rotation_period
     request = keyset.rotate_requested
     return min(scheduled, request.at) if request else scheduled

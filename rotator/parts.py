@@ -2,18 +2,30 @@
 The real parts, put together from settings: what the daemon and the commands share.
 """
 
+import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from rotator.adapters.board import Board
 from rotator.alarms import Log
 from rotator.errors import ConfigError
+from rotator.keys import Algorithm
+from rotator.memory import Memory
+from rotator.policy import Policy
 from rotator.ports import DocumentStore, JwksPublisher, Notifier
+from rotator.reconciler import Clocks
 from rotator.secret import SecretText
 from rotator.settings import RedisSettings, Settings, VaultSettings
+from rotator.watch import Watch
+
+if TYPE_CHECKING:
+    from rotator.adapters.vault import VaultConnection
 
 Observe = Callable[[str, str], None]
+LOCAL = Clocks(lambda: datetime.now(UTC), time.monotonic)
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,10 +56,16 @@ def target(settings: Settings) -> str:
     if settings.store.backend == "file":
         return f"file store {settings.store.path}"
     vault = settings.vault
-    return f"Vault {vault.address}" + (f" namespace {vault.namespace}" if vault.namespace else "") + f" at {vault.mount}/{vault.prefix}"
+    return (
+        f"Vault {vault.address}"
+        + (f" namespace {vault.namespace}" if vault.namespace else "")
+        + f" at {vault.mount}/{vault.prefix}"
+    )
 
 
-def make_store(settings: Settings, log: Log, *, state_dir: Path | None = None, observe: Observe | None = None) -> DocumentStore:
+def make_store(
+    settings: Settings, log: Log, *, state_dir: Path | None = None, observe: Observe | None = None
+) -> DocumentStore:
     """
     Return the store that the settings name; failed logins are remembered across restarts in *state_dir*.
     """
@@ -61,7 +79,9 @@ def make_store(settings: Settings, log: Log, *, state_dir: Path | None = None, o
     return VaultStore(connection, settings.vault.mount, settings.vault.prefix)
 
 
-def make_connection(vault: VaultSettings, log: Log, *, state_dir: Path | None = None, observe: Observe | None = None) -> "VaultConnection":
+def make_connection(
+    vault: VaultSettings, log: Log, *, state_dir: Path | None = None, observe: Observe | None = None
+) -> "VaultConnection":
     """
     Return a connection to Vault with the configured credentials.
     """
@@ -112,6 +132,28 @@ def well_known(settings: Settings) -> tuple[str, ...]:
     return tuple(name for name, policy in settings.keysets.items() if policy.well_known)
 
 
+def watches(settings: Settings, memory: Memory) -> Iterable[Watch]:
+    """
+    Yield a watch for each configured keyset, and for each that is remembered but gone from the configuration.
+    """
+    for name, policy in settings.keysets.items():
+        yield Watch(name, policy)
+    for name in memory.names():
+        remembered = memory.recall(name)
+        if name in settings.keysets or remembered is None:
+            continue
+        yield Watch(
+            name,
+            Policy(
+                algorithm=Algorithm.HS256 if remembered.symmetric else Algorithm.RS256,
+                rotation_period=2 * remembered.timing.propagation_time,
+                timing=remembered.timing,
+                well_known=remembered.well_known,
+                rotates=False,
+            ),
+        )
+
+
 def redis_arguments(settings: Settings) -> RedisArguments | None:
     """
     Return how to reach Redis, None when no notification is configured.
@@ -142,7 +184,9 @@ def read_secret(path: Path, option: str) -> SecretText:
     try:
         text = path.read_text().rstrip("\r\n")
     except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{option}: {path} cannot be read ({type(error).__name__}); create it or correct the option") from None
+        raise ConfigError(
+            f"{option}: {path} cannot be read ({type(error).__name__}); create it or correct the option"
+        ) from None
     if not text:
         raise ConfigError(f"{option}: {path} is empty; write the credential into it")
     return SecretText(text)

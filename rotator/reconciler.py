@@ -25,10 +25,10 @@ from rotator.lifecycle import (
     decide,
     overdue,
 )
-from rotator.memory import Memory, Remembered
+from rotator.memory import Memory, MemoryWriteError
 from rotator.policy import Policy
 from rotator.ports import Event, EventType, Moment, Publication, Stored, Tree
-from rotator.recognition import Frozen, Lagging, absent_contradiction, recognise
+from rotator.recognition import Frozen, Lagging, Remembered, absent_contradiction, recognise
 from rotator.standby import StandbyLostError
 from rotator.watch import Watch
 
@@ -144,7 +144,7 @@ class Reconciler:
                 break
             view = self._apply(watch, view, policy, decision)
         self._purge(watch, view, policy)
-        self._settled(watch, view, policy)
+        self._settled(watch, view)
         wait = decision if isinstance(decision, Wait) else Wait(view.moment.floor)
         self._judge(watch, view, policy, wait)
         return wait
@@ -231,7 +231,7 @@ class Reconciler:
             watch.lacked = ""
             watch.converged_at = self._clocks.monotonic()
 
-    def _settled(self, watch: Watch, view: View, policy: Policy) -> None:
+    def _settled(self, watch: Watch, view: View) -> None:
         failed = any(a.keyset == watch.name and a.reason is Reason.PUBLISH_FAILED for a in self._alarms.standing())
         watch.converged = None if failed else (view.keyset.epoch, view.keyset.sequence)
         watch.last_success = view.moment.floor
@@ -247,17 +247,22 @@ class Reconciler:
         if self._memory is None:
             return
         publication = publication_of(view.keyset, policy)
-        self._memory.remember(
-            Remembered(
-                epoch=view.keyset.epoch,
-                sequence=view.keyset.sequence,
-                op_id=view.keyset.op_id,
-                well_known=publication.well_known,
-                symmetric=publication.symmetric,
-                timing=publication.timing,
-                document=publication.document,
-            )
+        seen = Remembered(
+            epoch=view.keyset.epoch,
+            sequence=view.keyset.sequence,
+            op_id=view.keyset.op_id,
+            well_known=publication.well_known,
+            symmetric=publication.symmetric,
+            timing=publication.timing,
+            document=publication.document,
         )
+        try:
+            self._memory.remember(seen)
+        except MemoryWriteError as error:
+            # This process still knows; the next one may not notice a store gone back in time, so a person must.
+            self._alarms.sound(view.keyset.name, Reason.STATE_DIR, str(error))
+        else:
+            self._alarms.clear(view.keyset.name, Reason.STATE_DIR)
 
     # -- effects and what follows from their failure -------------------------------------------------------------------
 
@@ -268,6 +273,7 @@ class Reconciler:
                 view = effects.generate(view, policy, replaces)
                 watch.doubt_standby(now, matches=True)
                 watch.confirmed()
+                self._alarms.clear(watch.name, Reason.STANDBY_LOST)
             case Confirm():
                 try:
                     view = effects.confirm(view, policy)
@@ -310,7 +316,9 @@ class Reconciler:
 
     def _unconfirm(self, watch: Watch, view: View, policy: Policy) -> View:
         lacked, watch.lacked = watch.lacked, ""
-        self._alarms.sound(watch.name, Reason.PUBLISHER_LACKED, f"{lacked} did not show next; its propagation starts anew")
+        self._alarms.sound(
+            watch.name, Reason.PUBLISHER_LACKED, f"{lacked} did not show next; its propagation starts anew"
+        )
         return self._effects.unconfirm(view, policy, lacked)
 
     def _announce(self, watch: Watch, view: View, announced: Mapping[str, str] | None) -> None:
@@ -360,6 +368,14 @@ class Reconciler:
         keyset = view.keyset
         kid = keyset.next.kid if keyset.next else ""
         self._effects.tell(
-            Event(kind, self._effects.maker.epoch(), keyset.name, keyset.epoch, keyset.sequence, view.moment.floor, kid, reason)
+            Event(
+                kind,
+                self._effects.maker.epoch(),
+                keyset.name,
+                keyset.epoch,
+                keyset.sequence,
+                view.moment.floor,
+                kid,
+                reason,
+            )
         )
-

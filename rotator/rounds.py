@@ -60,7 +60,9 @@ class Rounds:
         self._probing = False
         self._steps = 0
         self._clock_offset: float | None = None
-        self._shortest_p = min((w.policy.timing.propagation_time for w in self.watches.values()), default=timedelta(hours=2))
+        self._shortest_p = min(
+            (w.policy.timing.propagation_time for w in self.watches.values()), default=timedelta(hours=2)
+        )
 
     def tick(self, workers: Executor) -> None:
         """
@@ -180,7 +182,7 @@ class Rounds:
         except InvariantError as error:
             self._trouble(watch, Reason.INVARIANT, error)
             self._answered()
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 - one keyset's trouble stops no other; it is told and alarmed
             self._log.exception("look_failed", keyset=name)
             self._trouble(watch, Reason.INTERNAL, error)
             self._answered()
@@ -196,7 +198,9 @@ class Rounds:
             watch.due = self._clocks.monotonic() + delay
 
     def _trouble(self, watch: Watch, reason: Reason, error: Exception) -> None:
-        self._alarms.clear(watch.name, *(other for other in TROUBLE if other is not reason and other is not Reason.LAGGING))
+        self._alarms.clear(
+            watch.name, *(other for other in TROUBLE if other is not reason and other is not Reason.LAGGING)
+        )
         self._alarms.sound(watch.name, reason, str(error))
         # Without a look of our own what was remembered is served, so that a restart in an outage is no outage of the JWKS.
         if watch.view is None and not self._reconciler.recall(watch.name) and reason is not Reason.UNAVAILABLE:

@@ -62,7 +62,7 @@ def private_half(store: DocumentStore, keyset: Keyset, following: NextKey) -> tu
         standby = decode_standby(stored.fields, keyset.name)
         if standby.private is None or (standby.epoch, standby.kid) != (keyset.epoch, following.kid):
             raise lost
-        if load_pair(standby.private).half != following.material:
+        if load_pair(standby.private, ours=True).half != following.material:
             raise lost
     except (DocumentError, VerificationKeyError) as error:
         raise lost from error
@@ -79,7 +79,7 @@ def _adoptable(stored: Stored, keyset: Keyset | None, name: str) -> tuple[Standb
         standby = decode_standby(stored.fields, name)
         if standby.private is None or (keyset and (standby.epoch != keyset.epoch or keyset.knows(standby.kid))):
             return None
-        made = load_pair(standby.private)
+        made = load_pair(standby.private, ours=True)
     except (DocumentError, VerificationKeyError):
         return None
     return (standby, made) if made.kid == standby.kid else None

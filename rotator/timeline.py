@@ -45,7 +45,9 @@ def timeline(keyset: Keyset, policy: Policy, now: datetime, horizon: timedelta) 
                 made += 1
                 kid = Kid(f"new-{made}")
                 material = HmacSecret(_PLANNED) if policy.algorithm.symmetric else PublicHalf("planned")
-                change = AddNext(NextKey(kid=kid, algorithm=policy.algorithm, material=material, created_at=now), decision.replaces)
+                change = AddNext(
+                    NextKey(kid=kid, algorithm=policy.algorithm, material=material, created_at=now), decision.replaces
+                )
             case Confirm() | Unconfirm():
                 change = Confirmed(now)
                 kid = keyset.next.kid if keyset.next else Kid("")
@@ -59,4 +61,6 @@ def timeline(keyset: Keyset, policy: Policy, now: datetime, horizon: timedelta) 
                 kid = Kid("")
                 change = Extended()
         yield Milestone(now, type(decision).__name__.lower(), kid)
-        keyset = evolve(keyset, change, policy, Stamp(now, now, f"planned-{keyset.sequence + 1}", 1))
+        keyset = evolve(
+            keyset, change, policy, Stamp(now, now, f"planned-{keyset.sequence + 1}", keyset.purge_below + 1)
+        )

@@ -145,7 +145,13 @@ def evolve(keyset: Keyset | None, change: Change, policy: Policy, stamp: Stamp) 
     """
     if isinstance(change, Create):
         after = Keyset(
-            name=change.name, epoch=change.epoch, sequence=0, op_id="", timing=policy.timing, current=change.first, next=change.next
+            name=change.name,
+            epoch=change.epoch,
+            sequence=0,
+            op_id="",
+            timing=policy.timing,
+            current=change.first,
+            next=change.next,
         )
     else:
         if keyset is None:
@@ -157,7 +163,9 @@ def evolve(keyset: Keyset | None, change: Change, policy: Policy, stamp: Stamp) 
         timing=timing,
         sequence=after.sequence + 1,
         op_id=stamp.op_id,
-        rotates_at=after.current.activated_at + policy.rotation_period if after.current and policy.rotates else after.rotates_at,
+        rotates_at=after.current.activated_at + policy.rotation_period
+        if after.current and policy.rotates
+        else after.rotates_at,
     )
     if after.current and after.current.longest_token < timing.max_token_lifetime:
         after = replace(after, current=replace(after.current, longest_token=timing.max_token_lifetime))
@@ -261,10 +269,17 @@ def _retention(key: OldKey, timing: Timing) -> timedelta:
 def _extended(keyset: Keyset, policy: Policy) -> Keyset:
     timing = keyset.timing.longest(policy.timing)
     following = keyset.next
-    if following and following.published_at and following.usable_at and (keyset.current or following.usable_at > following.published_at):
+    if (
+        following
+        and following.published_at
+        and following.usable_at
+        and (keyset.current or following.usable_at > following.published_at)
+    ):
         later = max(following.usable_at, following.published_at + timing.propagation_time)
         following = replace(following, usable_at=later)
-    old = tuple(replace(key, retire_at=max(key.retire_at, key.deactivated_at + _retention(key, timing))) for key in keyset.old)
+    old = tuple(
+        replace(key, retire_at=max(key.retire_at, key.deactivated_at + _retention(key, timing))) for key in keyset.old
+    )
     return replace(keyset, timing=timing, next=following, old=old)
 
 
@@ -278,7 +293,9 @@ def _revoked(keyset: Keyset, change: Revoked, policy: Policy, stamp: Stamp) -> K
         key = keyset.find(kid)
         if key is None:
             raise InvariantError("a key that is not in the keyset cannot be revoked")
-        longest = timing.max_token_lifetime if isinstance(key, NextKey) else max(key.longest_token, timing.max_token_lifetime)
+        longest = (
+            timing.max_token_lifetime if isinstance(key, NextKey) else max(key.longest_token, timing.max_token_lifetime)
+        )
         until = stamp.ceiling + timing.propagation_time + longest + timing.clock_skew
         revoked.append(Revocation(kid, stamp.floor, change.reason, until))
     following = None if keyset.next and keyset.next.kid in change.kids else keyset.next
@@ -300,9 +317,9 @@ def _revoked(keyset: Keyset, change: Revoked, policy: Policy, stamp: Stamp) -> K
 
 def _drops_material(before: Keyset, after: Keyset) -> bool:
     secret_before = {key.kid for key in before.keys() if isinstance(key.material, HmacSecret | KeyPair)}
-    return not secret_before <= {key.kid for key in after.keys() if isinstance(key.material, HmacSecret | KeyPair)} or any(
-        after.find(key.kid) is None for key in before.keys()
-    )
+    return not secret_before <= {
+        key.kid for key in after.keys() if isinstance(key.material, HmacSecret | KeyPair)
+    } or any(after.find(key.kid) is None for key in before.keys())
 
 
 def guard(before: Keyset | None, after: Keyset, change: Change, stamp: Stamp) -> None:
@@ -356,9 +373,14 @@ def _guard_leaving(before: Keyset, after: Keyset, change: Change, stamp: Stamp) 
                 raise InvariantError("a key would leave before its time")
         elif isinstance(key, OldKey) and (not isinstance(kept, OldKey) or kept.retire_at < key.retire_at):
             raise InvariantError("the deadline of an old key would move earlier")
-        elif isinstance(key, NextKey) and isinstance(kept, NextKey) and key.usable_at and kept.usable_at:
-            if kept.usable_at < key.usable_at:
-                raise InvariantError("the deadline of next would move earlier")
+        elif (
+            isinstance(key, NextKey)
+            and isinstance(kept, NextKey)
+            and key.usable_at
+            and kept.usable_at
+            and kept.usable_at < key.usable_at
+        ):
+            raise InvariantError("the deadline of next would move earlier")
     new = {key.kid for key in after.keys()} - {key.kid for key in before.keys()}
     if any(before.knows(kid) for kid in new):
         raise InvariantError("a kid would be used again")

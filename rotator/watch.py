@@ -31,7 +31,6 @@ class Watch:
 
     name: str
     policy: Policy
-    configured: bool = True
     view: View | None = None
     busy: bool = False
     again: bool = False

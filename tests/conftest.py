@@ -32,7 +32,7 @@ def vault_server() -> Iterator[VaultServer]:
     """
     A running Vault shared by the session: never stop or seal it, and take a `mount` of your own.
     """
-    _need(vault.find_vault(), vault.MISSING)
+    _need(vault.find_vault(build=False), vault.MISSING)
     with VaultServer() as server:
         yield server
 
@@ -42,7 +42,7 @@ def fresh_vault() -> Iterator[VaultServer]:
     """
     A running Vault of the test's own (2 s to start), to be stopped, sealed or killed at will.
     """
-    _need(vault.find_vault(), vault.MISSING)
+    _need(vault.find_vault(build=False), vault.MISSING)
     with VaultServer() as server:
         yield server
 

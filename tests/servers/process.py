@@ -23,7 +23,7 @@ if sys.platform == "linux":
     ctypes.CDLL(None).prctl(1, 9)
 os.execvp(sys.argv[1], sys.argv[1:])
 """
-# "Parent" is the *thread* that forked: this one lives as long as the interpreter, whichever thread of a test calls `start`.
+# "Parent" is the *thread* that forked: this one lives as long as the interpreter, whichever thread calls `start`.
 _SPAWNER = ThreadPoolExecutor(max_workers=1, thread_name_prefix="test-servers")
 START_TIMEOUT = 20.0
 

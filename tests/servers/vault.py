@@ -32,9 +32,9 @@ GO_NEEDED = (1, 26)
 _OPENER = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
 
-def find_vault() -> Path | None:
+def find_vault(*, build: bool = True) -> Path | None:
     """
-    The server to run: ROTATOR_TEST_VAULT, `bao` or `vault` on PATH, the cached build, a build made now, or none.
+    The server to run: ROTATOR_TEST_VAULT, `bao` or `vault` on PATH, the cached build, if *build* one made now, or none.
     """
     if named := os.environ.get("ROTATOR_TEST_VAULT"):
         return Path(named)
@@ -42,7 +42,9 @@ def find_vault() -> Path | None:
         if found := shutil.which(name):
             return Path(found)
     cached = cached_vault()
-    return cached if cached.is_file() else _build(cached)
+    if cached.is_file():
+        return cached
+    return _build(cached) if build else None
 
 
 def cached_vault() -> Path:

@@ -1,0 +1,7 @@
+"""
+`python -m rotator`: the command line.
+"""
+
+from rotator.cli import main
+
+main()

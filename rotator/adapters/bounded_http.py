@@ -1,0 +1,179 @@
+"""
+HTTP connections whose every step, from the name's lookup to the last byte, ends by one deadline.
+
+A socket's own timeout bounds each read, so a server that drips bytes holds its caller for as long as it likes.
+"""
+
+import http.client
+import select
+import socket
+import ssl
+import threading
+import time
+from collections.abc import Mapping
+from concurrent.futures import Future
+from typing import Any
+
+MAX_BODY = 4 << 20
+# Load balancers drop connections that rest for a minute, some of them without a word.
+_MAX_REST = 45.0
+
+
+def remaining(deadline: float) -> float:
+    """
+    Return the seconds until *deadline*, a moment of `time.monotonic()`; raises TimeoutError when there are none.
+    """
+    left = deadline - time.monotonic()
+    if left <= 0:
+        raise TimeoutError("no answer in time")
+    return left
+
+
+class BoundedSocket(socket.socket):
+    """
+    A TCP socket that gives up reading and writing at `deadline`, which its owner sets anew for each request.
+    """
+
+    deadline = 0.0
+
+    def recv_into(self, *args: Any) -> int:
+        """
+        Read within the deadline.
+        """
+        self.settimeout(remaining(self.deadline))
+        return super().recv_into(*args)
+
+    def sendall(self, *args: Any) -> None:
+        """
+        Write within the deadline.
+        """
+        self.settimeout(remaining(self.deadline))
+        super().sendall(*args)
+
+
+class BoundedTlsSocket(ssl.SSLSocket):
+    """
+    The same with TLS around it.
+    """
+
+    deadline = 0.0
+
+    def recv_into(self, *args: Any) -> int:
+        """
+        Read within the deadline.
+        """
+        self.settimeout(remaining(self.deadline))
+        return super().recv_into(*args)
+
+    def send(self, *args: Any) -> int:
+        """
+        Write within the deadline; `sendall` of a TLS socket is many of these.
+        """
+        self.settimeout(remaining(self.deadline))
+        return super().send(*args)
+
+
+def connect(host: str, port: int, tls: ssl.SSLContext | None, deadline: float) -> BoundedSocket | BoundedTlsSocket:
+    """
+    Return a connection to the first address of *host* that takes one; *tls* must make BoundedTlsSockets.
+
+    Raises OSError, of which TimeoutError and ssl.SSLError are kinds.
+    """
+    failure: OSError = OSError("the name has no address")
+    addresses = _lookup(host, port, deadline)
+    for position, (family, address) in enumerate(addresses):
+        plain = BoundedSocket(family, socket.SOCK_STREAM)
+        plain.deadline = deadline
+        try:
+            # One address that swallows packets must leave time for the next.
+            plain.settimeout(remaining(deadline) / (len(addresses) - position))
+            plain.connect(address)
+            plain.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            return plain if tls is None else _wrap(plain, host, tls, deadline)
+        except OSError as error:
+            plain.close()
+            failure = error
+    raise failure
+
+
+def _wrap(plain: BoundedSocket, host: str, tls: ssl.SSLContext, deadline: float) -> BoundedTlsSocket:
+    wrapped = tls.wrap_socket(plain, server_hostname=host, do_handshake_on_connect=False)
+    if not isinstance(wrapped, BoundedTlsSocket):
+        raise TypeError("the context makes other sockets")
+    wrapped.deadline = deadline
+    try:
+        wrapped.settimeout(remaining(deadline))
+        wrapped.do_handshake()
+    except OSError:
+        wrapped.close()
+        raise
+    return wrapped
+
+
+def _lookup(host: str, port: int, deadline: float) -> list[tuple[socket.AddressFamily, Any]]:
+    """
+    Look *host* up in a thread of its own, for the resolver takes no timeout.
+    """
+    found: Future[list[tuple[socket.AddressFamily, Any]]] = Future()
+
+    def look() -> None:
+        try:
+            entries = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+            found.set_result([(family, address) for family, _, _, _, address in entries])
+        except (OSError, UnicodeError) as error:
+            found.set_exception(error if isinstance(error, OSError) else OSError("not a host name"))
+
+    threading.Thread(target=look, name="lookup", daemon=True).start()
+    return found.result(remaining(deadline))
+
+
+class Connection:
+    """
+    One keep-alive connection; `open` tells whether it can carry another request, `used` whether it carried one before.
+    """
+
+    def __init__(self, host: str, port: int, sock: BoundedSocket | BoundedTlsSocket) -> None:
+        self._http = http.client.HTTPConnection(host, port)
+        self._http.auto_open = 0
+        self._http.sock = sock
+        self._sock = sock
+        self._rested_since = 0.0
+        self.open = True
+        self.used = False
+
+    def exchange(
+        self, method: str, path: str, body: bytes | None, headers: Mapping[str, str], deadline: float
+    ) -> tuple[http.client.HTTPResponse, bytes]:
+        """
+        Send a request, return the answer's head and its body. Raises OSError and HTTPException, and is then closed.
+        """
+        self._sock.deadline = deadline
+        try:
+            self._http.request(method, path, body, dict(headers))
+            response = self._http.getresponse()
+            data = response.read(MAX_BODY + 1)
+        except BaseException:
+            self.close()
+            raise
+        if response.will_close or len(data) > MAX_BODY:
+            self.close()
+        if len(data) > MAX_BODY:
+            raise http.client.HTTPException(f"more than {MAX_BODY} bytes")
+        self.used = True
+        self._rested_since = time.monotonic()
+        return response, data
+
+    def fit(self) -> bool:
+        """
+        Whether an idle connection is worth using: rested not too long, and the server has not hung up.
+        """
+        poll = select.poll()
+        poll.register(self._sock, select.POLLIN)
+        return time.monotonic() - self._rested_since < _MAX_REST and not poll.poll(0)
+
+    def close(self) -> None:
+        """
+        Hang up.
+        """
+        self.open = False
+        self._http.close()

@@ -1,0 +1,80 @@
+"""
+The command line: a group that imports a command only when it is used.
+"""
+
+from typing import NoReturn
+
+import click
+
+from rotator import __version__
+from rotator.cli.base import Context, run_command
+
+COMMANDS = {
+    "run": ("run", "Run the daemon."),
+    "rotate-now": ("rotate_now", "Activate the next key now."),
+    "revoke": ("revoke", "Take a compromised key out at once."),
+    "import": ("import_key", "Make an existing secret or private key current."),
+    "status": ("status", "Show keys, states, ages and deadlines."),
+    "tick": ("tick", "Make one pass over every keyset and exit."),
+    "check": ("check", "Prove configuration, Vault, Redis, clock and files."),
+    "policy": ("policy", "Print a least-privilege Vault policy."),
+    "jwks": ("jwks", "Print the published JWKS."),
+    "generate": ("generate", "Print a strong secret."),
+    "dev": ("dev", "Run everything on this machine, with tokens signed and verified."),
+}
+
+
+class LazyGroup(click.Group):
+    """
+    A group whose commands are modules of this package, each with a function named `command`.
+    """
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """
+        Return the names in the order an operator meets them.
+        """
+        del ctx
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """
+        Import the module of a command.
+        """
+        del ctx
+        if cmd_name not in COMMANDS:
+            return None
+        from importlib import import_module
+
+        command: click.Command = import_module(f"rotator.cli.{COMMANDS[cmd_name][0]}").command
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """
+        Write the table of commands without importing one of them.
+        """
+        del ctx
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, summary) for name, (_, summary) in COMMANDS.items()])
+
+
+@click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
+@click.option(
+    "--config",
+    metavar="PATH",
+    type=click.Path(dir_okay=False),
+    help="The configuration; else $ROTATOR_CONFIG, ./config.toml, /etc/rotator/config.toml.",
+)
+@click.version_option(__version__, prog_name="rotator")
+@click.pass_context
+def group(ctx: click.Context, config: str | None) -> None:
+    """
+    Keep signing keys and shared secrets fresh without one token failing.
+    """
+    ctx.obj = Context(config)
+
+
+def main() -> NoReturn:
+    """
+    Run the command line and exit: 0 done or nothing to do, 2 usage, 3 refused as unsafe, else a code of sysexits.h.
+    """
+    run_command(group)

@@ -1,0 +1,200 @@
+"""
+`rotator check`: prove the set-up, piece by piece, and change nothing.
+"""
+
+import os
+import stat
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from rotator.cli.base import Context, Exit, exit_code, output_option, pass_context, print_json
+from rotator.errors import RotatorError
+from rotator.ports import Tree
+from rotator.settings import Settings
+
+if TYPE_CHECKING:
+    from rotator.adapters.vault import VaultStore
+
+HARMLESS = frozenset({"deny"})
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """
+    One thing looked at: `code` 0 is good (or, with *warn*, worth a look), else what the command exits with.
+    """
+
+    what: str
+    said: str
+    code: Exit = Exit.DONE
+    warn: bool = False
+
+    @property
+    def mark(self) -> str:
+        """
+        ok, warn or FAIL.
+        """
+        return "FAIL" if self.code else "warn" if self.warn else "ok"
+
+
+@click.command()
+@output_option
+@pass_context
+def command(context: Context, output: str) -> None:
+    """
+    Check the configuration, the login, needed and superfluous capabilities, KV settings, Redis, the clock and files.
+
+    Changes nothing. Exits 0 when the daemon can work (warnings included), else with the code of the gravest finding.
+    """
+    settings = context.settings()
+    findings = list(_findings(context, settings))
+    if output == "json":
+        print_json([{"result": f.mark, "what": f.what, "said": f.said} for f in findings])
+    else:
+        for finding in findings:
+            click.echo(f"{finding.mark:4}  {finding.what}: {finding.said}")
+    raise click.exceptions.Exit(max((finding.code for finding in findings), default=Exit.DONE))
+
+
+def _findings(context: Context, settings: Settings) -> Iterator[Finding]:
+    from rotator.config import warnings
+
+    yield Finding("configuration", f"{settings.path}: {len(settings.keysets)} keysets")
+    for warning in warnings(settings):
+        yield Finding("configuration", warning, warn=True)
+    yield from _guarded("store", lambda: _store(context, settings))
+    yield from _guarded("redis", lambda: _redis(settings))
+    yield from _files(settings)
+
+
+def _guarded(what: str, check: Callable[[], Iterator[Finding]]) -> Iterator[Finding]:
+    try:
+        yield from check()
+    except RotatorError as error:
+        yield Finding(what, str(error), exit_code(error))
+
+
+def _store(context: Context, settings: Settings) -> Iterator[Finding]:
+    from rotator.parts import make_store, target
+
+    store = make_store(settings, context.log)
+    reached = False
+    for name, policy in settings.keysets.items():
+        for tree in (Tree.KEYS, Tree.JWKS) if policy.algorithm.symmetric else Tree:
+            try:
+                stored = store.load(tree, name)
+            except RotatorError as error:
+                yield Finding(f"{tree}/{name}", str(error), exit_code(error))
+                if not reached:
+                    return
+                continue
+            if not reached:
+                reached = True
+                yield Finding("store", target(settings))
+                skew = policy.timing.clock_skew
+                drift = f"the local clock is {stored.moment.drift.total_seconds():+.1f} s off the store's"
+                yield Finding("clock", drift, Exit.DONE if stored.moment.trusted(skew) else Exit.TEMPORARY)
+            if stored.fields is None and stored.version:
+                yield Finding(
+                    f"{tree}/{name}",
+                    "its latest version was deleted or destroyed; see the daemon's alarm",
+                    Exit.REFUSED,
+                )
+    if settings.store.backend == "vault":
+        from rotator.adapters.vault import VaultStore
+
+        assert isinstance(store, VaultStore)  # noqa: S101 - the backend says so
+        yield from _capabilities(store, settings)
+        yield from _kv(store, settings)
+    else:
+        yield from _private(settings.store.path)
+
+
+def _capabilities(store: "VaultStore", settings: Settings) -> Iterator[Finding]:
+    from rotator.privileges import Role, needed
+
+    wanted: dict[str, frozenset[str]] = {}
+    for name in settings.keysets:
+        wanted |= needed(Role.DAEMON, settings, name)
+    held = store.capabilities(list(wanted))
+    good = True
+    for path, capabilities in wanted.items():
+        have = held[path]
+        missing = capabilities - have if "root" not in have else frozenset[str]()
+        if missing:
+            good = False
+            yield Finding(
+                "capabilities", f"{path} lacks {', '.join(sorted(missing))}; apply `rotator policy daemon`", Exit.DENIED
+            )
+        if superfluous := have - capabilities - HARMLESS:
+            yield Finding("capabilities", f"{path} has {', '.join(sorted(superfluous))} beyond need", warn=True)
+    if good:
+        yield Finding("capabilities", "all that the daemon needs")
+
+
+def _kv(store: "VaultStore", settings: Settings) -> Iterator[Finding]:
+    vault = settings.vault
+    for path in (
+        f"{vault.mount}/config",
+        *(f"{vault.mount}/metadata/{vault.prefix}/keys/{name}" for name in settings.keysets),
+    ):
+        try:
+            answer = store.read_raw(path)
+        except RotatorError:
+            continue  # reading the mount's settings is no capability the daemon needs
+        if answer is None:
+            continue
+        after = str(answer.get("delete_version_after", "0s"))
+        if after not in {"0s", "0", ""}:
+            yield Finding(
+                path, "delete_version_after is set: it would hide current if rotation stalls; set it to 0s", Exit.CONFIG
+            )
+        if "metadata" in path and answer.get("cas_required") is False:
+            yield Finding(path, "cas_required is off; rotator always compares, others might not", warn=True)
+
+
+def _redis(settings: Settings) -> Iterator[Finding]:
+    from rotator.parts import make_notifier, redis_arguments
+
+    if settings.redis is None:
+        yield Finding("redis", "not configured: consumers learn of changes by polling")
+        return
+    from rotator.adapters.redis_events import RedisNotifier
+
+    notifier = make_notifier(redis_arguments(settings))
+    assert isinstance(notifier, RedisNotifier)  # noqa: S101 - the only notifier there is
+    wrong = notifier.probe()
+    for fault in wrong:
+        yield Finding("redis", f"{fault} (rotation goes on without it)", warn=True)
+    if not wrong:
+        yield Finding("redis", settings.redis.url)
+
+
+def _files(settings: Settings) -> Iterator[Finding]:
+    yield from _private(settings.daemon.state_dir)
+    if settings.publish.file:
+        folder = Path(settings.publish.file).parent
+        yield _writable("publish.file", folder)
+        if folder.is_dir() and not folder.stat().st_mode & stat.S_IXOTH:
+            yield Finding(
+                "publish.file", f"{folder} cannot be entered by others, a web server for one; chmod 755", warn=True
+            )
+
+
+def _private(folder: Path) -> Iterator[Finding]:
+    yield _writable("folder", folder)
+    if folder.is_dir() and folder.stat().st_mode & stat.S_IWOTH:
+        yield Finding("folder", f"{folder} may be written by others; chmod o-w", Exit.CONFIG)
+
+
+def _writable(what: str, folder: Path) -> Finding:
+    standing = folder
+    while not standing.exists() and standing != standing.parent:
+        standing = standing.parent
+    if not os.access(standing, os.W_OK | os.X_OK):
+        return Finding(what, f"{standing} is not writable for this user; the daemon's user must be able to", warn=True)
+    return Finding(what, f"{folder}")

@@ -1,0 +1,22 @@
+"""
+`rotator generate`: a strong secret, for whoever still needs one by hand.
+"""
+
+import click
+
+from rotator.cli.base import output_option, print_json
+
+
+@click.command()
+@output_option
+def command(output: str) -> None:
+    """
+    Print 256 random bits as 64 hex digits. Needs no configuration and stores nothing.
+    """
+    from rotator.keygen import fresh_secret
+
+    secret = fresh_secret().reveal()
+    if output == "json":
+        print_json({"secret": secret, "bits": 256})
+    else:
+        click.echo(secret)

@@ -1,0 +1,93 @@
+"""
+`rotator import`: an existing secret or private key becomes current.
+"""
+
+import sys
+from pathlib import Path
+
+import click
+
+from rotator.cli.base import Context, output_option, pass_context, print_json
+from rotator.errors import RefusedError, VerificationKeyError
+from rotator.keygen import SMALLEST_SECRET, Keygen, Made, load_pair
+from rotator.keys import Algorithm, HmacSecret, Kid
+from rotator.policy import Policy
+from rotator.ports import Tree
+from rotator.secret import SecretText
+
+LONGEST_KID = 256
+
+
+@click.command()
+@click.argument("keyset")
+@click.option(
+    "--file",
+    "path",
+    type=click.Path(path_type=Path, allow_dash=True),
+    default="-",
+    help="Where to read it; - is stdin, the default.",
+)
+@click.option(
+    "--kid",
+    metavar="KID",
+    help="The kid that tokens already out bear; else the RFC 7638 thumbprint, or a random one for a secret.",
+)
+@output_option
+@pass_context
+def command(context: Context, keyset: str, path: Path, kid: str | None, output: str) -> None:
+    """
+    Make an existing HMAC secret, or RSA private key in PEM, the current key of the new keyset KEYSET.
+
+    Tokens already out keep verifying, and the keyset rotates from there. One trailing newline is dropped.
+    """
+    policy = context.policy(keyset)
+    text = _read(path)
+    made = _made(policy, text, kid)
+    context.say_target()
+    effects = context.effects()
+    public = effects.store.load(Tree.JWKS, keyset)
+    stored = effects.store.load(Tree.KEYS, keyset)
+    if stored.version or public.version:
+        raise RefusedError(
+            f"{keyset}: exists already; import creates a keyset, so name a new one in the configuration and import into that"
+        )
+    view = effects.adopt(keyset, policy, stored.moment, made)
+    current = view.keyset.current
+    answer = {
+        "keyset": keyset,
+        "kid": current.kid if current else "",
+        "algorithm": policy.algorithm.value,
+        "op_id": view.keyset.op_id,
+    }
+    if output == "json":
+        print_json(answer)
+    else:
+        click.echo(f"{keyset}: {answer['algorithm']} key imported as current under the kid {answer['kid']}")
+
+
+def _read(path: Path) -> SecretText:
+    try:
+        data = sys.stdin.buffer.read() if str(path) == "-" else path.read_bytes()
+        text = data.decode()
+    except (OSError, UnicodeDecodeError) as error:
+        raise click.UsageError(f"--file: {path} cannot be read as UTF-8 text ({type(error).__name__})") from None
+    return SecretText(text.removesuffix("\n").removesuffix("\r"))
+
+
+def _made(policy: Policy, text: SecretText, kid: str | None) -> Made:
+    if kid is not None and not (1 <= len(kid) <= LONGEST_KID and kid.isprintable()):
+        raise click.UsageError("--kid must be 1 to 256 printable characters")
+    if policy.algorithm.symmetric:
+        size = len(text.reveal().encode())
+        if size < SMALLEST_SECRET:
+            raise VerificationKeyError(
+                f"the secret has {size} bytes, fewer than {SMALLEST_SECRET}: too weak to sign with; "
+                "let rotator make a new one, and have the holders of tokens log in again"
+            )
+        if text.reveal().startswith("-----BEGIN "):
+            raise VerificationKeyError(
+                f"a PEM key is no secret for {policy.algorithm}; set algorithm to RS256 for this keyset"
+            )
+        return Made(Kid(kid) if kid else Keygen().make(Algorithm.HS256, 0).kid, HmacSecret(text), None)
+    pair = load_pair(text)
+    return Made(Kid(kid) if kid else pair.kid, pair.half, pair.private)

@@ -1,0 +1,60 @@
+"""
+`rotator revoke`: a key is compromised.
+"""
+
+import click
+
+from rotator.cli.base import Context, output_option, pass_context, print_json, say
+from rotator.keys import Kid
+
+
+@click.command()
+@click.argument("keyset")
+@click.argument("kid")
+@click.option(
+    "--reason",
+    default="compromised",
+    show_default=True,
+    metavar="TEXT",
+    help="Why, kept beside the kid in the signing document.",
+)
+@click.option(
+    "--document-leaked",
+    is_flag=True,
+    help="HMAC: the whole document was read, so revoke current and next too and sign with a fresh secret.",
+)
+@output_option
+@pass_context
+def command(context: Context, keyset: str, kid: str, *, reason: str, document_leaked: bool, output: str) -> None:
+    """
+    Take KID out of KEYSET at once and put it on the deny-list; if it was current, the next key signs from now on.
+
+    Prints what stays exposed, and until when.
+    """
+    from rotator.commands import revoke
+
+    policy = context.policy(keyset)
+    context.say_target()
+    exposure = revoke(context.effects(), keyset, policy, Kid(kid), reason, document_leaked=document_leaked)
+    purged = (
+        ""
+        if exposure.purged
+        else f"the material of {kid} is still in old versions of the store; the daemon goes on destroying it"
+    )
+    if output == "json":
+        print_json(
+            {
+                "keyset": keyset,
+                "revoked": list(exposure.kids),
+                "current": exposure.current,
+                "op_id": exposure.op_id,
+                "exposed": list(exposure.lines),
+                "purged": exposure.purged,
+            }
+        )
+        return
+    click.echo(f"{keyset}: revoked {', '.join(exposure.kids)}; {exposure.current} signs; op_id {exposure.op_id}")
+    for line in exposure.lines:
+        click.echo(f"  {line}")
+    if purged:
+        say(purged)

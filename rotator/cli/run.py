@@ -1,0 +1,29 @@
+"""
+`rotator run`: the daemon.
+"""
+
+import os
+import sys
+
+import click
+
+from rotator.cli.base import Context, pass_context
+
+
+@click.command()
+@pass_context
+def command(context: Context) -> None:
+    """
+    Run the daemon until SIGTERM or SIGINT. SIGHUP reads the configuration again, and keeps the old one if it is faulty.
+    """
+    from rotator import config, logs
+    from rotator.daemon import run
+
+    settings = context.settings(command_line=False)
+    log = logs.configure(settings.log.level, settings.log.format)
+    logs.install_hooks(log)
+    for warning in config.warnings(settings):
+        log.warning("configuration", detail=warning)
+    if run(settings, log, lambda: Context(str(settings.path)).settings(command_line=False)):
+        # The same process starts anew with the new configuration: systemd sees the same main PID, nothing half-swapped.
+        os.execv(sys.executable, [sys.executable, "-m", "rotator", "--config", str(settings.path), "run"])  # noqa: S606

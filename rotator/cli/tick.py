@@ -1,0 +1,50 @@
+"""
+`rotator tick`: one pass, for a systemd timer or a CronJob.
+"""
+
+import click
+
+from rotator.cli.base import Context, Exit, output_option, pass_context, print_json, say
+
+
+@click.command()
+@output_option
+@pass_context
+def command(context: Context, output: str) -> None:
+    """
+    Look at every keyset once, do what is due, and exit: 0, or the code of the worst trouble met.
+
+    It is the daemon's pass: it uses state_dir, and publishes the JWKS file when it gets its lock. publish.http is ignored.
+    """
+    from concurrent.futures import ThreadPoolExecutor
+
+    from rotator.lifecycle import Reason
+    from rotator.tick import one_pass
+
+    settings = context.settings()
+    with ThreadPoolExecutor(settings.daemon.workers) as workers:
+        passed = one_pass(settings, context.log, workers)
+    alarms = passed.alarms.standing()
+    codes = {
+        Reason.UNAVAILABLE: Exit.UNAVAILABLE,
+        Reason.DENIED: Exit.DENIED,
+        Reason.FROZEN: Exit.REFUSED,
+        Reason.LAGGING: Exit.TEMPORARY,
+    }
+    worst = max((codes.get(alarm.reason, Exit.DONE) for alarm in alarms), default=Exit.DONE)
+    if any(alarm.reason in (Reason.INTERNAL, Reason.INVARIANT) for alarm in alarms):
+        worst = Exit.SOFTWARE
+    seen = {name: watch.view.keyset.sequence for name, watch in passed.rounds.watches.items() if watch.view}
+    if output == "json":
+        print_json(
+            {
+                "sequences": seen,
+                "alarms": [{"keyset": a.keyset, "reason": a.reason.value, "detail": a.detail} for a in alarms],
+            }
+        )
+    else:
+        for name, sequence in seen.items():
+            click.echo(f"{name}: sequence {sequence}")
+        if not alarms:
+            say("done")
+    raise click.exceptions.Exit(worst)

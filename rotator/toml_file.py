@@ -1,0 +1,55 @@
+"""
+Finding the configuration file and reading its TOML.
+"""
+
+import os
+import re
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from rotator.errors import ConfigError
+
+PLACES = ("config.toml", "/etc/rotator/config.toml")
+
+
+def read_toml(path: Path | None, environ: Mapping[str, str]) -> tuple[Path, dict[str, Any]]:
+    """
+    Return the absolute path and the tables of *path*, else of ROTATOR_CONFIG, else of the first of PLACES that exists.
+
+    Raises ConfigError where nothing is found, readable or TOML; it never repeats what stands in the file.
+    """
+    named = path or (Path(environ["ROTATOR_CONFIG"]) if environ.get("ROTATOR_CONFIG") else None)
+    places = [Path(os.path.abspath(place)) for place in ([named] if named else PLACES)]  # noqa: PTH100 - keeps ".." out, links in
+    for place in places:
+        try:
+            return place, tomllib.loads(place.read_bytes().decode())
+        except (FileNotFoundError, NotADirectoryError):
+            continue
+        except OSError as error:
+            raise ConfigError(f"{place}: cannot be read ({error.strerror}); correct its permissions") from error
+        except UnicodeDecodeError as error:
+            raise ConfigError(f"{place}: is not UTF-8 (byte {error.start}); save it as UTF-8") from None
+        except (ValueError, RecursionError) as error:
+            raise ConfigError(f"{place}: {_syntax(str(error))}") from None
+    if named:
+        origin = "--config" if path else "ROTATOR_CONFIG"
+        raise ConfigError(f"{places[0]}: does not exist; correct {origin}, or write the file")
+    looked = ", ".join(map(str, places))
+    raise ConfigError(f"no configuration: neither --config nor ROTATOR_CONFIG names one, and there is none at {looked}")
+
+
+def _syntax(message: str) -> str:
+    """
+    Return what tomllib said without the names and texts that it may quote.
+    """
+    match = re.fullmatch(r"(.*) \(at (line \d+, column \d+|end of document)\)", message, re.DOTALL)
+    if match is None:
+        return "is not valid TOML; look for unbalanced brackets and odd numbers"
+    reason, where = match[1], match[2]
+    if reason.startswith(("Cannot", "Duplicate")):
+        reason = "the same table or option is there twice"
+    elif not reason.startswith(("Expected", "Found", "Illegal", "Invalid", "Un", "Escaped", "End")):
+        reason = "something is out of place"
+    return f"is not valid TOML at {where}: {reason[0].lower()}{reason[1:]}"

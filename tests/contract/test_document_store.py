@@ -1,0 +1,190 @@
+"""
+The port DocumentStore: what every store must do, asked of each of them.
+"""
+
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+import structlog
+
+from rotator.adapters.file_store import FileStore
+from rotator.adapters.vault import TokenCredentials, VaultConnection, VaultStore
+from rotator.errors import StoreConflictError
+from rotator.ports import DocumentStore, Stored, Tree
+from rotator.secret import SecretText
+from tests.fakes import ManualClock
+from tests.memory_store import MemoryStore
+
+DOCUMENT: dict[str, Any] = {
+    "op_id": "c0ffee",
+    "sequence": "7",
+    "current": 'quotes " backslash \\ line\nend, snow \u2603, clef \U0001d11e',
+    "keys": [{"kid": "k1", "unknown": {"deep": [1, 2.5, True, None]}}],
+    "empty": "",
+}
+
+
+@pytest.fixture(params=["memory", "file", pytest.param("vault", marks=pytest.mark.vault)])
+def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[DocumentStore]:
+    """
+    An empty store of each kind.
+    """
+    if request.param == "memory":
+        yield MemoryStore(ManualClock())
+    elif request.param == "file":
+        yield FileStore(tmp_path / "store")
+    else:
+        server, mount = request.getfixturevalue("vault_server"), request.getfixturevalue("mount")
+        credentials = TokenCredentials(SecretText(server.root_token))
+        vault = VaultStore(
+            VaultConnection(server.address, "", None, credentials, structlog.get_logger()), mount, "rotator"
+        )
+        yield vault
+        vault.close()
+
+
+def test_what_was_never_written_is_absent(store: DocumentStore) -> None:
+    """
+    Absence is version 0 with nothing in it, an answer and no error.
+    """
+    absent = store.load(Tree.KEYS, "web")
+    assert (absent.version, absent.fields, absent.created_at) == (0, None, None)
+    assert list(store.versions(Tree.KEYS, "web")) == []
+
+
+def test_what_was_saved_is_loaded(store: DocumentStore) -> None:
+    """
+    Every JSON value comes back as it was, with the version and the moment of its commit.
+    """
+    saved = store.save(Tree.KEYS, "web", DOCUMENT, cas=0)
+    loaded = store.load(Tree.KEYS, "web")
+    assert (saved.version, loaded.version) == (1, 1)
+    assert saved.fields == loaded.fields == DOCUMENT
+    assert saved.created_at == loaded.created_at
+    assert saved.created_at is not None
+
+
+def test_versions_count_the_saves(store: DocumentStore) -> None:
+    """
+    Each save is version cas + 1; the last one is what is loaded.
+    """
+    for cas in range(4):
+        assert store.save(Tree.KEYS, "web", {"op_id": str(cas)}, cas).version == cas + 1
+    loaded = store.load(Tree.KEYS, "web")
+    assert (loaded.version, loaded.fields) == (4, {"op_id": "3"})
+
+
+@pytest.mark.parametrize("cas", [0, 1, 3])
+def test_a_save_on_another_version_is_a_conflict(store: DocumentStore, cas: int) -> None:
+    """
+    Behind or ahead of the latest, the compare-and-set is lost and changes nothing.
+    """
+    store.save(Tree.KEYS, "web", {"op_id": "a"}, 0)
+    store.save(Tree.KEYS, "web", {"op_id": "b"}, 1)
+    with pytest.raises(StoreConflictError):
+        store.save(Tree.KEYS, "web", {"op_id": "c"}, cas)
+    latest = store.load(Tree.KEYS, "web")
+    assert (latest.version, latest.fields) == (2, {"op_id": "b"})
+
+
+def test_a_save_inside_a_read_modify_write_wins(store: DocumentStore) -> None:
+    """
+    Of two writers that read the same version exactly one wins, though both write the same.
+    """
+    outer = store.load(Tree.KEYS, "web")
+    inner = store.load(Tree.KEYS, "web")
+    store.save(Tree.KEYS, "web", {"sequence": "1"}, inner.version)
+    with pytest.raises(StoreConflictError):
+        store.save(Tree.KEYS, "web", {"sequence": "1"}, outer.version)
+
+
+def test_of_many_writers_exactly_one_wins(store: DocumentStore) -> None:
+    """
+    Sixteen threads save on the same version: one version more, by the one that was told so.
+    """
+
+    def attempt(writer: int) -> Stored | None:
+        try:
+            return store.save(Tree.KEYS, "web", {"op_id": str(writer)}, 0)
+        except StoreConflictError:
+            return None
+
+    with ThreadPoolExecutor(16) as pool:
+        won = [saved for saved in pool.map(attempt, range(16)) if saved is not None]
+    assert len(won) == 1
+    loaded = store.load(Tree.KEYS, "web")
+    assert (loaded.version, loaded.fields) == (1, won[0].fields)
+
+
+def test_documents_do_not_touch_each_other(store: DocumentStore) -> None:
+    """
+    Trees and keysets are apart: each document has its own versions.
+    """
+    places = [(tree, keyset) for tree in Tree for keyset in ("web", "web-2")]
+    for tree, keyset in places:
+        store.save(tree, keyset, {"here": f"{tree}/{keyset}"}, 0)
+    for tree, keyset in places:
+        loaded = store.load(tree, keyset)
+        assert (loaded.version, loaded.fields) == (1, {"here": f"{tree}/{keyset}"})
+
+
+def test_the_latest_version_exists(store: DocumentStore) -> None:
+    """
+    However many older ones a store keeps, the latest is among the versions.
+    """
+    store.save(Tree.STANDBY, "web", {"op_id": "a"}, 0)
+    store.save(Tree.STANDBY, "web", {"op_id": "b"}, 1)
+    assert 2 in store.versions(Tree.STANDBY, "web")
+
+
+def test_destroyed_versions_are_gone(store: DocumentStore) -> None:
+    """
+    After destroying all that is below the latest, only that one exists, and it is loaded as before.
+    """
+    for cas in range(3):
+        store.save(Tree.KEYS, "web", {"op_id": str(cas)}, cas)
+    below = [version for version in store.versions(Tree.KEYS, "web") if version < 3]
+    store.destroy(Tree.KEYS, "web", below)
+    assert list(store.versions(Tree.KEYS, "web")) == [3]
+    latest = store.load(Tree.KEYS, "web")
+    assert (latest.version, latest.fields) == (3, {"op_id": "2"})
+
+
+def test_destroying_twice_and_destroying_nothing_are_no_errors(store: DocumentStore) -> None:
+    """
+    A purge that crashed can be done again.
+    """
+    store.save(Tree.KEYS, "web", {"op_id": "a"}, 0)
+    store.save(Tree.KEYS, "web", {"op_id": "b"}, 1)
+    store.destroy(Tree.KEYS, "web", [1])
+    store.destroy(Tree.KEYS, "web", [1])
+    store.destroy(Tree.KEYS, "web", [])
+    assert list(store.versions(Tree.KEYS, "web")) == [2]
+
+
+def test_a_save_after_destroying_goes_on_counting(store: DocumentStore) -> None:
+    """
+    A version number is never used again.
+    """
+    store.save(Tree.KEYS, "web", {"op_id": "a"}, 0)
+    store.save(Tree.KEYS, "web", {"op_id": "b"}, 1)
+    store.destroy(Tree.KEYS, "web", [1])
+    assert store.save(Tree.KEYS, "web", {"op_id": "c"}, 2).version == 3
+
+
+def test_each_reply_shows_the_store_clock(store: DocumentStore) -> None:
+    """
+    The moment of a reply lies between whole seconds, not before the commit, and agrees with our clock.
+    """
+    saved = store.save(Tree.KEYS, "web", DOCUMENT, 0)
+    for stored in (saved, store.load(Tree.KEYS, "web"), store.load(Tree.KEYS, "absent")):
+        moment = stored.moment
+        assert moment.floor.microsecond == moment.ceiling.microsecond == 0
+        assert timedelta(0) <= moment.ceiling - moment.floor <= timedelta(seconds=2)
+        assert moment.floor.utcoffset() == timedelta(0)
+        assert moment.trusted(timedelta(0))
+        assert stored.created_at is None or stored.created_at <= moment.ceiling

@@ -9,7 +9,7 @@ from collections.abc import Set as AbstractSet
 from dataclasses import replace
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 from urllib.parse import urlsplit
 
 from rotator import crosscheck, shapes
@@ -37,7 +37,6 @@ from rotator.tables import (
     PublishTable,
     RedisTable,
     StoreTable,
-    Table,
     VaultTable,
     read_table,
     shown,
@@ -52,7 +51,7 @@ ENVIRONMENT = {
     "VAULT_CACERT": ("vault", "ca_file"),
     "REDIS_URL": ("redis", "url"),
 }
-_T = TypeVar("_T", bound=Table)
+_T = TypeVar("_T", bound=NamedTuple)
 
 
 def load(path: Path | None, *, environ: Mapping[str, str], command_line: bool) -> Settings:
@@ -158,7 +157,7 @@ class _Reading:
         return policies
 
     def _declared(
-        self, name: str, table: object, inherited: Mapping[str, object], unreadable: AbstractSet[str]
+        self, name: str, table: object, inherited: Mapping[str, Any], unreadable: AbstractSet[str]
     ) -> Declared:
         if not shapes.KEYSET_NAME.fullmatch(name):
             name = shown(name)
@@ -166,7 +165,7 @@ class _Reading:
             self._add([Fault(f"{KEYSETS}.{name}", "", what)])
         _, own, faults = read_table(KeysetTable, f"{KEYSETS}.{name}", table)
         self._add(faults)
-        options = KeysetTable.model_validate({**inherited, **own})
+        options = KeysetTable(**{**inherited, **own})
         faulty = {fault.option for fault in faults} | (unreadable - own.keys())
         return Declared(name, _policy(options), options.well_known, own.keys(), faulty)
 

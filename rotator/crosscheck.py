@@ -76,14 +76,10 @@ def well_known_faults(keysets: Sequence[Declared]) -> Iterator[Fault]:
 
 def policies(keysets: Sequence[Declared]) -> dict[str, Policy]:
     """
-    Return the policy of each keyset by its name; a lone asymmetric one is well-known unless it says otherwise.
+    Return the policy of each keyset by its name; an asymmetric one that does not say otherwise is well-known.
     """
-    lone = [keyset.asymmetric for keyset in keysets].count(True) == 1
     return {
-        keyset.name: replace(
-            keyset.policy,
-            well_known=bool(keyset.asymmetric) and (lone if keyset.well_known is None else keyset.well_known),
-        )
+        keyset.name: replace(keyset.policy, well_known=bool(keyset.asymmetric) and keyset.well_known is not False)
         for keyset in keysets
     }
 

@@ -2,6 +2,7 @@
 The daemon: parts put together, one waking job, signals, and a clean end.
 """
 
+import faulthandler
 import signal
 import threading
 import time
@@ -203,6 +204,9 @@ class Daemon:
         for server in (self.jwks_server, self.admin_server):
             if server:
                 server.stop()
+        for part in (*self.effects.publishers, self.notifier, self.store):
+            if (close := getattr(part, "close", None)) is not None:
+                close()
         self._log.info("stopped")
 
     # -- what it says of itself ----------------------------------------------------------------------------------------
@@ -293,6 +297,7 @@ def run(settings: Settings, log: Log, read_again: Callable[[], Settings]) -> boo
     A faulty one is told in the log, and the daemon goes on as it is.
     """
     systemd.no_core_dumps()
+    faulthandler.enable()
     daemon = Daemon(settings, log)
     reload = threading.Event()
 

@@ -3,7 +3,9 @@ Files that are there whole or not at all, whatever crashes and whoever else may 
 """
 
 import os
+import re
 import stat
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -14,9 +16,12 @@ from rotator.errors import RotatorError
 
 _STALE_AFTER = 60.0
 _TEMPORARY = ".tmp"
+_TEMPORARY_NAME = re.compile(r"\..+\.[0-9a-f]{16}\.tmp")
 _OPEN_DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
 _CREATE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 _OTHERS_MAY_WRITE = stat.S_IWGRP | stat.S_IWOTH
+_swept: set[int] = set()
+_sweeping = threading.Lock()
 
 
 class UnsafePathError(RotatorError):
@@ -30,12 +35,12 @@ def write_atomically(path: str | os.PathLike[str], data: bytes, mode: int) -> No
     Make *path* a regular file of exactly *data* and *mode*; when this returns it survives a loss of power.
 
     Readers see the former content or the new one, never a part. The folder must exist, and be nobody else's to write.
-    Temporary files that a crash of ours left there are removed. Raises UnsafePathError or OSError.
+    Temporary files that crashes of ours left there are removed with a process's first write. Raises UnsafePathError or OSError.
     """
     target = Path(path)
     with safe_directory(target.parent) as directory:
         _refuse_odd_target(directory, target)
-        _remove_stale(directory, target.name)
+        _remove_stale(directory)
         temporary = f".{target.name}.{token_hex(8)}{_TEMPORARY}"
         descriptor = os.open(temporary, _CREATE, 0o600, dir_fd=directory)
         try:
@@ -81,13 +86,18 @@ def _refuse_odd_target(directory: int, target: Path) -> None:
         raise UnsafePathError(f"{target} is a symbolic link or no regular file; remove it, or name another path")
 
 
-def _remove_stale(directory: int, name: str) -> None:
+def _remove_stale(directory: int) -> None:
     """
-    Remove what a crash between create and rename left; a file still young may belong to a writer at work.
+    Remove what crashes between create and rename left, once per process; a file still young may belong to a writer at work.
     """
+    folder = os.fstat(directory).st_ino
+    with _sweeping:
+        if folder in _swept:
+            return
+        _swept.add(folder)
     young_since = time.time() - _STALE_AFTER
     for entry in os.listdir(directory):
-        if entry.startswith(f".{name}.") and entry.endswith(_TEMPORARY):
+        if _TEMPORARY_NAME.fullmatch(entry):
             with suppress(FileNotFoundError):
                 if os.stat(entry, dir_fd=directory, follow_symlinks=False).st_mtime < young_since:
                     os.unlink(entry, dir_fd=directory)

@@ -209,8 +209,3 @@ class _Handler(BaseHTTPRequestHandler):
         """
         self.close_connection = True
         self._send(plain(HTTPStatus(code)))
-
-    def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the base's signature
-        """
-        Say nothing: requests are the proxy's to log.
-        """

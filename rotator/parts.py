@@ -139,8 +139,8 @@ def watches(settings: Settings, memory: Memory) -> Iterable[Watch]:
     for name, policy in settings.keysets.items():
         yield Watch(name, policy)
     for name in memory.names():
-        remembered = memory.recall(name)
-        if name in settings.keysets or remembered is None:
+        remembered = None if name in settings.keysets else memory.recall(name)
+        if remembered is None:
             continue
         yield Watch(
             name,

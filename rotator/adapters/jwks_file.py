@@ -61,15 +61,17 @@ class FilePublisher:
 
     def shown(self, publication: Publication) -> Collection[Kid] | None:
         """
-        Return the kids in the file, none where it cannot be read; None where the file does not concern the keyset.
+        Return the kids in the file, none where it is missing or no JWKS; None where it does not concern the keyset.
         """
         path = self._path(publication)
         if path is None:
             return None
         try:
             return parse_jwks(_read(path)).keys()
-        except (OSError, VerificationKeyError):
+        except VerificationKeyError:
             return ()
+        except OSError as error:
+            raise _explained(error, path) from error
 
     def confirm(self, publication: Publication) -> None:
         """

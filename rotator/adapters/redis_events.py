@@ -128,9 +128,6 @@ class RedisNotifier:
         except _FAULTS as error:
             self._breaker.failed()
             raise NotificationError(f"{self._place}: {_text(error)}") from error
-        except BaseException:
-            self._breaker.failed()
-            raise
         else:
             self._breaker.worked()
 

@@ -208,7 +208,9 @@ class Login:
         ttl = data.get("ttl")
         if not isinstance(ttl, int):
             raise StoreDeniedError("the vault token may not look itself up, so nobody knows when it ends")
-        return _lasting(lease.token, ttl, renewable=data.get("renewable") is True)
+        # Less than a second left is 0, too; only a token without an end has no `expire_time`.
+        left = max(1, ttl) if data.get("expire_time") else 0
+        return _lasting(lease.token, left, renewable=data.get("renewable") is True)
 
 
 def _granted(token: SecretText, answer: Reply) -> _Lease:

@@ -5,6 +5,7 @@ What all commands share: settings, exit codes, output, and a log for a terminal.
 import json
 import os
 import sys
+import time
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from enum import IntEnum
@@ -207,13 +208,12 @@ def started_at() -> datetime:
     """
     Return when this process was started, which on Linux is before Python was: parallel callers are told apart by it.
     """
-    now = datetime.now(UTC)
     try:
         ticks = int(Path("/proc/self/stat").read_bytes().rpartition(b")")[2].split()[19])
-        age = float(Path("/proc/uptime").read_bytes().split()[0]) - ticks / os.sysconf("SC_CLK_TCK")
-    except (OSError, ValueError, IndexError):
-        return now
-    return datetime.fromtimestamp(now.timestamp() - max(0.0, age), UTC)
+        now, boot = time.time(), time.clock_gettime(time.CLOCK_BOOTTIME)
+    except (OSError, ValueError, IndexError, AttributeError):
+        return datetime.now(UTC)
+    return datetime.fromtimestamp(now - max(0.0, boot - ticks / os.sysconf("SC_CLK_TCK")), UTC)
 
 
 def run_command(command: click.Command) -> NoReturn:

@@ -401,7 +401,7 @@ def test_an_unsafe_place_is_refused(board: Board, tmp_path: Path) -> None:
     with pytest.raises(PublicationError, match="chmod go-w"):
         FilePublisher(str(shared / "jwks.json"), board).publish(publication("web", 1))
     (tmp_path / "plain").write_text("")
-    with pytest.raises(PublicationError, match="Not a directory"):
+    with pytest.raises(PublicationError, match="File exists"):
         FilePublisher(str(tmp_path / "plain" / "jwks.json"), board).publish(publication("web", 1))
     with pytest.raises(ConfigError, match="name of the file"):
         FilePublisher(str(tmp_path / "{keyset}" / "jwks.json"), board)

@@ -143,6 +143,7 @@ NONSENSE: dict[str, Answer] = {
     "another version": answer(200, saved(3)),
     "a version that is no number": answer(200, {"data": {"version": True, "created_time": CREATED}}),
     "no time of commit": answer(200, {"data": {"version": 1}}),
+    "a time that is none": answer(200, {"data": {"version": 1, "created_time": "soon"}}),
     "no HTTP": b"SSH-2.0-OpenSSH_9.2\r\n",
     "too much": answer(200, b'{"data":"' + b"x" * (5 << 20) + b'"}'),
     "hanging up": b"",
@@ -388,6 +389,8 @@ def test_a_frozen_vault_ends_at_the_deadline(fresh_vault: VaultServer) -> None:
     with root_store(fresh_vault, "kv", deadline=DEADLINE) as store:
         store.save(Tree.KEYS, "web", {"op_id": "a"}, 0)
         fresh_vault.pause()
+        state = Path(f"/proc/{fresh_vault.pid}/stat")
+        fresh_vault.wait_for(lambda: state.read_text().rpartition(")")[2].split()[0] == "T", "stop")
 
         def attempt() -> None:
             with pytest.raises(StoreUnavailableError):

@@ -235,7 +235,7 @@ def test_connections_are_kept(server: JwksServer) -> None:
 def test_odd_requests_end_the_connection(server: JwksServer, data: bytes, status: bytes) -> None:
     """One answer or none, nothing of the request in it, no program's name or version; the next caller is served."""
     told = b""
-    with contextlib.suppress(ConnectionError):
+    with contextlib.suppress(OSError):  # the server may hang up while we still speak
         told = raw(server, data)
     assert told.count(b"HTTP/1.1 ") <= 1
     assert told[9:12] == status or (status == b"" and told[9:12] in {b"", b"400", b"414", b"431"})

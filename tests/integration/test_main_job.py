@@ -36,6 +36,12 @@ def rotations(log: str, keyset: str) -> list[str]:
     return [line["op_id"] for line in done if line["reason"] != "first key"]
 
 
+def propagating(site: Site) -> list[dict[str, Any]]:
+    """Wait until the keyset web is at rest, with a current and a confirmed next; return the next."""
+    wait_for(lambda: site.keys("web", "current"), 20, lambda: site.log[-2000:])
+    return wait_for(lambda: [key for key in site.keys("web", "next") if key.get("usable_at")], 10)
+
+
 def clean(site: Site) -> None:
     """Assert that no version of any document holds more than the keys that live: no retired secret, no demoted private half."""
     for keyset in ("web", "internal"):
@@ -83,7 +89,7 @@ def test_rotate_now(tmp_path: Path, vault_server: VaultServer, mount: str, redis
     """Too fresh: 3 and the moment; propagated: twenty callers, one rotation, one op_id; a later caller: 3."""
     site = Site(tmp_path, vault_server, mount, redis_server, keysets=WEB, **SLOW)
     with site.daemon():
-        (following,) = wait_for(lambda: [key for key in site.keys("web", "next") if key.get("usable_at")], 10)
+        (following,) = propagating(site)
         early = site.run("rotate-now", "web")
         assert early.returncode == 3
         assert following["usable_at"] in early.stdout + early.stderr
@@ -203,7 +209,7 @@ def test_redis_outage_holds_nothing(
 
 def test_kill_nine_at_random(tmp_path: Path, vault_server: VaultServer, mount: str) -> None:
     """However often it is killed, there is one current key, no token fails, and nothing is left behind."""
-    site = Site(tmp_path, vault_server, mount, rotation="8s", propagation="2s", life="4s")
+    site = Site(tmp_path, vault_server, mount, rotation="12s", propagation="2s", life="4s")
     with Consumers(site, poll=0.9) as consumers:
         for _ in range(int(os.environ.get("ROTATOR_TEST_KILLS", "12"))):
             process = site.spawn()
@@ -224,7 +230,7 @@ def test_revoke_of_a_current_pair(tmp_path: Path, vault_server: VaultServer, mou
     """Next signs at once; the revoked kid is out of the JWKS and denied; its material is in no version."""
     site = Site(tmp_path, vault_server, mount, keysets=WEB, **SLOW)
     with site.daemon():
-        wait_for(lambda: [k for k in site.keys("web", "next") if k.get("usable_at")], 20)
+        propagating(site)
         time.sleep(7)
         (current,), (following,) = site.keys("web", "current"), site.keys("web", "next")
         done = site.run("revoke", "web", current["kid"], "--reason", "stolen")
@@ -301,7 +307,7 @@ def test_deleted_document_freezes(tmp_path: Path, vault_server: VaultServer, mou
     """A signing document deleted by hand is never created again: the JWKS goes on, the alarm names the way out, undelete thaws."""
     site = Site(tmp_path, vault_server, mount, keysets=WEB, **SLOW)
     with site.daemon():
-        wait_for(lambda: site.keys("web", "current"), 20)
+        propagating(site)
         path = f"{mount}/data/rotator/keys/web"
         version = max(site.versions("keys", "web"))
         vault_server.request("DELETE", path, token=vault_server.root_token)

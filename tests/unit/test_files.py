@@ -75,8 +75,9 @@ def test_a_missing_folder_is_an_os_error(tmp_path: Path) -> None:
 
 
 def test_what_a_crash_left_is_removed(tmp_path: Path) -> None:
-    """Old temporary files of the same target go; young ones and other files' stay."""
-    stale, young, foreign = (tmp_path / name for name in (".file.0a.tmp", ".file.0b.tmp", ".other.0c.tmp"))
+    """Our old temporary files go with a process's first write into a folder; young ones and other programs' stay."""
+    names = (f".file.{'0a' * 8}.tmp", f".other.{'0b' * 8}.tmp", ".other.0c.tmp")
+    stale, young, foreign = (tmp_path / name for name in names)
     for path in (stale, young, foreign):
         path.write_bytes(b"half")
     long_ago = time.time() - 3600

@@ -21,7 +21,7 @@ from rotator.jwk import base64url
 from rotator.keygen import Keygen
 from rotator.keys import Algorithm
 from rotator.lifecycle import Reason
-from rotator.logs import LONGEST_LINE, configure, install_hooks
+from rotator.logs import LONGEST_FIELD, LONGEST_LINE, configure, install_hooks
 from rotator.redaction import REDACTED, redact
 from rotator.secret import SecretText
 
@@ -186,6 +186,12 @@ def test_a_living_secret_is_redacted_whatever_it_is_made_of(text: str) -> None:
     assert held.reveal() == text
 
 
+@pytest.mark.parametrize("glued", ["\\n{}", "x{}y", "b'{}'", "{}{}"])
+def test_a_secret_is_found_whatever_stands_beside_it(glued: str) -> None:
+    """An escaped line break before it, or letters around it, do not hide it."""
+    assert HEX[:32] not in redact(glued.replace("{}", HEX))
+
+
 def test_fields_are_rendered_for_machines(lines: Logged) -> None:
     """Moments are RFC 3339, durations seconds, reasons their words, bytes a count; the usual three stand first."""
     lines.log.info(
@@ -231,7 +237,9 @@ def test_a_line_fits_the_journal(lines: Logged, fields: dict[str, object]) -> No
 def test_a_secret_is_redacted_before_it_is_cut(lines: Logged) -> None:
     """A cut through the middle of a secret leaves no half of it."""
     for shift in range(0, 2_000, 97):
-        lines.log.info("cut", text="." * (4_000 + shift - 1_000) + PEM + HEX + "." * 9_000)
+        lines.log.info("cut", text="." * (2_400 + shift) + PEM + "." * 9_000)
+    for shift in range(len(HEX)):
+        lines.log.info("cut", text="." * (LONGEST_FIELD // 2 - shift) + HEX + "." * 9_000)
     assert [piece for piece in (*PEM.splitlines()[1:-1], HEX[:16]) if piece in lines.text] == []
 
 

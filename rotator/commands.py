@@ -6,14 +6,14 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 
-from rotator.effects import Effects, View, view_of
-from rotator.errors import ArgumentError, FrozenError, PublicationError, RefusedError, StoreConflictError
+from rotator.effects import Effects
+from rotator.errors import ArgumentError, PublicationError, StoreConflictError
 from rotator.keygen import milliseconds_of
 from rotator.keys import Keyset, Kid, NextKey, RotateRequest
 from rotator.lifecycle import Activate, Evidence, Hold, Reason, activation_hold, still_needed
 from rotator.policy import Policy
-from rotator.ports import Tree
 from rotator.standby import StandbyLostError
+from rotator.view import View, load
 
 ATTEMPTS = 8
 
@@ -59,24 +59,12 @@ class Wish:
     dry_run: bool = False
 
 
-def load(effects: Effects, name: str) -> View:
-    """
-    Return the keyset as stored now; raises RefusedError where there is none.
-    """
-    stored = effects.store.load(Tree.KEYS, name)
-    if stored.fields is None and stored.version:
-        raise FrozenError(f"{name}: its document was deleted or destroyed; see the daemon's alarm for the way out")
-    if stored.fields is None:
-        raise RefusedError(f"{name}: does not exist yet; start the daemon or run `rotator tick` to create it")
-    return view_of(stored, name)
-
-
 def rotate_now(effects: Effects, name: str, policy: Policy, wish: Wish) -> Outcome:
     """
     Activate `next` now where that is safe, and say what came of it. Losing a race to a parallel caller is success.
     """
     for _ in range(ATTEMPTS):
-        view = load(effects, name)
+        view = load(effects.store, name)
         if (done := _already(view.keyset, wish)) is not None:
             return done
         try:
@@ -204,7 +192,7 @@ def revoke(effects: Effects, name: str, policy: Policy, kid: Kid, reason: str, *
     Revoke *kid*, with the other secrets of the document where that leaked; raises ArgumentError for a kid that is not there.
     """
     for _ in range(ATTEMPTS):
-        view = load(effects, name)
+        view = load(effects.store, name)
         keyset = view.keyset
         if any(revocation.kid == kid for revocation in keyset.revoked):
             current = keyset.current.kid if keyset.current else ""

@@ -14,19 +14,13 @@ from apscheduler.events import EVENT_JOB_ERROR, EVENT_JOB_MAX_INSTANCES, EVENT_J
 from apscheduler.schedulers.background import BackgroundScheduler
 
 from rotator import systemd
-from rotator.adapters.board import Board
 from rotator.admin_server import AdminServer, Readiness
-from rotator.alarms import Alarm, Alarms, Log
-from rotator.effects import Effects, View
+from rotator.alarms import Alarm, Log
+from rotator.assembly import assemble, make_board
 from rotator.errors import ConfigError
 from rotator.jwks_server import JwksServer
-from rotator.keygen import Keygen
-from rotator.memory import Memory
 from rotator.metrics import KeysetSample, Metrics
-from rotator.parts import LOCAL, make_notifier, make_publishers, make_store, redis_arguments, watches, well_known
-from rotator.policy import Policy
-from rotator.reconciler import Reconciler
-from rotator.rounds import Rounds
+from rotator.parts import redis_arguments
 from rotator.settings import Settings
 
 STOP_PATIENCE = 20.0
@@ -45,45 +39,18 @@ class Daemon:
         self._stop = threading.Event()
         self._beat = time.monotonic()
         self._started = False
-        self.alarms = Alarms(log)
         self.metrics = Metrics(self)
-        state_dir = settings.daemon.state_dir
-        self.memory = Memory(state_dir)
-        self.store = make_store(settings, log, state_dir=state_dir, observe=self.metrics.observe_request)
-        self.board = Board(well_known(settings))
-        arguments = redis_arguments(settings)
-        self.notifier = make_notifier(arguments)
-        self.jwks_server = (
-            JwksServer(settings.publish.http, self.board, tuple(settings.keysets)) if settings.publish.http else None
-        )
-        self.admin_server = AdminServer(settings.admin_http, self, self.metrics) if settings.admin_http else None
+        self.board = make_board(settings)
+        http, admin = settings.publish.http, settings.admin_http
+        self.jwks_server = JwksServer(http, self.board, tuple(settings.keysets)) if http else None
+        self.admin_server = AdminServer(admin, self, self.metrics) if admin else None
         jwks_server = self.jwks_server
         own_url = (lambda: f"http://{jwks_server.address}") if jwks_server else None
-        self.effects = Effects(
-            self.store,
-            make_publishers(settings, self.store, self.board, own_url),
-            self.notifier,
-            Keygen(),
-            self.alarms,
-            log,
-            saved=self._saved,
-            neighbours=lambda name: (other for other in well_known(settings) if other != name),
-        )
-        self.reconciler = Reconciler(self.effects, self.memory, self.board, self.alarms, log, LOCAL)
-        self.rounds = Rounds(
-            watches(settings, self.memory),
-            self.reconciler,
-            self.board,
-            self.notifier,
-            lambda: self.effects.unannounced,
-            self.alarms,
-            log,
-            LOCAL,
-            settings.daemon.poll_interval,
-        )
+        self._parts = assemble(settings, log, self.board, own_url, self.metrics.observe_request)
+        self.alarms, self.store, self.rounds = self._parts.alarms, self._parts.store, self._parts.rounds
         self._workers = ThreadPoolExecutor(settings.daemon.workers, thread_name_prefix="worker")
         self._hints = None
-        if arguments is not None:
+        if (arguments := redis_arguments(settings)) is not None:
             from rotator.adapters.redis_events import HintListener
 
             a = arguments
@@ -102,9 +69,6 @@ class Daemon:
         self._scheduler = BackgroundScheduler(
             timezone=UTC, job_defaults={"coalesce": True, "max_instances": 1, "misfire_grace_time": None}
         )
-
-    def _saved(self, view: View, policy: Policy) -> None:
-        self.reconciler.saved(view, policy)
 
     # -- life ----------------------------------------------------------------------------------------------------------
 
@@ -183,14 +147,17 @@ class Daemon:
         """
         Ask for the end; safe to call from a signal handler.
         """
-        self.reconciler.stopping = True
+        self._parts.reconciler.stopping = True
         self._stop.set()
 
-    def close(self) -> None:
+    def close(self, *, reloading: bool = False) -> None:
         """
         End everything at the next step boundary: no new save begins, and what is under way has its deadline.
         """
-        systemd.notify(STOPPING="1")
+        if reloading:
+            systemd.notify(RELOADING="1", MONOTONIC_USEC=str(time.monotonic_ns() // 1000))
+        else:
+            systemd.notify(STOPPING="1")
         self.stop()
         self._scheduler.shutdown(wait=False)
         if self._hints:
@@ -204,9 +171,7 @@ class Daemon:
         for server in (self.jwks_server, self.admin_server):
             if server:
                 server.stop()
-        for part in (*self.effects.publishers, self.notifier, self.store):
-            if (close := getattr(part, "close", None)) is not None:
-                close()
+        self._parts.close()
         self._log.info("stopped")
 
     # -- what it says of itself ----------------------------------------------------------------------------------------
@@ -272,7 +237,7 @@ class Daemon:
                 created=created,
                 rotates_at=keyset.rotates_at if keyset else None,
                 last_success=watch.last_success,
-                notify_pending=name in self.effects.unannounced,
+                notify_pending=name in self._parts.effects.unannounced,
                 rotations=watch.rotations,
             )
 
@@ -310,8 +275,9 @@ def run(settings: Settings, log: Log, read_again: Callable[[], Settings]) -> boo
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         signal.signal(number, on_signal)
     daemon.start()
+    changed = False
     try:
-        while daemon.wait(reload):
+        while not changed and daemon.wait(reload):
             reload.clear()
             try:
                 read_again()
@@ -320,7 +286,7 @@ def run(settings: Settings, log: Log, read_again: Callable[[], Settings]) -> boo
                     log.error("configuration_refused", detail=fault)  # noqa: TRY400 - the fault says it all
             else:
                 log.info("configuration_changed")
-                return True
+                changed = True
     finally:
-        daemon.close()
-    return False
+        daemon.close(reloading=changed)
+    return changed

@@ -5,11 +5,10 @@ After a crash between any two effects the next look at the store goes on from wh
 """
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
 from datetime import datetime
 
 from rotator.alarms import Alarms, Log
-from rotator.codec import decode_keyset, decode_public, encode_keyset, public_document
+from rotator.codec import decode_public, encode_keyset, public_document
 from rotator.errors import (
     DocumentError,
     NotificationError,
@@ -23,7 +22,7 @@ from rotator.keygen import KeyMaker, Made
 from rotator.keys import Keyset, Kid, NextKey, RotateRequest
 from rotator.lifecycle import Activate, Reason
 from rotator.policy import Policy
-from rotator.ports import DocumentStore, Event, EventType, JwksPublisher, Moment, Notifier, Publication, Stored, Tree
+from rotator.ports import DocumentStore, Event, EventType, JwksPublisher, Moment, Notifier, Publication, Tree
 from rotator.purge import purge_keyset, purge_standby
 from rotator.secret import SecretText
 from rotator.standby import StandbyLostError, empty_standby, private_half, stand_by
@@ -42,29 +41,7 @@ from rotator.transitions import (
     evolve,
     promoted,
 )
-
-
-@dataclass(frozen=True, slots=True)
-class View:
-    """
-    A keyset as this process sees it: read (*loaded*) or just saved as *version*, committed at *committed_at*.
-    """
-
-    keyset: Keyset
-    version: int
-    moment: Moment
-    committed_at: datetime
-    loaded: bool
-
-
-def view_of(stored: Stored, name: str, *, loaded: bool = True) -> View:
-    """
-    Return the view of a signing document; raises DocumentError when it is not one.
-    """
-    if stored.fields is None:
-        raise DocumentError(f"{name}: there is no signing document")
-    keyset = decode_keyset(stored.fields, name)
-    return View(keyset, stored.version, stored.moment, stored.created_at or stored.moment.ceiling, loaded)
+from rotator.view import View, view_of
 
 
 def publication_of(keyset: Keyset, policy: Policy) -> Publication:

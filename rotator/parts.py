@@ -2,30 +2,23 @@
 The real parts, put together from settings: what the daemon and the commands share.
 """
 
-import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from rotator.adapters.board import Board
 from rotator.alarms import Log
 from rotator.errors import ConfigError
-from rotator.keys import Algorithm
-from rotator.memory import Memory
-from rotator.policy import Policy
 from rotator.ports import DocumentStore, JwksPublisher, Notifier
-from rotator.reconciler import Clocks
 from rotator.secret import SecretText
 from rotator.settings import RedisSettings, Settings, VaultSettings
-from rotator.watch import Watch
 
 if TYPE_CHECKING:
+    from rotator.adapters.board import Board
     from rotator.adapters.vault import VaultConnection
 
 Observe = Callable[[str, str], None]
-LOCAL = Clocks(lambda: datetime.now(UTC), time.monotonic)
+OwnUrl = Callable[[], str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,7 +99,7 @@ def make_connection(
 
 
 def make_publishers(
-    settings: Settings, store: DocumentStore, board: Board | None, own_url: Callable[[], str] | None = None
+    settings: Settings, store: DocumentStore, board: "Board | None", own_url: OwnUrl | None = None
 ) -> Iterable[JwksPublisher]:
     """
     Yield the publishers in the order they are written: the store, the file, the listener, then what others serve.
@@ -132,26 +125,11 @@ def well_known(settings: Settings) -> tuple[str, ...]:
     return tuple(name for name, policy in settings.keysets.items() if policy.well_known)
 
 
-def watches(settings: Settings, memory: Memory) -> Iterable[Watch]:
+def neighbours(settings: Settings) -> Callable[[str], Iterable[str]]:
     """
-    Yield a watch for each configured keyset, and for each that is remembered but gone from the configuration.
+    Return what names the other keysets whose keys share the combined set with a keyset's.
     """
-    for name, policy in settings.keysets.items():
-        yield Watch(name, policy)
-    for name in memory.names():
-        remembered = None if name in settings.keysets else memory.recall(name)
-        if remembered is None:
-            continue
-        yield Watch(
-            name,
-            Policy(
-                algorithm=Algorithm.HS256 if remembered.symmetric else Algorithm.RS256,
-                rotation_period=2 * remembered.timing.propagation_time,
-                timing=remembered.timing,
-                well_known=remembered.well_known,
-                rotates=False,
-            ),
-        )
+    return lambda name: (other for other in well_known(settings) if other != name)
 
 
 def redis_arguments(settings: Settings) -> RedisArguments | None:

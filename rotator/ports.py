@@ -5,7 +5,7 @@ Adapters implement these Protocols and translate every foreign exception into on
 """
 
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Protocol
@@ -55,7 +55,7 @@ class Stored:
     """
 
     version: int
-    fields: Fields | None
+    fields: Fields | None = field(repr=False)
     created_at: datetime | None
     moment: Moment
 

@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 from typing import Protocol, assert_never
 
 from rotator.alarms import Alarms, Log
-from rotator.effects import Effects, View, publication_of, view_of
+from rotator.effects import Effects, publication_of
 from rotator.errors import FrozenError, PublicationError, StoreConflictError, StoreUnavailableError
 from rotator.lifecycle import (
     Activate,
@@ -30,6 +30,7 @@ from rotator.policy import Policy
 from rotator.ports import Event, EventType, Moment, Publication, Stored, Tree
 from rotator.recognition import Frozen, Lagging, Remembered, absent_contradiction, recognise
 from rotator.standby import StandbyLostError
+from rotator.view import View, view_of
 from rotator.watch import Watch
 
 ATTEMPTS = 3

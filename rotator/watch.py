@@ -5,9 +5,9 @@ What one process knows of one keyset between two looks at it; forgotten at its e
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from rotator.effects import View
 from rotator.lifecycle import Evidence, Reason
 from rotator.policy import Policy
+from rotator.view import View
 
 SHORTEST_BACKOFF = timedelta(seconds=1)
 LONGEST_BACKOFF = timedelta(seconds=30)

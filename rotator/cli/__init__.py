@@ -2,6 +2,7 @@
 The command line: a group that imports a command only when it is used.
 """
 
+import gc
 from typing import NoReturn
 
 import click
@@ -77,4 +78,6 @@ def main() -> NoReturn:
     """
     Run the command line and exit: 0 done or nothing to do, 2 usage, 3 refused as unsafe, else a code of sysexits.h.
     """
+    # A command ends before garbage is worth collecting; `run` and `dev` switch it on again.
+    gc.disable()
     run_command(group)

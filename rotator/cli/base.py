@@ -31,6 +31,7 @@ from rotator.errors import (
 if TYPE_CHECKING:
     from rotator.effects import Effects
     from rotator.policy import Policy
+    from rotator.ports import DocumentStore
     from rotator.settings import Settings
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -129,6 +130,14 @@ class Context:
             raise click.UsageError(f"unknown keyset {name!r}; the configuration has {', '.join(keysets)}")
         return keysets[name]
 
+    def store(self) -> "DocumentStore":
+        """
+        Return the store, for a command that only reads.
+        """
+        from rotator.parts import make_store
+
+        return make_store(self.settings(), self.log)
+
     def effects(self) -> "Effects":
         """
         Return the effects on the real parts: a command writes the store and Redis, files and listeners belong to the daemon.
@@ -136,10 +145,10 @@ class Context:
         from rotator.alarms import Alarms
         from rotator.effects import Effects
         from rotator.keygen import Keygen
-        from rotator.parts import make_notifier, make_publishers, make_store, redis_arguments, well_known
+        from rotator.parts import make_notifier, make_publishers, neighbours, redis_arguments
 
         settings = self.settings()
-        store = make_store(settings, self.log)
+        store = self.store()
         return Effects(
             store,
             make_publishers(settings, store, None),
@@ -147,7 +156,7 @@ class Context:
             Keygen(),
             Alarms(self.log),
             self.log,
-            neighbours=lambda name: (other for other in well_known(settings) if other != name),
+            neighbours=neighbours(settings),
         )
 
     def say_target(self) -> None:

@@ -2,6 +2,7 @@
 `rotator dev`: see a whole key life within a minute.
 """
 
+import gc
 import signal
 import tempfile
 import threading
@@ -26,6 +27,7 @@ def command(folder: Path | None, seconds: float | None) -> None:
     """
     from rotator.dev import run
 
+    gc.enable()
     stop = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda _number, _frame: stop.set())

@@ -128,12 +128,13 @@ def _names(context: Context, keysets: tuple[str, ...], *, every: bool) -> tuple[
 
 
 def _ask(context: Context, effects: object, names: tuple[str, ...], *, yes: bool) -> None:
-    from rotator.commands import consequence, hold_of, load
+    from rotator.commands import consequence, hold_of
     from rotator.effects import Effects
+    from rotator.view import load
 
     assert isinstance(effects, Effects)  # noqa: S101 - typed loosely so that --help imports nothing
     for name in names:
-        policy, view = context.policy(name), load(effects, name)
+        policy, view = context.policy(name), load(effects.store, name)
         hold = hold_of(effects, view, policy)
         if hold is None:
             continue

@@ -2,6 +2,7 @@
 `rotator run`: the daemon.
 """
 
+import gc
 import os
 import sys
 
@@ -19,6 +20,7 @@ def command(context: Context) -> None:
     from rotator import config, logs
     from rotator.daemon import run
 
+    gc.enable()
     settings = context.settings(command_line=False)
     log = logs.configure(settings.log.level, settings.log.format)
     logs.install_hooks(log)

@@ -14,6 +14,7 @@ from rotator.keys import CurrentKey, Key, Keyset, NextKey
 from rotator.lifecycle import GOOD, activation_hold, due_at, overdue
 from rotator.policy import Policy
 from rotator.timeline import timeline
+from rotator.view import load
 
 
 @click.command()
@@ -24,18 +25,16 @@ def command(context: Context, keyset: str | None, output: str) -> None:
     """
     Show the keys of KEYSET, or of every keyset: their states and deadlines, what is held, overdue or frozen, what comes next.
     """
-    from rotator.commands import load
-
     settings = context.settings()
     names = [keyset] if keyset else list(settings.keysets)
     if keyset:
         context.policy(keyset)
-    effects, worst = context.effects(), Exit.DONE
+    store, worst = context.store(), Exit.DONE
     found: list[dict[str, object]] = []
     for name in names:
         policy = context.policy(name)
         try:
-            view = load(effects, name)
+            view = load(store, name)
         except RotatorError as error:
             worst = max(worst, exit_code(error))
             found.append({"keyset": name, "trouble": str(error)})

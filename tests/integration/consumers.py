@@ -30,7 +30,7 @@ class Consumers:
             for loop in (self._hmac, self._rsa)
         ]
         self._last: dict[str, dict[str, Any]] = {}
-        self.verified = 0
+        self.verified = self.unreached = 0
         self.failures: list[str] = []
 
     def __enter__(self) -> Self:
@@ -106,6 +106,8 @@ class Consumers:
                     jwt.decode(token, client.get_signing_key_from_jwt(token).key, algorithms=["RS256"])
                 except jwt.ExpiredSignatureError:
                     continue
+                except (jwt.PyJWKClientConnectionError, OSError):
+                    self.unreached += 1
                 except jwt.PyJWTError as error:
                     self.failures.append(
                         f"RSA {jwt.get_unverified_header(token)['kid']} at {time.time():.1f}: {error!r}"

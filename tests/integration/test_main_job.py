@@ -69,7 +69,7 @@ def test_rotation_under_load_fails_no_token(
         wait_for(lambda: all(site.keys(k, "next") and not site.keys(k, "old") for k in ("web", "internal")), 40)
         wait_for(lambda: _is_clean(site), 5, lambda: site.log[-2000:])
 
-    assert consumers.failures == []
+    assert (consumers.failures, consumers.unreached) == ([], 0)
     assert consumers.verified > 50 * LONG
     assert len(rotations(site.log, "web")) >= LONG // 22
     assert "PRIVATE KEY" not in site.log
@@ -134,7 +134,7 @@ def test_two_daemons_rotate_once(
     sites = [Site(tmp_path / name, vault_server, mount, redis_server) for name in "ab"]
     with sites[0].daemon(), sites[1].daemon(), Consumers(*sites) as consumers:
         time.sleep(LONG)
-    assert consumers.failures == []
+    assert (consumers.failures, consumers.unreached) == ([], 0)
     for keyset in ("web", "internal"):
         done = [op for site in sites for op in rotations(site.log, keyset)]
         assert len(done) == len(set(done))
@@ -221,9 +221,9 @@ def test_kill_nine_at_random(tmp_path: Path, vault_server: VaultServer, mount: s
                     assert len(site.keys(keyset, "current")) <= 1
         with site.daemon():
             wait_for(lambda: _is_clean(site) and not site.keys("web", "old"), 40, lambda: site.log[-3000:])
-    hmac_failures = [failure for failure in consumers.failures if not failure.startswith("RSA")]
-    assert hmac_failures == []  # the listener itself is down between kills, so only the store's readers are held to it
-    assert [f for f in consumers.failures if "Unable to find" in f or "Signature" in f] == []
+    # Between kills the listener is down, which a verifier with a good set in hand survives; PyJWKClient has none to fall back to.
+    assert consumers.failures == []
+    assert consumers.verified > 100
 
 
 def test_revoke_of_a_current_pair(tmp_path: Path, vault_server: VaultServer, mount: str) -> None:

@@ -16,12 +16,12 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from rotator.config import ENVIRONMENT, load, warnings
+from rotator.config.tables import KEYSETS, TABLES
 from rotator.errors import ConfigError
 from rotator.keys import Algorithm
 from rotator.policy import Readers
 from rotator.secret import SecretText
 from rotator.settings import Settings
-from rotator.tables import KEYSETS, TABLES
 
 ROOT = Path(__file__).parents[2]
 MINIMAL = "[keysets.web]\n"

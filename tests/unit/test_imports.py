@@ -15,7 +15,7 @@ LAYERS = (
     {"lifecycle", "jwk"},
     {"transitions", "codec"},
     {"timeline", "recognition", "ports", "keygen", "alarms", "files"},
-    {"memory", "standby", "purge"},
+    {"memory", "standby", "purge", "view"},
     {"effects"},
     {"watch", "commands"},
     {"reconciler"},
@@ -27,6 +27,7 @@ DOORS = {
     "redis": "redis_events",
     "apscheduler": "daemon",
     "pydantic": "tables",
+    "pydantic_core": "tables",
     "structlog": "logs",
 }
 PURE = ("keys", "policy", "lifecycle", "transitions", "timeline", "jwk", "codec", "recognition")

@@ -12,22 +12,9 @@ from types import MappingProxyType
 from typing import Any, NamedTuple, TypeVar
 from urllib.parse import urlsplit
 
-from rotator import crosscheck, shapes
-from rotator.crosscheck import Declared, Fault
-from rotator.errors import ConfigError
-from rotator.keys import Timing
-from rotator.policy import Policy, Readers
-from rotator.secret import SecretText
-from rotator.settings import (
-    DaemonSettings,
-    LogSettings,
-    PublishSettings,
-    RedisSettings,
-    Settings,
-    StoreSettings,
-    VaultSettings,
-)
-from rotator.tables import (
+from rotator.config import crosscheck, shapes
+from rotator.config.crosscheck import Declared, Fault
+from rotator.config.tables import (
     KEYSETS,
     TABLES,
     AdminTable,
@@ -42,7 +29,20 @@ from rotator.tables import (
     shown,
     unknown_table,
 )
-from rotator.toml_file import read_toml
+from rotator.config.toml_file import read_toml
+from rotator.errors import ConfigError
+from rotator.keys import Timing
+from rotator.policy import Policy, Readers
+from rotator.secret import SecretText
+from rotator.settings import (
+    DaemonSettings,
+    LogSettings,
+    PublishSettings,
+    RedisSettings,
+    Settings,
+    StoreSettings,
+    VaultSettings,
+)
 
 # Each wins over the option it stands for.
 ENVIRONMENT = {

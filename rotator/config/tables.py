@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple, TypeVar, 
 
 from pydantic_core import SchemaValidator, ValidationError, core_schema
 
-from rotator import shapes
-from rotator.crosscheck import Fault
+from rotator.config import shapes
+from rotator.config.crosscheck import Fault
 from rotator.keys import Algorithm
 from rotator.policy import parse_duration
 

@@ -7,9 +7,9 @@ from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, replace
 from datetime import timedelta
 
+from rotator.config.shapes import KEYSET
 from rotator.policy import Policy, format_duration
 from rotator.settings import PublishSettings, RedisSettings
-from rotator.shapes import KEYSET
 
 TIMES = frozenset({"rotation_period", "propagation_time", "max_token_lifetime", "clock_skew"})
 _ONLY_ASYMMETRIC = ("rsa_bits", "well_known")

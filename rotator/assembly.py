@@ -1,0 +1,121 @@
+"""
+What a daemon and a single pass are both made of.
+"""
+
+import time
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from rotator.adapters.board import Board
+from rotator.alarms import Alarms, Log
+from rotator.effects import Effects
+from rotator.keygen import Keygen
+from rotator.keys import Algorithm
+from rotator.memory import Memory
+from rotator.parts import (
+    Observe,
+    OwnUrl,
+    make_notifier,
+    make_publishers,
+    make_store,
+    neighbours,
+    redis_arguments,
+    well_known,
+)
+from rotator.policy import Policy
+from rotator.ports import DocumentStore, Notifier
+from rotator.reconciler import Clocks, Reconciler
+from rotator.rounds import Rounds
+from rotator.settings import Settings
+from rotator.watch import Watch
+
+LOCAL = Clocks(lambda: datetime.now(UTC), time.monotonic)
+
+
+@dataclass(frozen=True, slots=True)
+class Assembly:
+    """
+    The parts that look after keysets, connected.
+    """
+
+    alarms: Alarms
+    board: Board
+    memory: Memory
+    store: DocumentStore
+    notifier: Notifier | None
+    effects: Effects
+    reconciler: Reconciler
+    rounds: Rounds
+
+    def close(self) -> None:
+        """
+        Give back connections and file locks.
+        """
+        for part in (*self.effects.publishers, self.notifier, self.store):
+            if (close := getattr(part, "close", None)) is not None:
+                close()
+
+
+def assemble(
+    settings: Settings, log: Log, board: Board, own_url: OwnUrl | None = None, observe: Observe | None = None
+) -> Assembly:
+    """
+    Connect the parts that *settings* name; raises ConfigError or FrozenError where one cannot be had.
+    """
+    alarms, state_dir = Alarms(log), settings.daemon.state_dir
+    memory = Memory(state_dir)
+    store = make_store(settings, log, state_dir=state_dir, observe=observe)
+    notifier = make_notifier(redis_arguments(settings))
+    effects = Effects(
+        store,
+        make_publishers(settings, store, board, own_url),
+        notifier,
+        Keygen(),
+        alarms,
+        log,
+        saved=lambda view, policy: reconciler.saved(view, policy),  # noqa: PLW0108 - made below
+        neighbours=neighbours(settings),
+    )
+    reconciler = Reconciler(effects, memory, board, alarms, log, LOCAL)
+    rounds = Rounds(
+        watches(settings, memory),
+        reconciler,
+        board,
+        notifier,
+        lambda: effects.unannounced,
+        alarms,
+        log,
+        LOCAL,
+        settings.daemon.poll_interval,
+    )
+    return Assembly(alarms, board, memory, store, notifier, effects, reconciler, rounds)
+
+
+def make_board(settings: Settings) -> Board:
+    """
+    Return an empty board for the configured combined set.
+    """
+    return Board(well_known(settings))
+
+
+def watches(settings: Settings, memory: Memory) -> Iterable[Watch]:
+    """
+    Yield a watch for each configured keyset, and for each that is remembered but gone from the configuration.
+    """
+    for name, policy in settings.keysets.items():
+        yield Watch(name, policy)
+    for name in memory.names():
+        remembered = None if name in settings.keysets else memory.recall(name)
+        if remembered is None:
+            continue
+        yield Watch(
+            name,
+            Policy(
+                algorithm=Algorithm.HS256 if remembered.symmetric else Algorithm.RS256,
+                rotation_period=2 * remembered.timing.propagation_time,
+                timing=remembered.timing,
+                well_known=remembered.well_known,
+                rotates=False,
+            ),
+        )

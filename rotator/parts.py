@@ -11,14 +11,15 @@ from rotator.alarms import Log
 from rotator.errors import ConfigError
 from rotator.ports import DocumentStore, JwksPublisher, Notifier
 from rotator.secret import SecretText
-from rotator.settings import RedisSettings, Settings, VaultSettings
+from rotator.settings import RedisSettings, Settings
 
 if TYPE_CHECKING:
     from rotator.adapters.board import Board
-    from rotator.adapters.vault import VaultConnection
 
 Observe = Callable[[str, str], None]
 OwnUrl = Callable[[], str]
+LONGEST_OPERATION = 10.0
+SHORTEST_OPERATION = 2.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,20 +67,9 @@ def make_store(
         from rotator.adapters.file_store import FileStore
 
         return FileStore(settings.store.path)
-    from rotator.adapters.vault import VaultStore
+    from rotator.adapters.vault import AppRoleCredentials, TokenCredentials, VaultConnection, VaultStore
 
-    connection = make_connection(settings.vault, log, state_dir=state_dir, observe=observe)
-    return VaultStore(connection, settings.vault.mount, settings.vault.prefix)
-
-
-def make_connection(
-    vault: VaultSettings, log: Log, *, state_dir: Path | None = None, observe: Observe | None = None
-) -> "VaultConnection":
-    """
-    Return a connection to Vault with the configured credentials.
-    """
-    from rotator.adapters.vault import AppRoleCredentials, TokenCredentials, VaultConnection
-
+    vault = settings.vault
     credentials: AppRoleCredentials | TokenCredentials
     if vault.token is not None:
         credentials = TokenCredentials(vault.token)
@@ -87,15 +77,27 @@ def make_connection(
         credentials = TokenCredentials(read_secret(vault.token_file, "[vault] token_file"))
     else:
         credentials = AppRoleCredentials(vault.role_id_file, vault.secret_id_file)
-    return VaultConnection(
+    connection = VaultConnection(
         vault.address,
         vault.namespace,
         vault.ca_file,
         credentials,
         log,
         attempts_file=state_dir / "login.json" if state_dir else None,
+        deadline=deadline(settings),
         observe=observe,
     )
+    return VaultStore(connection, vault.mount, vault.prefix)
+
+
+def deadline(settings: Settings) -> float:
+    """
+    Return the seconds that one operation of the store may take: at most a quarter of the shortest propagation time.
+
+    A save that commits late makes a key old later than its document says; signers poll within half of P, so this much is free.
+    """
+    shortest = min(policy.timing.propagation_time.total_seconds() for policy in settings.keysets.values())
+    return min(LONGEST_OPERATION, max(SHORTEST_OPERATION, shortest / 4))
 
 
 def make_publishers(

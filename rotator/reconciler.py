@@ -10,8 +10,17 @@ from datetime import datetime, timedelta
 from typing import Protocol, assert_never
 
 from rotator.alarms import Alarms, Log
+from rotator.codec import PublicDocument, decode_public
 from rotator.effects import Effects, publication_of
-from rotator.errors import FrozenError, PublicationError, StoreConflictError, StoreUnavailableError
+from rotator.errors import (
+    FrozenError,
+    PublicationError,
+    StoreConflictError,
+    StoreError,
+    StoreUnavailableError,
+    VerificationKeyError,
+)
+from rotator.jwk import parse_jwks
 from rotator.lifecycle import (
     Activate,
     Confirm,
@@ -107,17 +116,39 @@ class Reconciler:
                 self._pause(random.uniform(0.01, 0.2) * (attempt + 1))  # noqa: S311 - jitter, not a secret
         return Wait(None)
 
-    def recall(self, name: str) -> bool:
+    def recall(self, watch: Watch, *, ask: bool) -> bool:
         """
-        Show what was last verified of *name*, when the store cannot be asked; False where nothing is remembered.
+        Show what was last verified of a keyset that cannot be looked at; where nothing is remembered, with *ask*, what the
+        store's public document shows. Return False where there is neither.
         """
-        remembered = self._memory.recall(name) if self._memory else None
-        if remembered is None:
+        name, policy = watch.name, watch.policy
+        remembered = self._remembered(name)
+        if remembered is not None:
+            publication = Publication(
+                remembered.document, remembered.timing, remembered.well_known, remembered.symmetric
+            )
+        elif ask and (document := self._public(name)) is not None:
+            publication = Publication(document, policy.timing, policy.well_known, policy.algorithm.symmetric)
+        else:
             return False
-        self._showcase.put(
-            Publication(remembered.document, remembered.timing, remembered.well_known, remembered.symmetric)
-        )
+        self._showcase.put(publication)
         return True
+
+    def _remembered(self, name: str) -> Remembered | None:
+        try:
+            return self._memory.recall(name) if self._memory else None
+        except FrozenError:
+            return None  # its file is damaged, which the look has said already
+
+    def _public(self, name: str) -> PublicDocument | None:
+        try:
+            stored = self._effects.store.load(Tree.JWKS, name)
+            document = decode_public(stored.fields, name) if stored.fields is not None else None
+            if document is not None:
+                parse_jwks(document.jwks)
+        except (StoreError, VerificationKeyError):
+            return None
+        return document
 
     # -- one pass ------------------------------------------------------------------------------------------------------
 

@@ -203,7 +203,8 @@ class Rounds:
         )
         self._alarms.sound(watch.name, reason, str(error))
         # Without a look of our own what was remembered is served, so that a restart in an outage is no outage of the JWKS.
-        if watch.view is None and not self._reconciler.recall(watch.name) and reason is not Reason.UNAVAILABLE:
+        away = reason is Reason.UNAVAILABLE
+        if watch.view is None and not self._reconciler.recall(watch, ask=not away) and not away:
             self._showcase.settle(watch.name)
 
     def _answered(self) -> None:

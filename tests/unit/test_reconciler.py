@@ -10,7 +10,7 @@ import pytest
 
 from rotator.alarms import Alarms
 from rotator.cli.base import PlainLog
-from rotator.codec import decode_keyset
+from rotator.codec import decode_keyset, encode_public, public_document
 from rotator.effects import Effects
 from rotator.errors import DocumentError, FrozenError, StoreUnavailableError
 from rotator.jwk import jwks_of
@@ -294,11 +294,28 @@ def test_contradictions_freeze(tmp_path: Path) -> None:
         place.restart()
         with pytest.raises((FrozenError, DocumentError), match=word):
             place.look()
-        assert place.reconciler.recall("web")
+        assert place.reconciler.recall(place.watch, ask=False)
         assert "web" in place.shelf.shown
         place.store.restore(backup)
         place.look()
         assert len(place.store.history(Tree.KEYS, "web")) == saves
+
+
+def test_without_memory_the_public_document_is_served(tmp_path: Path) -> None:
+    """A frozen keyset whose memory is lost or damaged still shows what the store's public document holds."""
+    place = Place(POLICIES["RS256"], tmp_path)
+    place.live(20)
+    keyset = place.keyset
+    place.store.save(Tree.JWKS, "web", encode_public(public_document(keyset)), 0)
+    place.store.delete(Tree.KEYS, "web")
+    (tmp_path / "keysets" / "web.json").write_text("damaged")
+    place.restart()
+    with pytest.raises(FrozenError, match="damaged"):
+        place.look()
+
+    assert not place.reconciler.recall(place.watch, ask=False)
+    assert place.reconciler.recall(place.watch, ask=True)
+    assert place.shelf.shown["web"].document.jwks == jwks_of(keyset)
 
 
 def test_an_older_sequence_is_waited_out_then_frozen(tmp_path: Path) -> None:

@@ -118,8 +118,9 @@ class Reconciler:
 
     def recall(self, watch: Watch, *, ask: bool) -> bool:
         """
-        Show what was last verified of a keyset that cannot be looked at; where nothing is remembered, with *ask*, what the
-        store's public document shows. Return False where there is neither.
+        Show what was last verified of a keyset that cannot be looked at; False where there is nothing to show.
+
+        Where nothing is remembered, *ask* reads the store's public document.
         """
         name, policy = watch.name, watch.policy
         remembered = self._remembered(name)

@@ -11,8 +11,6 @@ from jwt import PyJWKClient
 
 from tests.integration.site import Site
 
-LIFE = 10
-
 
 class Consumers:
     """
@@ -21,8 +19,8 @@ class Consumers:
     HMAC verifiers poll the flat fields every 2 s, RSA verifiers use PyJWKClient with a lifespan of 2 s.
     """
 
-    def __init__(self, *sites: Site, poll: float = 2.0) -> None:
-        self._sites, self._poll = sites, poll
+    def __init__(self, *sites: Site, poll: float = 2.0, life: int = 10) -> None:
+        self._sites, self._poll, self._life = sites, poll, life
         self._stop = threading.Event()
         self._threads = [
             threading.Thread(target=self._guarded, args=(loop, site))
@@ -60,11 +58,11 @@ class Consumers:
 
     def _sign(self, document: dict[str, Any], live: list[tuple[str, float]]) -> None:
         now = time.time()
-        claims = {"sub": "me", "iat": int(now), "exp": int(now) + LIFE}
+        claims = {"sub": "me", "iat": int(now), "exp": int(now) + self._life}
         token = jwt.encode(
             claims, document["current"], algorithm=document["algorithm"], headers={"kid": document["kid"]}
         )
-        live.append((token, int(now) + LIFE - 0.5))
+        live.append((token, int(now) + self._life - 0.5))
 
     def _hmac(self, site: Site) -> None:
         live: list[tuple[str, float]] = []

@@ -210,7 +210,7 @@ def test_redis_outage_holds_nothing(
 def test_kill_nine_at_random(tmp_path: Path, vault_server: VaultServer, mount: str) -> None:
     """However often it is killed, there is one current key, no token fails, and nothing is left behind."""
     site = Site(tmp_path, vault_server, mount, rotation="12s", propagation="2s", life="4s")
-    with Consumers(site, poll=0.9) as consumers:
+    with Consumers(site, poll=0.9, life=4) as consumers:
         for _ in range(int(os.environ.get("ROTATOR_TEST_KILLS", "12"))):
             process = site.spawn()
             time.sleep(random.uniform(0.8, 4.0))  # noqa: S311

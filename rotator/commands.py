@@ -139,7 +139,7 @@ def _activate(effects: Effects, view: View, policy: Policy, wish: Wish, hold: Ho
     op_id = wish.op_id or effects.maker.op_id()
     reason = Reason.UNSAFE if hold else Reason.COMMAND
     try:
-        after = effects.activate(view, policy, Activate(reason, op_id))
+        after = effects.activate(view, policy, Activate(reason, op_id, wish.reason))
     except (PublicationError, StandbyLostError) as error:
         return Outcome(name, Result.REFUSED, "", kid, f"{Reason.UNCONFIRMED.value}: {error}")
     return Outcome(name, Result.ROTATED, after.keyset.op_id, kid, detail)

@@ -177,11 +177,12 @@ class Effects:
             keyset=view.keyset.name,
             kid=following.kid,
             reason=decision.reason.value,
+            note=decision.note,
             sequence=view.keyset.sequence,
             op_id=view.keyset.op_id,
         )
         self.publish(view, policy)
-        self.announce(view, EventType.ACTIVATED, following.kid, reason=decision.reason)
+        self.announce(view, EventType.ACTIVATED, following.kid, reason=decision.note or decision.reason)
         self.purge(view, policy)
         return view
 

@@ -111,11 +111,12 @@ class Unconfirm:
 @dataclass(frozen=True, slots=True)
 class Activate:
     """
-    Make `next` the key that signs; *op_id* names the save where an operator asked for it.
+    Make `next` the key that signs; *op_id* names the save where an operator asked for it, *note* is why they did.
     """
 
     reason: Reason
     op_id: str | None = None
+    note: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,7 +188,7 @@ def _activation(keyset: Keyset, policy: Policy, now: datetime) -> Activate:
     if keyset.current is None:
         return Activate(Reason.FIRST)
     if request and now >= request.at:
-        return Activate(Reason.REQUESTED, request.op_id)
+        return Activate(Reason.REQUESTED, request.op_id, request.reason)
     assert now >= keyset.current.activated_at + policy.rotation_period  # noqa: S101 - nothing else makes it due
     return Activate(Reason.SCHEDULED)
 

@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 from rotator.adapters.board import Board
 from rotator.alarms import Alarms, Log
 from rotator.effects import Effects
+from rotator.errors import FrozenError
 from rotator.keygen import Keygen
 from rotator.keys import Algorithm
 from rotator.memory import Memory
@@ -25,6 +26,7 @@ from rotator.parts import (
 )
 from rotator.policy import Policy
 from rotator.ports import DocumentStore, Notifier
+from rotator.recognition import Remembered
 from rotator.reconciler import Clocks, Reconciler
 from rotator.rounds import Rounds
 from rotator.settings import Settings
@@ -58,14 +60,18 @@ class Assembly:
 
 
 def assemble(
-    settings: Settings, log: Log, board: Board, own_url: OwnUrl | None = None, observe: Observe | None = None
+    settings: Settings,
+    log: Log,
+    memory: Memory,
+    board: Board,
+    own_url: OwnUrl | None = None,
+    observe: Observe | None = None,
 ) -> Assembly:
     """
     Connect the parts that *settings* name; raises ConfigError or FrozenError where one cannot be had.
     """
-    alarms, state_dir = Alarms(log), settings.daemon.state_dir
-    memory = Memory(state_dir)
-    store = make_store(settings, log, state_dir=state_dir, observe=observe)
+    alarms = Alarms(log)
+    store = make_store(settings, log, state_dir=settings.daemon.state_dir, observe=observe)
     notifier = make_notifier(redis_arguments(settings))
     effects = Effects(
         store,
@@ -75,11 +81,11 @@ def assemble(
         alarms,
         log,
         saved=lambda view, policy: reconciler.saved(view, policy),  # noqa: PLW0108 - made below
-        neighbours=neighbours(settings),
+        neighbours=neighbours(_sharing(settings, memory, log)),
     )
     reconciler = Reconciler(effects, memory, board, alarms, log, LOCAL)
     rounds = Rounds(
-        watches(settings, memory),
+        watches(settings, memory, log),
         reconciler,
         board,
         notifier,
@@ -92,23 +98,38 @@ def assemble(
     return Assembly(alarms, board, memory, store, notifier, effects, reconciler, rounds)
 
 
-def make_board(settings: Settings) -> Board:
+def make_board(settings: Settings, memory: Memory, log: Log) -> Board:
     """
-    Return an empty board for the configured combined set.
+    Return an empty board that waits for every keyset of the combined set, those gone from the configuration included.
     """
-    return Board(well_known(settings))
+    return Board(_sharing(settings, memory, log))
 
 
-def watches(settings: Settings, memory: Memory) -> Iterable[Watch]:
+def _gone(settings: Settings, memory: Memory, log: Log) -> Iterable[tuple[str, Remembered]]:
+    for name in memory.names():
+        if name in settings.keysets:
+            continue
+        try:
+            remembered = memory.recall(name)
+        except FrozenError as error:
+            log.error("memory_damaged", keyset=name, detail=str(error))  # noqa: TRY400 - the text says it all
+            continue
+        if remembered is not None:
+            yield name, remembered
+
+
+def _sharing(settings: Settings, memory: Memory, log: Log) -> tuple[str, ...]:
+    gone = (name for name, seen in _gone(settings, memory, log) if seen.well_known and not seen.symmetric)
+    return (*well_known(settings), *gone)
+
+
+def watches(settings: Settings, memory: Memory, log: Log) -> Iterable[Watch]:
     """
     Yield a watch for each configured keyset, and for each that is remembered but gone from the configuration.
     """
     for name, policy in settings.keysets.items():
         yield Watch(name, policy)
-    for name in memory.names():
-        remembered = None if name in settings.keysets else memory.recall(name)
-        if remembered is None:
-            continue
+    for name, remembered in _gone(settings, memory, log):
         yield Watch(
             name,
             Policy(

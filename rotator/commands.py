@@ -208,7 +208,8 @@ def revoke(effects: Effects, name: str, policy: Policy, kid: Kid, reason: str, *
             after = effects.revoke(view, policy, kids, reason)
         except StoreConflictError:
             continue
-        lines = tuple(_exposed(before, after, policy, kids))
+        held = ["legal hold: the material stays in old versions of the store"] if policy.retain else []
+        lines = (*_exposed(before, after, policy, kids), *held)
         current = after.keyset.current.kid if after.keyset.current else ""
         return Exposure(name, kids, current, after.keyset.op_id, lines, effects.purge(after, policy))
     raise StoreConflictError(f"{name}: changed {ATTEMPTS} times while it was looked at; try again")

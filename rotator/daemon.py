@@ -19,6 +19,7 @@ from rotator.alarms import Alarm, Log
 from rotator.assembly import assemble, make_board
 from rotator.errors import ConfigError
 from rotator.jwks_server import JwksServer
+from rotator.memory import Memory
 from rotator.metrics import KeysetSample, Metrics
 from rotator.parts import redis_arguments
 from rotator.settings import Settings
@@ -40,13 +41,14 @@ class Daemon:
         self._beat = time.monotonic()
         self._started = False
         self.metrics = Metrics(self)
-        self.board = make_board(settings)
+        memory = Memory(settings.daemon.state_dir)
+        self.board = make_board(settings, memory, log)
         http, admin = settings.publish.http, settings.admin_http
         self.jwks_server = JwksServer(http, self.board, tuple(settings.keysets)) if http else None
         self.admin_server = AdminServer(admin, self, self.metrics) if admin else None
         jwks_server = self.jwks_server
         own_url = (lambda: f"http://{jwks_server.address}") if jwks_server else None
-        self._parts = assemble(settings, log, self.board, own_url, self.metrics.observe_request)
+        self._parts = assemble(settings, log, memory, self.board, own_url, self.metrics.observe_request)
         self.alarms, self.store, self.rounds = self._parts.alarms, self._parts.store, self._parts.rounds
         self._workers = ThreadPoolExecutor(settings.daemon.workers, thread_name_prefix="worker")
         self._hints = None

@@ -4,6 +4,7 @@ One method for each decision: the only place that knows the order of effects.
 After a crash between any two effects the next look at the store goes on from what is stored; nothing here resumes anything.
 """
 
+import time
 from collections.abc import Callable, Iterable
 from datetime import datetime
 
@@ -42,6 +43,8 @@ from rotator.transitions import (
     promoted,
 )
 from rotator.view import View, view_of
+
+SHORTEST_PAUSE = 2.0
 
 
 def publication_of(keyset: Keyset, policy: Policy) -> Publication:
@@ -367,7 +370,12 @@ class Effects:
     ) -> View:
         cas = before.version if before else 0
         stamp = Stamp(moment.floor, moment.ceiling, op_id or self.maker.op_id(), cas + 1)
-        after = evolve(before.keyset if before else None, change, policy, stamp)
+        after = evolve(
+            before.keyset if before else None, change, policy, stamp, before.committed_at if before else None
+        )
+        patience = max(SHORTEST_PAUSE, after.timing.propagation_time.total_seconds() / 8)
+        if isinstance(change, Activated | Revoked) and time.monotonic() - moment.read_at > patience:
+            raise StoreConflictError(f"{after.name}: this process was paused since it read the store's clock")
         stored = self.store.save(Tree.KEYS, after.name, encode_keyset(after), cas)
         view = View(after, stored.version, stored.moment, stored.created_at or stored.moment.ceiling, loaded=False)
         self._saved(view, policy)

@@ -65,7 +65,8 @@ class Evidence:
     What the stored document cannot say: what this process saw of the world around it.
 
     `lacked` is the name of a publisher of ours that did not show `next`; a failed confirmation is not tried again before
-    `confirm_after`; `standby_lost` once the standby was seen twice not to match, `standby_doubted` after the first time.
+    `confirm_after`; `standby_lost` once the standby was seen twice not to match, `standby_doubted` after the first time. `committed_at` is when
+    the store committed the version that was read.
     """
 
     clock_trusted: bool = True
@@ -73,6 +74,7 @@ class Evidence:
     confirm_after: datetime | None = None
     standby_doubted: bool = False
     standby_lost: bool = False
+    committed_at: datetime | None = None
 
 
 GOOD = Evidence()
@@ -151,7 +153,7 @@ def decide(keyset: Keyset | None, policy: Policy, evidence: Evidence, now: datet
         return Generate() if evidence.clock_trusted else Wait(None, Reason.CLOCK)
     if keyset.next and _lacked_for_long(keyset, keyset.next, evidence, now):
         return Unconfirm()
-    if policy.timing.longest(keyset.timing) != keyset.timing:
+    if policy.timing.longest(keyset.timing) != keyset.timing or belated(keyset, evidence.committed_at):
         return Extend()
     if evidence.clock_trusted and (kids := retirable(keyset, policy, now)):
         return Retire(kids)
@@ -191,6 +193,23 @@ def _activation(keyset: Keyset, policy: Policy, now: datetime) -> Activate:
         return Activate(Reason.REQUESTED, request.op_id, request.reason)
     assert now >= keyset.current.activated_at + policy.rotation_period  # noqa: S101 - nothing else makes it due
     return Activate(Reason.SCHEDULED)
+
+
+def belated(keyset: Keyset, committed_at: datetime | None) -> OldKey | None:
+    """
+    Return the key that this very save made old later than the document says, by more than a quarter of P.
+
+    A process may be paused between its reading of the clock and the commit, and the store may commit late; until then signers
+    went on. They poll within half of P, so less than a quarter is free.
+    """
+    current, timing = keyset.current, keyset.timing
+    if committed_at is None or current is None or keyset.op_id != current.activated_by:
+        return None
+    for key in keyset.old:
+        base = key.retire_at - key.longest_token - timing.propagation_time - timing.clock_skew
+        if key.deactivated_at == current.activated_at and committed_at - base > timing.propagation_time / 4:
+            return key
+    return None
 
 
 def retirable(keyset: Keyset, policy: Policy, now: datetime) -> tuple[Kid, ...]:

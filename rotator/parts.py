@@ -2,7 +2,7 @@
 The real parts, put together from settings: what the daemon and the commands share.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -122,16 +122,16 @@ def make_publishers(
 
 def well_known(settings: Settings) -> tuple[str, ...]:
     """
-    Return the names of the keysets in the combined set.
+    Return the names of the configured keysets in the combined set.
     """
     return tuple(name for name, policy in settings.keysets.items() if policy.well_known)
 
 
-def neighbours(settings: Settings) -> Callable[[str], Iterable[str]]:
+def neighbours(names: Collection[str]) -> Callable[[str], Iterable[str]]:
     """
-    Return what names the other keysets whose keys share the combined set with a keyset's.
+    Return what gives, of the *names* that share the combined set, those beside a keyset.
     """
-    return lambda name: (other for other in well_known(settings) if other != name)
+    return lambda name: (other for other in names if other != name)
 
 
 def redis_arguments(settings: Settings) -> RedisArguments | None:

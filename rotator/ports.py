@@ -4,6 +4,7 @@ What rotator asks of the outside world: a store of documents, publishers of JWKS
 Adapters implement these Protocols and translate every foreign exception into one of `rotator.errors`.
 """
 
+import time
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -30,13 +31,14 @@ class Moment:
     The store's clock as one reply showed it.
 
     `floor` is whole seconds, at or before the true moment; `ceiling` whole seconds, at or after it. `drift` is by how much the
-    local clock was ahead, `tolerance` how much of that the reading itself may explain.
+    local clock was ahead, `tolerance` how much of that the reading itself may explain; `read_at` monotonic seconds.
     """
 
     floor: datetime
     ceiling: datetime
     drift: timedelta = timedelta(0)
     tolerance: timedelta = timedelta(0)
+    read_at: float = field(default_factory=time.monotonic, compare=False)
 
     def trusted(self, clock_skew: timedelta) -> bool:
         """

@@ -171,7 +171,7 @@ class Reconciler:
         self._announce(watch, view, announced)
         for _ in range(MOST_STEPS):
             watch.view = view
-            evidence = watch.evidence(clock_trusted=trusted)
+            evidence = watch.evidence(clock_trusted=trusted, committed_at=view.committed_at)
             decision = decide(view.keyset, policy, evidence, view.moment.floor)
             if isinstance(decision, Wait) or self.stopping:
                 break

@@ -5,7 +5,7 @@ The standby document: the private half of an asymmetric `next`, apart from what 
 from datetime import datetime
 
 from rotator.codec import Standby, decode_standby, encode_standby
-from rotator.errors import DocumentError, StoreError, VerificationKeyError
+from rotator.errors import DocumentError, StoreConflictError, StoreError, VerificationKeyError
 from rotator.keygen import KeyMaker, Made, load_pair
 from rotator.keys import Keyset, Kid, NextKey
 from rotator.policy import Policy
@@ -46,6 +46,12 @@ def empty_standby(store: DocumentStore, keyset: Keyset, following: NextKey, now:
     Overwrite the standby with an empty document, so that a revoked `next` is not adopted again.
     """
     stored = store.load(Tree.STANDBY, keyset.name)
+    try:
+        held = decode_standby(stored.fields, keyset.name).kid if stored.fields is not None else following.kid
+    except DocumentError:
+        held = following.kid
+    if held not in {following.kid, ""}:
+        raise StoreConflictError(f"{keyset.name}: another key stands by already")
     empty = Standby(keyset.name, keyset.epoch, Kid(""), following.algorithm, None, now)
     store.save(Tree.STANDBY, keyset.name, encode_standby(empty), stored.version)
 

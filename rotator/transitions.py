@@ -21,7 +21,7 @@ from rotator.keys import (
     RotateRequest,
     Timing,
 )
-from rotator.lifecycle import Reason
+from rotator.lifecycle import Reason, belated
 from rotator.policy import Policy
 from rotator.secret import SecretText
 
@@ -136,12 +136,14 @@ def round_up(at: datetime) -> datetime:
     return datetime.fromtimestamp(math.ceil(at.timestamp()), UTC)
 
 
-def evolve(keyset: Keyset | None, change: Change, policy: Policy, stamp: Stamp) -> Keyset:
+def evolve(
+    keyset: Keyset | None, change: Change, policy: Policy, stamp: Stamp, committed_at: datetime | None = None
+) -> Keyset:
     """
     Return the keyset after *change*, as it is to be saved.
 
     A longer policy than the stored one comes into force with any save, a shorter one with any but Extended; neither shortens
-    a deadline that was recorded. Raises InvariantError where the change would break the promise.
+    a deadline that was recorded. *committed_at* is when the store committed *keyset*. Raises InvariantError where the change would break the promise.
     """
     if isinstance(change, Create):
         after = Keyset(
@@ -156,7 +158,8 @@ def evolve(keyset: Keyset | None, change: Change, policy: Policy, stamp: Stamp) 
     else:
         if keyset is None:
             raise InvariantError("a keyset must exist before it can change")
-        after = _changed(keyset, change, policy, stamp)
+        keyset = _on_time(keyset, committed_at)
+        after = _prolonged(_changed(keyset, change, policy, stamp), keyset.timing.longest(policy.timing))
     timing = after.timing.longest(policy.timing) if isinstance(change, Extended) else policy.timing
     after = replace(
         after,
@@ -198,7 +201,7 @@ def _changed(keyset: Keyset, change: Change, policy: Policy, stamp: Stamp) -> Ke
                 revoked=tuple(revocation for revocation in keyset.revoked if stamp.floor < revocation.until),
             )
         case Extended():
-            return _extended(keyset, policy)
+            return keyset
         case Revoked():
             return _revoked(keyset, change, policy, stamp)
         case Requested(request=request):
@@ -266,8 +269,10 @@ def _retention(key: OldKey, timing: Timing) -> timedelta:
     return timing.propagation_time + key.longest_token + timing.clock_skew
 
 
-def _extended(keyset: Keyset, policy: Policy) -> Keyset:
-    timing = keyset.timing.longest(policy.timing)
+def _prolonged(keyset: Keyset, timing: Timing) -> Keyset:
+    """
+    Move recorded deadlines later where *timing* promises more than they do.
+    """
     following = keyset.next
     if (
         following
@@ -280,7 +285,20 @@ def _extended(keyset: Keyset, policy: Policy) -> Keyset:
     old = tuple(
         replace(key, retire_at=max(key.retire_at, key.deactivated_at + _retention(key, timing))) for key in keyset.old
     )
-    return replace(keyset, timing=timing, next=following, old=old)
+    return replace(keyset, next=following, old=old)
+
+
+def _on_time(keyset: Keyset, committed_at: datetime | None) -> Keyset:
+    """
+    Count the retention of a key that became old late from the commit that made it old.
+    """
+    late = belated(keyset, committed_at)
+    if late is None or committed_at is None:
+        return keyset
+    retire_at = round_up(committed_at) + _retention(late, keyset.timing)
+    return replace(
+        keyset, old=tuple(replace(key, retire_at=retire_at) if key.kid == late.kid else key for key in keyset.old)
+    )
 
 
 def _revoked(keyset: Keyset, change: Revoked, policy: Policy, stamp: Stamp) -> Keyset:

@@ -52,7 +52,7 @@ class Watch:
     overdue: bool = False
     rotations: int = 0
 
-    def evidence(self, *, clock_trusted: bool) -> Evidence:
+    def evidence(self, *, clock_trusted: bool, committed_at: datetime | None = None) -> Evidence:
         """
         Return what a decision may take from this watch.
         """
@@ -62,6 +62,7 @@ class Watch:
             confirm_after=self.confirm_after,
             standby_doubted=self.standby_doubted_at is not None,
             standby_lost=self.standby_lost,
+            committed_at=committed_at,
         )
 
     def confirmation_failed(self, now: datetime) -> None:

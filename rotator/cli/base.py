@@ -145,7 +145,7 @@ class Context:
         from rotator.alarms import Alarms
         from rotator.effects import Effects
         from rotator.keygen import Keygen
-        from rotator.parts import make_notifier, make_publishers, neighbours, redis_arguments
+        from rotator.parts import make_notifier, make_publishers, neighbours, redis_arguments, well_known
 
         settings = self.settings()
         store = self.store()
@@ -156,7 +156,7 @@ class Context:
             Keygen(),
             Alarms(self.log),
             self.log,
-            neighbours=neighbours(settings),
+            neighbours=neighbours(well_known(settings)),
         )
 
     def say_target(self) -> None:

@@ -9,8 +9,19 @@ import pytest
 
 from rotator.errors import InvariantError
 from rotator.keys import HmacSecret, KeyPair, Kid, NextKey
-from rotator.lifecycle import Reason
-from rotator.transitions import Activated, AddNext, Change, Create, Retired, Revoked, Unconfirmed, evolve
+from rotator.lifecycle import Evidence, Extend, Reason, Wait, decide
+from rotator.transitions import (
+    Activated,
+    AddNext,
+    Change,
+    Confirmed,
+    Create,
+    Extended,
+    Retired,
+    Revoked,
+    Unconfirmed,
+    evolve,
+)
 from tests.worlds import World, at, policy, seconds
 
 
@@ -114,3 +125,38 @@ def test_revocations_are_pruned_by_the_next_retirement_after_their_end() -> None
     assert [r.kid for r in world.keyset.revoked] == ["k2"]
     world.run(300, 142)
     assert world.keyset.revoked == ()
+
+
+CHANGES: dict[str, Callable[[World], Change]] = {
+    "unconfirmed": lambda _: Unconfirmed(),
+    "confirmed": lambda _: Confirmed(at(115)),
+    "activated": lambda w: Activated(Reason.COMMAND, w.private()),
+    "revoked": lambda w: Revoked((Kid("k2"),), "stolen", next_of(w), w.private()),
+    "extended": lambda _: Extended(),
+}
+
+
+@pytest.mark.parametrize("name", CHANGES)
+def test_a_longer_policy_comes_into_force_with_any_change(name: str) -> None:
+    """Whichever save is first, deadlines of living old keys move with the longer durations, so no change is refused for them."""
+    world = rotated()
+    assert world.keyset is not None
+    before = world.keyset.old[0].retire_at
+    world.policy = policy(p=13, skew=3)
+    after = evolve(world.keyset, CHANGES[name](world), world.policy, world.stamp(at(115)))
+
+    assert next(key for key in after.old if key.kid == "k1").retire_at == before + seconds(5)
+
+
+def test_a_save_committed_late_is_counted_from_its_commit() -> None:
+    """A pause between reading the clock and the commit moves retire_at, at once and with whatever is saved next."""
+    world = World(policy())
+    world.run(100)
+    assert world.keyset is not None
+    activation = replace(world.keyset, op_id=world.keyset.current.activated_by if world.keyset.current else "")
+    evidence = Evidence(committed_at=at(160))
+
+    assert isinstance(decide(activation, world.policy, Evidence(committed_at=at(102)), at(102)), Wait)
+    assert isinstance(decide(activation, world.policy, evidence, at(160)), Extend)
+    after = evolve(activation, Extended(), world.policy, world.stamp(at(160)), at(160))
+    assert after.old[0].retire_at == at(160) + seconds(41)

@@ -56,11 +56,12 @@ $(VENV)/bin/python:
 	$(PYTHON) -m venv $(VENV)
 
 $(VENV)/.runtime: requirements-build.lock requirements-runtime.lock | $(VENV)/bin/python
-	$(BIN)/pip install --quiet --require-hashes -r requirements-build.lock -r requirements-runtime.lock
+	# The locks are complete: without --no-deps pip looks at newer releases of what an extra names, and then wants their hash.
+	$(BIN)/pip install --quiet --no-deps --require-hashes -r requirements-build.lock -r requirements-runtime.lock
 	@touch $@
 
 $(VENV)/.tools: requirements.lock | $(VENV)/.runtime
-	$(BIN)/pip install --quiet --require-hashes -r requirements.lock
+	$(BIN)/pip install --quiet --no-deps --require-hashes -r requirements.lock
 	@touch $@
 
 $(VENV)/.installed: $(VENV)/.runtime $(SOURCES)

@@ -12,6 +12,7 @@ import threading
 import time
 from collections.abc import Mapping
 from concurrent.futures import Future
+from pathlib import Path
 from typing import Any
 
 MAX_BODY = 4 << 20
@@ -71,6 +72,22 @@ class BoundedTlsSocket(ssl.SSLSocket):
         """
         self.settimeout(remaining(self.deadline))
         return super().send(*args)
+
+
+def tls_context(ca_file: Path | None) -> ssl.SSLContext:
+    """
+    Return a context whose sockets keep to a deadline; certificates are verified against *ca_file*, else the system's.
+
+    Raises OSError where the file cannot be used.
+    """
+    # Not `create_default_context`: that one writes the session keys to a file when SSLKEYLOGFILE says so.
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.sslsocket_class = BoundedTlsSocket
+    if ca_file is None:
+        context.load_default_certs()
+    else:
+        context.load_verify_locations(ca_file)
+    return context
 
 
 def connect(host: str, port: int, tls: ssl.SSLContext | None, deadline: float) -> BoundedSocket | BoundedTlsSocket:

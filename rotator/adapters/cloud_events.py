@@ -34,9 +34,9 @@ def encode_event(event: Event, source: str) -> str:
     )
 
 
-def decode_hint(message: bytes, source: str) -> tuple[str, str, int] | None:
+def decode_hint(message: bytes, source: str | None) -> tuple[str, str, int] | None:
     """
-    Return the keyset, epoch and sequence that a message names, None for one too long, malformed or from elsewhere.
+    Return the keyset, epoch and sequence that a message names, None for one too long, malformed or not from *source*.
 
     Anybody may have written it.
     """
@@ -44,7 +44,7 @@ def decode_hint(message: bytes, source: str) -> tuple[str, str, int] | None:
         return None
     try:
         event = json.loads(message)
-        data, ours = event["data"], event["source"] == source
+        data, ours = event["data"], source is None or event["source"] == source
         keyset, epoch, sequence = data["keyset"], data["epoch"], data["sequence"]
     except (ValueError, KeyError, TypeError, IndexError, RecursionError):
         return None

@@ -160,8 +160,9 @@ class HintListener:
     """
     Listens for hints in a thread of its own, from `start` to `stop`, through any fault of Redis.
 
-    *on_hint* gets the keyset, epoch and sequence that a message names, true or forged; *on_gap* is called after every
-    (re)subscription, since hints in between are lost. Both must be quick; what they raise ends the connection.
+    *on_hint* gets the keyset, epoch and sequence that a message names, true or forged, from *source* or (None) anybody;
+    *on_gap* is called after every (re)subscription, since hints in between are lost. Both must be quick; what they raise
+    ends the connection.
     `alive_since` is when the subscription began, None while there is none; `fault` then says what ended the last one.
     """
 
@@ -169,7 +170,7 @@ class HintListener:
         self,
         url: str,
         channel: str,
-        source: str,
+        source: str | None,
         username: str = "",
         password: SecretText | None = None,
         ca_file: Path | None = None,
@@ -224,7 +225,7 @@ class HintListener:
             self._stopping.wait(backoff(failures))
 
     def _listen(self) -> None:
-        client = redis.Redis(connection_pool=redis.ConnectionPool(max_connections=1, **self._options))
+        client = redis.Redis(connection_pool=redis.ConnectionPool(max_connections=2, **self._options))
         with client, client.pubsub() as subscription:
             subscription.subscribe(self._channel)
             pinged_at = self._heard_at = time.monotonic()
@@ -235,11 +236,19 @@ class HintListener:
                     raise redis.TimeoutError("no pong")
                 if now - pinged_at >= self._ping_interval:
                     subscription.ping("hints")
+                    self._beat(client)
                     pinged_at = now
                 message = subscription.get_message(timeout=min(_LISTEN, self._ping_interval))
                 if message is not None:
                     self._heard_at = time.monotonic()
                     self._take(message)
+                    if message["type"] == "subscribe":
+                        self._beat(client)
+
+    def _beat(self, client: "redis.Redis") -> None:
+        """
+        Do what is to be done after a subscription and at each ping; nothing here, and something where streams are read.
+        """
 
     def _take(self, message: Mapping[str, Any]) -> None:
         if message["type"] == "subscribe":

@@ -19,7 +19,7 @@ from urllib.parse import urlencode, urlsplit
 
 from hvac.adapters import Adapter
 
-from rotator.adapters.bounded_http import BoundedTlsSocket, Connection, connect
+from rotator.adapters.bounded_http import Connection, connect, tls_context
 from rotator.errors import ConfigError, StoreUnavailableError
 from rotator.ports import Moment
 from rotator.secret import SecretText
@@ -207,17 +207,10 @@ class Call(_Adapter):
 
 
 def _context(ca_file: Path | None) -> ssl.SSLContext:
-    # Not `create_default_context`: that one writes the session keys to a file when SSLKEYLOGFILE says so.
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    context.sslsocket_class = BoundedTlsSocket
     try:
-        if ca_file is None:
-            context.load_default_certs()
-        else:
-            context.load_verify_locations(ca_file)
+        return tls_context(ca_file)
     except OSError as error:
         raise ConfigError(f"vault.ca_file: {ca_file} cannot be used: {_what(error)}") from error
-    return context
 
 
 def _moment(what: str, response: http.client.HTTPResponse, started: datetime) -> Moment:

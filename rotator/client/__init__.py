@@ -1,0 +1,69 @@
+"""
+What services import: keys kept fresh, tokens signed and verified with them. Needs the extra `client`.
+
+    with KeysetReader(VaultSource("internal", token_file="/run/vault/token"), hints=RedisHints()) as keys:
+        token = Signer(keys, issuer="https://login.example", audience="api").sign("alice")
+        claims = Verifier(keys, issuer="https://login.example", audience="api").verify(token)
+"""
+
+from typing import TYPE_CHECKING
+
+from rotator.client.errors import (
+    InvalidTokenError,
+    KeysUnavailableError,
+    Rejection,
+    SigningError,
+    TokenStateError,
+    WeakSecretError,
+)
+from rotator.client.keys import Keys
+from rotator.client.reader import KeysetReader, Provider, ReaderStatus
+from rotator.client.signer import Signer
+from rotator.client.sources import FileSource, JwksSource, Source, VaultSource
+from rotator.client.static import StaticKeys
+from rotator.client.strength import require_strong
+from rotator.client.verifier import ACCESS, REFRESH, Claims, Verifier, verify_with
+from rotator.errors import ConfigError, RotatorError
+from rotator.keys import Timing
+
+if TYPE_CHECKING:
+    from rotator.client.hints import RedisHints
+
+__all__ = [
+    "ACCESS",
+    "REFRESH",
+    "Claims",
+    "ConfigError",
+    "FileSource",
+    "InvalidTokenError",
+    "JwksSource",
+    "Keys",
+    "KeysUnavailableError",
+    "KeysetReader",
+    "Provider",
+    "ReaderStatus",
+    "RedisHints",
+    "Rejection",
+    "RotatorError",
+    "Signer",
+    "SigningError",
+    "Source",
+    "StaticKeys",
+    "Timing",
+    "TokenStateError",
+    "VaultSource",
+    "Verifier",
+    "WeakSecretError",
+    "require_strong",
+    "verify_with",
+]
+_WITH_REDIS = {"RedisHints": "rotator.client.hints"}
+
+
+def __getattr__(name: str) -> object:
+    # Whoever uses no Redis does not pay for importing it.
+    if name in _WITH_REDIS:
+        from importlib import import_module  # noqa: PLC0415
+
+        return getattr(import_module(_WITH_REDIS[name]), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

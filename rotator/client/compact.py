@@ -1,0 +1,88 @@
+"""
+The JWS compact serialization (RFC 7515 section 7.1), read more strictly than the RFC asks. Pure.
+
+Bounded before anything is parsed: 8 KiB, three segments of canonical base64url, JSON objects of UTF-8 with no member
+twice, at most 16 levels deep, no NaN. Then the same token has one spelling only, and nothing in it means two things.
+"""
+
+import json
+from base64 import urlsafe_b64decode, urlsafe_b64encode
+from typing import Any, NoReturn
+
+LONGEST_TOKEN = 8192
+LONGEST_HEADER = 1024
+DEEPEST = 16
+_PADDING = ("", "=", "==", "===")
+
+
+def split(token: object) -> tuple[str, str, str]:
+    """
+    Return header, payload and signature of a compact JWS, still encoded; raises ValueError for anything else.
+    """
+    if not isinstance(token, str) or len(token) > LONGEST_TOKEN or not token.isascii():
+        raise ValueError("not a compact JWS")
+    header, payload, signature = token.split(".")
+    if not header or not signature:
+        raise ValueError("not a compact JWS")
+    return header, payload, signature
+
+
+def decode_segment(segment: str) -> bytes:
+    """
+    Return the bytes of canonical base64url without padding (RFC 7515 section 2); raises ValueError for any other spelling.
+    """
+    data = urlsafe_b64decode(segment + _PADDING[-len(segment) % 4])
+    if urlsafe_b64encode(data).rstrip(b"=") != segment.encode():
+        raise ValueError("not canonical base64url")
+    return data
+
+
+def encode_segment(data: bytes) -> str:
+    """
+    Return *data* as base64url without padding.
+    """
+    return urlsafe_b64encode(data).rstrip(b"=").decode()
+
+
+def parse_object(data: bytes) -> dict[str, Any]:
+    """
+    Return the JSON object that *data* is; raises ValueError for anything else.
+    """
+    text = data.decode()
+    try:
+        value = _DECODER.decode(text)
+    except RecursionError:
+        raise ValueError("nested too deeply") from None
+    if not isinstance(value, dict):
+        raise ValueError("not a JSON object")  # noqa: TRY004 - one error for all that may be wrong with a token
+    if text.count("{") + text.count("[") > DEEPEST and _depth(value) > DEEPEST:
+        raise ValueError("nested too deeply")
+    if "\\u" in text:
+        # Half a surrogate pair is no character: whoever used such a text would fail later, and elsewhere.
+        json.dumps(value, ensure_ascii=False).encode()
+    return value
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    members = dict(pairs)
+    if len(members) != len(pairs):
+        raise ValueError("a member appears twice")
+    return members
+
+
+def _refuse(_constant: str) -> NoReturn:
+    raise ValueError("not a number in JSON")
+
+
+def _depth(value: object) -> int:
+    """
+    Return how many objects and arrays lie within each other; level by level, so that depth costs no stack.
+    """
+    depth, level = 0, [value]
+    while level := [item for item in level if isinstance(item, dict | list)]:
+        depth += 1
+        level = [inner for item in level for inner in (item.values() if isinstance(item, dict) else item)]
+    return depth
+
+
+_DECODER = json.JSONDecoder(object_pairs_hook=_unique, parse_constant=_refuse)

@@ -1,0 +1,62 @@
+"""
+What the client raises: one error for every bad token, and one for each thing that is not the token's fault.
+"""
+
+from enum import StrEnum
+
+from rotator.errors import RotatorError, VerificationKeyError
+
+
+class Rejection(StrEnum):
+    """
+    Why a token was refused: for logs and metrics, never for whoever sent the token.
+    """
+
+    MALFORMED = "malformed"
+    HEADER = "header not allowed"
+    UNKNOWN_KEY = "unknown key"
+    SIGNATURE = "signature does not verify"
+    TYPE = "another type of token"
+    CLAIMS = "claims missing or not allowed"
+    EXPIRED = "expired"
+    NOT_YET_VALID = "not yet valid"
+    REVOKED = "revoked"
+    REUSED = "refresh token used again"
+
+
+class InvalidTokenError(RotatorError):
+    """
+    A token was refused, whatever is wrong with it. The message is always the same; `reason` says why, for a log.
+
+    The answer to give is 401, and nothing more.
+    """
+
+    def __init__(self, reason: Rejection) -> None:
+        super().__init__("invalid token")
+        self.reason = reason
+
+
+class KeysUnavailableError(RotatorError):
+    """
+    There is no set of keys fresh enough to use: none was ever read, or the last good one is older than `max_stale`.
+
+    Says nothing about a token; the answer to give is 503.
+    """
+
+
+class SigningError(RotatorError):
+    """
+    A token cannot be signed as asked: a lifetime above the policy, a claim that is the signer's to set, or too large.
+    """
+
+
+class TokenStateError(RotatorError):
+    """
+    Redis, which holds refresh families and revocations, did not answer; nothing was granted. The answer to give is 503.
+    """
+
+
+class WeakSecretError(VerificationKeyError):
+    """
+    A shared secret has fewer than 256 bits, or is text that can be guessed; the message says how to make a strong one.
+    """

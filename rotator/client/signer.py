@@ -1,0 +1,87 @@
+"""
+Signing a token: with the current key only, and never for longer than the keyset's policy allows.
+"""
+
+import json
+import time
+import uuid
+from collections.abc import Callable, Mapping
+from datetime import timedelta
+from typing import Any
+
+from rotator.client.compact import LONGEST_TOKEN
+from rotator.client.errors import SigningError
+from rotator.client.reader import Provider
+from rotator.client.verifier import ACCESS, is_text, require_texts
+from rotator.policy import format_duration
+
+RESERVED = frozenset({"iss", "sub", "aud", "exp", "iat", "nbf", "jti"})
+LIFETIME = timedelta(minutes=15)
+
+
+class Signer:
+    """
+    Signs tokens of one *issuer*. They bear kid and typ, and `iss sub aud iat exp jti`. Safe to use from several threads.
+
+    It stops, with KeysUnavailableError, when its keys are older than the propagation time: a signer cut off from its
+    source must not go on with a key that others may have retired.
+    """
+
+    def __init__(
+        self, keys: Provider, *, issuer: str, audience: str, typ: str = ACCESS, now: Callable[[], float] = time.time
+    ) -> None:
+        require_texts(issuer=issuer, audience=audience, typ=typ)
+        self._keys = keys
+        self._issuer, self._audience, self._typ = issuer, audience, typ
+        self._now = now
+
+    def sign(
+        self,
+        subject: str,
+        *,
+        lifetime: timedelta = LIFETIME,
+        claims: Mapping[str, Any] | None = None,
+        token_id: str = "",
+        issued_at: int | None = None,
+    ) -> str:
+        """
+        Return a token about *subject* that lives for *lifetime*, in whole seconds, with *claims* beside those named above.
+
+        *token_id* is the `jti`, a random UUID by default; *issued_at* the `iat`, by default now.
+        Raises SigningError for what the policy or the format does not allow.
+        """
+        keys = self._keys.signing()
+        longest, seconds = keys.timing.max_token_lifetime, int(lifetime.total_seconds())
+        if lifetime > longest:
+            raise SigningError(
+                f"lifetime ({format_duration(lifetime)}) exceeds max_token_lifetime of the keyset "
+                f"({format_duration(longest)}); shorten it, or raise max_token_lifetime in rotator's configuration first"
+            )
+        if seconds < 1:
+            raise SigningError("lifetime must be at least 1s")
+        if not is_text(subject):
+            raise SigningError("subject must be a text of at most 1024 characters")
+        extra = dict(claims or {})
+        if taken := sorted(RESERVED & extra.keys()):
+            raise SigningError(f"claims: {', '.join(taken)} are set by the signer; leave them out")
+        issued = int(self._now()) if issued_at is None else issued_at
+        registered = {
+            "iss": self._issuer,
+            "sub": subject,
+            "aud": self._audience,
+            "iat": issued,
+            "exp": issued + seconds,
+            "jti": token_id or str(uuid.uuid4()),
+        }
+        try:
+            payload = json.dumps(
+                {**registered, **extra}, separators=(",", ":"), allow_nan=False, ensure_ascii=False
+            ).encode()
+        except (TypeError, ValueError, RecursionError) as error:
+            raise SigningError(f"claims cannot be written as JSON ({type(error).__name__})") from None
+        if keys.signing is None:
+            raise SigningError("these keys do not sign")
+        token = keys.signing.signed(self._typ, payload)
+        if len(token) > LONGEST_TOKEN:
+            raise SigningError(f"the token has {len(token)} bytes, more than {LONGEST_TOKEN}; put less into its claims")
+        return token

@@ -1,0 +1,57 @@
+"""
+Keys that do not come from rotator: the old habit of a secret in the environment and the former one beside it.
+"""
+
+from rotator.client import clock
+from rotator.client.keys import DEFAULT_TIMING, Keys, secret_key
+from rotator.client.strength import require_strong
+from rotator.errors import ConfigError
+from rotator.keys import Algorithm, Timing
+from rotator.secret import SecretText
+
+
+class StaticKeys:
+    """
+    A Provider of one secret to sign and verify with, and former (or coming) ones to verify with.
+
+    Every secret must be strong: WeakSecretError says which is not, and how to make one. *timing* bounds lifetimes as a
+    keyset's document does; nothing here rotates, and nothing is told apart by kid: each secret is tried.
+    """
+
+    def __init__(
+        self, current: str, *former: str | None, algorithm: str = "HS256", timing: Timing = DEFAULT_TIMING
+    ) -> None:
+        name = Algorithm(algorithm)
+        if not name.symmetric:
+            raise ConfigError(f"algorithm: {name} takes key pairs; shared secrets go with HS256, HS384 and HS512")
+        texts = [current, *(text for text in former if text)]
+        for number, text in enumerate(texts):
+            require_strong(text, "the current secret" if number == 0 else f"former secret {number}")
+        pairs = [secret_key("", name, text.encode()) for text in texts]
+        self._keys = Keys(
+            verifying={str(number): key for number, (key, _) in enumerate(pairs)},
+            signing=pairs[0][1],
+            timing=timing,
+            secrets=tuple(SecretText(text) for text in texts),
+            read_at=clock.now(),
+            named=False,
+        )
+
+    def verifying(self, *, wait: bool = True) -> Keys:
+        """
+        Return all of them.
+        """
+        del wait
+        return self._keys
+
+    def signing(self) -> Keys:
+        """
+        Return all of them, the current one to sign with.
+        """
+        return self._keys
+
+    def search(self, kid: str) -> None:
+        """
+        There are no others.
+        """
+        del kid

@@ -1,0 +1,201 @@
+"""
+Verifying a token: what RFC 8725 asks of whoever accepts JWTs, in one place and with nothing to switch off.
+"""
+
+import asyncio
+import time
+from collections.abc import Callable, Iterator, Mapping
+from datetime import UTC, datetime, timedelta
+from typing import Any, NoReturn
+
+from rotator.client.compact import parse_object
+from rotator.client.errors import InvalidTokenError, KeysUnavailableError, Rejection
+from rotator.client.jws import JwsVerifier
+from rotator.client.keys import Keys
+from rotator.client.reader import Provider
+from rotator.client.static import StaticKeys
+from rotator.errors import ConfigError
+from rotator.keys import Timing
+
+ACCESS, REFRESH = "at+jwt", "rt+jwt"
+LONGEST_LEEWAY = timedelta(minutes=1)
+_LAST_SECOND = 253402300799  # of the year 9999, the last that a datetime can hold
+_LONGEST_TEXT = 1024
+
+
+class Claims(Mapping[str, Any]):
+    """
+    The claims of a token that was verified. Only a Verifier makes them, so that unverified ones cannot be passed on.
+    """
+
+    __slots__ = ("_claims", "kid")
+
+    def __init__(self, claims: dict[str, Any], kid: str) -> None:
+        self._claims = claims
+        self.kid = kid
+
+    def __getitem__(self, name: str) -> Any:
+        return self._claims[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._claims)
+
+    def __len__(self) -> int:
+        return len(self._claims)
+
+    def __repr__(self) -> str:
+        return f"Claims(sub={self.subject!r}, jti={self.token_id!r})"
+
+    @property
+    def subject(self) -> str:
+        """
+        Whom the token is about (`sub`).
+        """
+        return str(self._claims["sub"])
+
+    @property
+    def token_id(self) -> str:
+        """
+        What a deny-list knows the token by (`jti`).
+        """
+        return str(self._claims["jti"])
+
+    @property
+    def issued_at(self) -> datetime:
+        """
+        When it was signed (`iat`).
+        """
+        return datetime.fromtimestamp(self._claims["iat"], UTC)
+
+    @property
+    def expires_at(self) -> datetime:
+        """
+        From when on it is refused (`exp`), leeway aside.
+        """
+        return datetime.fromtimestamp(self._claims["exp"], UTC)
+
+
+class Verifier:
+    """
+    Accepts the tokens of one *issuer* for one *audience* and of one *typ*, and refuses everything else.
+
+    The algorithm comes from the key. Required are `exp iat sub iss aud jti` and the header's `typ` (RFC 8725 section 3.11); a
+    token lives no longer than the keyset's `max_token_lifetime`; *leeway* for clocks is the keyset's `clock_skew`, at most a
+    minute. A token without a kid is refused, unless *kid_optional* tries every key: for tokens from before an import.
+    Safe to use from several threads.
+    """
+
+    def __init__(
+        self,
+        keys: Provider,
+        *,
+        issuer: str,
+        audience: str,
+        typ: str = ACCESS,
+        leeway: timedelta | None = None,
+        kid_optional: bool = False,
+        now: Callable[[], float] = time.time,
+    ) -> None:
+        require_texts(issuer=issuer, audience=audience, typ=typ)
+        if leeway is not None and not timedelta(0) <= leeway <= LONGEST_LEEWAY:
+            raise ConfigError("leeway: must be from 0 to 60 seconds; clocks that differ by more want mending")
+        self._keys = keys
+        self._issuer, self._audience = issuer, audience
+        self._leeway = leeway
+        self._now = now
+        self._jws = JwsVerifier(typ, kid_optional=kid_optional)
+        self._bounds: tuple[Timing, float, float] | None = None
+
+    def verify(self, token: str) -> Claims:
+        """
+        Return the claims of *token*; raises InvalidTokenError for any fault of it, KeysUnavailableError for one of ours.
+        """
+        return self._verified(token, self._keys.verifying(), self._keys.search)
+
+    async def averify(self, token: str) -> Claims:
+        """
+        Do as `verify` does; what has to wait for the network waits in a thread.
+        """
+        try:
+            return self._verified(token, self._keys.verifying(wait=False), _search_later)
+        except (KeysUnavailableError, _SearchLater):
+            return await asyncio.to_thread(self.verify, token)
+
+    def _verified(self, token: object, keys: Keys, search: Callable[[str], Keys | None]) -> Claims:
+        header, payload = self._jws.open(token, keys, search)
+        try:
+            claims = parse_object(payload)
+        except ValueError:
+            raise InvalidTokenError(Rejection.MALFORMED) from None
+        if not self._for_us(claims):
+            raise InvalidTokenError(Rejection.CLAIMS)
+        self._require_time(claims, keys.timing)
+        return Claims(claims, header.kid)
+
+    def _for_us(self, claims: dict[str, Any]) -> bool:
+        audience = claims.get("aud")
+        return (
+            claims.get("iss") == self._issuer
+            and audience in (self._audience, [self._audience])
+            and is_text(claims.get("sub"))
+            and is_text(claims.get("jti"))
+        )
+
+    def _require_time(self, claims: dict[str, Any], timing: Timing) -> None:
+        leeway, longest = self._leeway_and_longest(timing)
+        now, expires, issued, not_before = self._now(), claims.get("exp"), claims.get("iat"), claims.get("nbf", 0)
+        # `type`, for True is an int, too. A float could be infinite.
+        if type(expires) is not int or type(issued) is not int or type(not_before) is not int:
+            raise InvalidTokenError(Rejection.CLAIMS)
+        if not 0 <= issued < expires <= _LAST_SECOND or expires - issued > longest:
+            raise InvalidTokenError(Rejection.CLAIMS)
+        if now >= expires + leeway:
+            raise InvalidTokenError(Rejection.EXPIRED)
+        if now < max(issued, not_before) - leeway:
+            raise InvalidTokenError(Rejection.NOT_YET_VALID)
+
+    def _leeway_and_longest(self, timing: Timing) -> tuple[float, float]:
+        bounds = self._bounds
+        if bounds is None or bounds[0] is not timing:
+            leeway = min(timing.clock_skew, LONGEST_LEEWAY) if self._leeway is None else self._leeway
+            bounds = timing, leeway.total_seconds(), timing.max_token_lifetime.total_seconds()
+            self._bounds = bounds
+        return bounds[1], bounds[2]
+
+
+def verify_with(
+    current: str, *former: str | None, issuer: str, audience: str, algorithm: str = "HS256", typ: str = ACCESS
+) -> Verifier:
+    """
+    Return a Verifier for services that have a secret and former ones in their environment, and no Vault.
+
+    `verify_with(environ["JWT_SECRET"], environ.get("JWT_SECRET_OLD"), issuer=..., audience=...)`: as strict as with a keyset.
+    Raises WeakSecretError for a secret that can be guessed.
+    """
+    return Verifier(StaticKeys(current, *former, algorithm=algorithm), issuer=issuer, audience=audience, typ=typ)
+
+
+def require_texts(**options: object) -> None:
+    """
+    Raise ConfigError for the first of *options* that is no text, or an empty one.
+    """
+    for name, value in options.items():
+        if not isinstance(value, str) or not value:
+            raise ConfigError(f"{name}: must be a text; without it a verifier would take tokens meant for others")
+
+
+class _SearchLater(Exception):  # noqa: N818 - no error: control flow between two methods here
+    """
+    A key is to be searched for, which an event loop must not wait for.
+    """
+
+
+def _search_later(_kid: str) -> NoReturn:
+    raise _SearchLater
+
+
+def is_text(value: object) -> bool:
+    """
+    Whether *value* may be a subject or a token's id.
+    """
+    return isinstance(value, str) and 0 < len(value) <= _LONGEST_TEXT

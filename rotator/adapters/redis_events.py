@@ -36,7 +36,7 @@ _CONNECTING = re.compile(r"^Error -?\d+ (while )?connecting to \S+\. ")
 _CHUNK = 1000
 _LISTEN = 0.5
 _MOVES_NOTHING = frozenset({EventType.HELD, EventType.OVERDUE})
-_FAULTS = (redis.RedisError, OSError, UnicodeError)
+FAULTS = (redis.RedisError, OSError, UnicodeError)
 
 
 class RedisNotifier:
@@ -58,8 +58,8 @@ class RedisNotifier:
     ) -> None:
         self._channel = channel
         self._source = source
-        self._options = _options(url, username, password, ca_file)
-        self._place = _place(self._options)
+        self._options = connection_options(url, username, password, ca_file)
+        self._place = place_of(self._options)
         self._breaker = Breaker()
         # A silent Redis holds so many callers, each for its timeouts; the others wait no longer than one for a turn.
         pool = redis.BlockingConnectionPool(MOST_CONNECTIONS, TIMEOUT, health_check_interval=30, **self._options)
@@ -104,8 +104,8 @@ class RedisNotifier:
             found.append(f"{self._place} is reached in clear text over a network; use rediss:// (and ca_file)")
         try:
             found.extend(self._refusals())
-        except _FAULTS as error:
-            found.append(f"{self._place}: {_text(error)}")
+        except FAULTS as error:
+            found.append(f"{self._place}: {error_text(error)}")
         return tuple(found)
 
     def close(self) -> None:
@@ -125,9 +125,9 @@ class RedisNotifier:
             raise NotificationError(f"{self._place} failed lately and is not tried again for {math.ceil(wait)} s")
         try:
             yield
-        except _FAULTS as error:
+        except FAULTS as error:
             self._breaker.failed()
-            raise NotificationError(f"{self._place}: {_text(error)}") from error
+            raise NotificationError(f"{self._place}: {error_text(error)}") from error
         else:
             self._breaker.worked()
 
@@ -150,7 +150,7 @@ class RedisNotifier:
                 try:
                     connection.read_response()
                 except redis.ResponseError as error:
-                    yield f"{self._place}: {command[0].lower()} is refused: {_text(error)}"
+                    yield f"{self._place}: {command[0].lower()} is refused: {error_text(error)}"
         finally:
             connection.disconnect()
             self._redis.connection_pool.release(connection)
@@ -184,8 +184,8 @@ class HintListener:
         self._on_hint = on_hint
         self._on_gap = on_gap
         self._ping_interval = ping_interval
-        self._options = _options(url, username, password, ca_file)
-        self._place = _place(self._options)
+        self._options = connection_options(url, username, password, ca_file)
+        self._place = place_of(self._options)
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name="hints", daemon=True)
         self._heard_at = 0.0
@@ -219,7 +219,7 @@ class HintListener:
             try:
                 self._listen()
             except Exception as error:  # noqa: BLE001 - whatever it is, it ends this connection only
-                self.fault = f"{self._place}: {_text(error)}"
+                self.fault = f"{self._place}: {error_text(error)}"
             failures = 1 if self.alive_since else failures + 1
             self.alive_since = None
             self._stopping.wait(backoff(failures))
@@ -258,7 +258,12 @@ class HintListener:
             self._on_hint(*hint)
 
 
-def _options(url: str, username: str, password: SecretText | None, ca_file: Path | None) -> dict[str, Any]:
+def connection_options(url: str, username: str, password: SecretText | None, ca_file: Path | None) -> dict[str, Any]:
+    """
+    Return what a redis-py connection takes for *url*: short timeouts, nothing tried again, TLS verified.
+
+    Raises ConfigError for an address that is none.
+    """
     try:
         options = dict(parse_url(url))
     except ValueError as error:
@@ -287,7 +292,10 @@ def _options(url: str, username: str, password: SecretText | None, ca_file: Path
     return options
 
 
-def _place(options: Mapping[str, Any]) -> str:
+def place_of(options: Mapping[str, Any]) -> str:
+    """
+    Return the words for the server that *options* lead to.
+    """
     where = options.get("path") or f"{options.get('host', 'localhost')}:{options.get('port', 6379)}"
     return f"redis at {where}"
 
@@ -302,7 +310,7 @@ def _in_clear(options: Mapping[str, Any]) -> bool:
         return True
 
 
-def _text(error: Exception) -> str:
+def error_text(error: Exception) -> str:
     """
     Return what a Redis error says in our form: without the command it was about, with the way out where one is known.
     """

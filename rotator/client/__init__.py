@@ -27,13 +27,18 @@ from rotator.errors import ConfigError, RotatorError
 from rotator.keys import Timing
 
 if TYPE_CHECKING:
+    from rotator.client.cookies import Cookie, Cookies
     from rotator.client.hints import RedisHints
+    from rotator.client.redis_state import RedisState
+    from rotator.client.tokens import TokenPair, Tokens
 
 __all__ = [
     "ACCESS",
     "REFRESH",
     "Claims",
     "ConfigError",
+    "Cookie",
+    "Cookies",
     "FileSource",
     "InvalidTokenError",
     "JwksSource",
@@ -43,6 +48,7 @@ __all__ = [
     "Provider",
     "ReaderStatus",
     "RedisHints",
+    "RedisState",
     "Rejection",
     "RotatorError",
     "Signer",
@@ -50,14 +56,23 @@ __all__ = [
     "Source",
     "StaticKeys",
     "Timing",
+    "TokenPair",
     "TokenStateError",
+    "Tokens",
     "VaultSource",
     "Verifier",
     "WeakSecretError",
     "require_strong",
     "verify_with",
 ]
-_WITH_REDIS = {"RedisHints": "rotator.client.hints"}
+_WITH_REDIS = {
+    "Cookie": "cookies",
+    "Cookies": "cookies",
+    "RedisHints": "hints",
+    "RedisState": "redis_state",
+    "TokenPair": "tokens",
+    "Tokens": "tokens",
+}
 
 
 def __getattr__(name: str) -> object:
@@ -65,5 +80,5 @@ def __getattr__(name: str) -> object:
     if name in _WITH_REDIS:
         from importlib import import_module  # noqa: PLC0415
 
-        return getattr(import_module(_WITH_REDIS[name]), name)
+        return getattr(import_module(f"rotator.client.{_WITH_REDIS[name]}"), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

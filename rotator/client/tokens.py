@@ -1,0 +1,290 @@
+"""
+Access and refresh tokens: issued in pairs, refreshed once each, revoked before they expire.
+"""
+
+import asyncio
+import json
+import time
+import uuid
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import Any, Literal
+
+from rotator.client.errors import InvalidTokenError, Rejection, TokenStateError
+from rotator.client.reader import Provider
+from rotator.client.redis_state import RedisState, TokenIds
+from rotator.client.signer import Signer
+from rotator.client.sources import Quiet
+from rotator.client.verifier import ACCESS, LONGEST_LEEWAY, REFRESH, Claims, Verifier, require_texts
+from rotator.errors import ConfigError
+
+ACCESS_LIFETIME = timedelta(minutes=15)
+REFRESH_LIFETIME = timedelta(days=7)
+GRACE = timedelta(seconds=10)
+_MINUTE_AHEAD = timedelta(minutes=1)
+
+
+@dataclass(frozen=True, slots=True)
+class TokenPair:
+    """
+    What a login or a refresh brings; both tokens belong to the session named `session`.
+    """
+
+    access: str = field(repr=False)
+    refresh: str = field(repr=False)
+    access_expires_at: datetime
+    refresh_expires_at: datetime
+    subject: str
+    session: str
+
+
+class Tokens:
+    """
+    Issues, checks, refreshes and revokes the tokens of one *issuer* for one *audience*.
+
+    *keys* sign and verify; *refresh_keys* those of a keyset of its own for refresh tokens. Refresh tokens are typed `rt+jwt` and
+    addressed to the issuer itself, so neither kind passes for the other. Each is good for one refresh: shown again it ends
+    its session, unless it is the immediate predecessor, at most *grace* old, which brings the same successor (an answer was
+    lost, or two tabs asked at once). Safe to use from several threads; methods that begin with `a` are for asyncio.
+
+    *claims_of* gives the claims of an access token besides the registered ones, by subject, anew at each refresh. *version_of* gives
+    a user's token version: tokens of another one are refused, so that raising it ends all sessions of a user at once.
+
+    While Redis is down nobody logs in or is refreshed (TokenStateError); *access_without_redis* says whether access tokens
+    are then taken on their signature ("accept": a revoked one may live out its last minutes) or not ("refuse").
+    """
+
+    def __init__(
+        self,
+        keys: Provider,
+        state: RedisState,
+        *,
+        issuer: str,
+        audience: str,
+        refresh_keys: Provider | None = None,
+        access_lifetime: timedelta = ACCESS_LIFETIME,
+        refresh_lifetime: timedelta = REFRESH_LIFETIME,
+        grace: timedelta = GRACE,
+        claims_of: Callable[[str], Mapping[str, Any]] | None = None,
+        version_of: Callable[[str], int] | None = None,
+        access_without_redis: Literal["accept", "refuse"] = "accept",
+        now: Callable[[], float] = time.time,
+    ) -> None:
+        require_texts(issuer=issuer, audience=audience)
+        if audience == issuer:
+            raise ConfigError("audience: must differ from the issuer, to whom refresh tokens are addressed")
+        if access_without_redis not in {"accept", "refuse"}:
+            raise ConfigError('access_without_redis: must be "accept" or "refuse"')
+        if not timedelta(0) <= grace <= GRACE:
+            raise ConfigError(
+                "grace: must be from 0 to 10 seconds; who shows a token later than that may have stolen it"
+            )
+        if not timedelta(seconds=1) <= access_lifetime < refresh_lifetime:
+            raise ConfigError("access_lifetime: must be at least 1 s, and shorter than refresh_lifetime")
+        self._access_keys, self._refresh_keys = keys, refresh_keys or keys
+        self._access = Signer(keys, issuer=issuer, audience=audience, typ=ACCESS, now=now)
+        self._refresh = Signer(self._refresh_keys, issuer=issuer, audience=issuer, typ=REFRESH, now=now)
+        self._access_verifier = Verifier(keys, issuer=issuer, audience=audience, typ=ACCESS, now=now)
+        self._refresh_verifier = Verifier(self._refresh_keys, issuer=issuer, audience=issuer, typ=REFRESH, now=now)
+        self._state = state
+        self._access_lifetime, self._refresh_lifetime, self._grace = access_lifetime, refresh_lifetime, grace
+        self._claims_of, self._version_of = claims_of, version_of
+        self._accepts_without_redis = access_without_redis == "accept"
+        self._now = now
+        self._log = Quiet()
+
+    def issue(self, subject: str) -> TokenPair:
+        """
+        Begin a session of *subject*, whose login the caller has checked.
+        """
+        session, ids = _new_id(), _Successor(_new_id(), _new_id(), int(self._now()))
+        # Signed before it is remembered: nothing is left behind when there is no key, and signed again if it was cut off.
+        pair = self._pair(subject, session, ids)
+        after = self._state.begin(session, ids.refresh, subject, self._refresh_seconds)
+        return pair if after <= ids.issued else self._pair(subject, session, _Successor(ids.refresh, ids.access, after))
+
+    def verify(self, access_token: str) -> Claims:
+        """
+        Return the claims of an access token that was not revoked; raises InvalidTokenError, or TokenStateError by policy.
+        """
+        claims = self._access_verifier.verify(access_token)
+        self._require_not_revoked(claims)
+        return claims
+
+    def refresh(self, refresh_token: str) -> TokenPair:
+        """
+        Return the successors of *refresh_token*, which is used up by it.
+
+        Raises InvalidTokenError (reason REUSED: the session is at its end), TokenStateError with nothing changed for certain:
+        asking again with the same token is safe.
+        """
+        claims = self._refresh_verifier.verify(refresh_token)
+        ids = _ids(claims)
+        self._require_version(claims)
+        fresh = _Successor(_new_id(), _new_id(), max(int(self._now()), ids.issued))
+        # Signed before the token is used up: without a key at hand nothing changes.
+        pair = self._pair(claims.subject, ids.session, fresh)
+        outcome, stored = self._state.rotate(
+            ids, fresh.refresh, fresh.text(), self._grace.total_seconds(), self._refresh_seconds
+        )
+        if outcome == "rotated":
+            return pair if stored == fresh.text() else self._pair(claims.subject, ids.session, _Successor.of(stored))
+        if outcome == "reused":
+            self._log.warning("refresh_token_reused", session=ids.session)
+            raise InvalidTokenError(Rejection.REUSED)
+        raise InvalidTokenError(Rejection.REVOKED)
+
+    def revoke(self, token: str) -> None:
+        """
+        Refuse *token* from now on: an access token by its `jti`; with a refresh token its whole session ends.
+
+        Raises InvalidTokenError for a token that would be refused anyway, TokenStateError when nothing was revoked.
+        """
+        try:
+            claims = self._access_verifier.verify(token)
+        except InvalidTokenError as error:
+            if error.reason is not Rejection.TYPE:
+                raise
+            self.end_session(_ids(self._refresh_verifier.verify(token)).session)
+            return
+        self.revoke_token(claims.token_id, claims.expires_at)
+
+    def revoke_token(self, token_id: str, expires_at: datetime) -> None:
+        """
+        Refuse the token with this `jti`, which expires by itself at *expires_at*.
+        """
+        self._state.deny_token(token_id, expires_at.timestamp() - self._now() + _LEEWAY)
+
+    def end_session(self, session: str) -> None:
+        """
+        End a session: a logout. Neither its refresh token nor its access tokens are taken again.
+        """
+        self._state.end_session(session, self._refresh_seconds + _LEEWAY)
+
+    def revoke_kid(self, kid: str) -> None:
+        """
+        Refuse all tokens signed with *kid*, faster than `rotator revoke` reaches every reader; it does not replace that.
+        """
+        self._state.deny_kid(kid, self._longest_life())
+
+    def revoke_issued_before(self, moment: datetime | None = None, *, subject: str | None = None) -> None:
+        """
+        Refuse all tokens (of *subject*, or everybody's) issued before *moment*, by default until now, this second included.
+
+        What `issue` and `refresh` give out from now on is good.
+        """
+        at = int(self._now()) + 1 if moment is None else -int(-moment.timestamp() // 1)
+        if at > self._now() + _MINUTE_AHEAD.total_seconds():
+            raise ConfigError("moment: lies in the future; nobody could log in until then")
+        self._state.deny_before(at, subject, self._longest_life())
+
+    async def aissue(self, subject: str) -> TokenPair:
+        """
+        Do as `issue` does.
+        """
+        return await asyncio.to_thread(self.issue, subject)
+
+    async def averify(self, access_token: str) -> Claims:
+        """
+        Do as `verify` does.
+        """
+        claims = await self._access_verifier.averify(access_token)
+        await asyncio.to_thread(self._require_not_revoked, claims)
+        return claims
+
+    async def arefresh(self, refresh_token: str) -> TokenPair:
+        """
+        Do as `refresh` does.
+        """
+        return await asyncio.to_thread(self.refresh, refresh_token)
+
+    async def arevoke(self, token: str) -> None:
+        """
+        Do as `revoke` does.
+        """
+        await asyncio.to_thread(self.revoke, token)
+
+    async def aend_session(self, session: str) -> None:
+        """
+        Do as `end_session` does.
+        """
+        await asyncio.to_thread(self.end_session, session)
+
+    @property
+    def _refresh_seconds(self) -> float:
+        return self._refresh_lifetime.total_seconds()
+
+    def _longest_life(self) -> float:
+        timings = (provider.verifying().timing for provider in (self._access_keys, self._refresh_keys))
+        return max(timing.max_token_lifetime.total_seconds() for timing in timings) + _LEEWAY
+
+    def _pair(self, subject: str, session: str, ids: "_Successor") -> TokenPair:
+        common: dict[str, Any] = {"sid": session}
+        if self._version_of is not None:
+            common["ver"] = self._version_of(subject)
+        more = {} if self._claims_of is None else dict(self._claims_of(subject))
+        if taken := sorted(more.keys() & {"sid", "ver"}):
+            raise ConfigError(f"claims_of: {', '.join(taken)} are set by Tokens; leave them out")
+        access, refresh = self._access_lifetime, self._refresh_lifetime
+        issued = datetime.fromtimestamp(ids.issued, UTC)
+        return TokenPair(
+            access=self._access.sign(
+                subject, lifetime=access, claims={**more, **common}, token_id=ids.access, issued_at=ids.issued
+            ),
+            refresh=self._refresh.sign(
+                subject, lifetime=refresh, claims=common, token_id=ids.refresh, issued_at=ids.issued
+            ),
+            access_expires_at=issued + timedelta(seconds=int(access.total_seconds())),
+            refresh_expires_at=issued + timedelta(seconds=int(refresh.total_seconds())),
+            subject=subject,
+            session=session,
+        )
+
+    def _require_not_revoked(self, claims: Claims) -> None:
+        self._require_version(claims)
+        try:
+            revoked = self._state.revoked(_ids(claims))
+        except TokenStateError as error:
+            if not self._accepts_without_redis:
+                raise
+            self._log.warning("access_token_taken_unchecked", error=str(error))
+            return
+        if revoked:
+            raise InvalidTokenError(Rejection.REVOKED)
+
+    def _require_version(self, claims: Claims) -> None:
+        if self._version_of is not None and claims.get("ver") != self._version_of(claims.subject):
+            raise InvalidTokenError(Rejection.REVOKED)
+
+
+@dataclass(frozen=True, slots=True)
+class _Successor:
+    """
+    What makes a pair of tokens the same pair: their ids and the second they were issued.
+    """
+
+    refresh: str
+    access: str
+    issued: int
+
+    def text(self) -> str:
+        return json.dumps([self.refresh, self.access, self.issued])
+
+    @classmethod
+    def of(cls, text: str) -> "_Successor":
+        return cls(*json.loads(text))
+
+
+_LEEWAY = LONGEST_LEEWAY.total_seconds()
+
+
+def _ids(claims: Claims) -> TokenIds:
+    session = claims.get("sid")
+    if not isinstance(session, str) or not session:
+        raise InvalidTokenError(Rejection.CLAIMS)
+    return TokenIds(claims.token_id, session, claims.kid, claims.subject, claims["iat"])
+
+
+def _new_id() -> str:
+    return str(uuid.uuid4())

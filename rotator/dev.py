@@ -7,20 +7,28 @@ import socket
 import subprocess
 import threading
 import time
-import urllib.request
-import uuid
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
+from datetime import timedelta
 from pathlib import Path
-
-from joserfc import jwt
-from joserfc.errors import JoseError
-from joserfc.jwk import KeySet, KeySetSerialization, OctKey, RSAKey
+from typing import Self
 
 from rotator.adapters.file_store import FileStore
+from rotator.client import (
+    FileSource,
+    InvalidTokenError,
+    JwksSource,
+    KeysetReader,
+    KeysUnavailableError,
+    RedisHints,
+    Signer,
+    Verifier,
+)
 from rotator.codec import decode_keyset
 from rotator.errors import RotatorError
-from rotator.keys import CurrentKey, HmacSecret, KeyPair, Keyset, NextKey, OldKey
+from rotator.keys import CurrentKey, Keyset, NextKey, OldKey
+from rotator.policy import format_duration
 from rotator.ports import Tree
 
 CONFIG = """\
@@ -45,7 +53,7 @@ level = "error"
 [defaults]
 rotation_period = "16s"
 propagation_time = "4s"
-max_token_lifetime = "5s"
+max_token_lifetime = "{life}"
 clock_skew = "1s"
 
 [keysets.web]
@@ -53,11 +61,13 @@ algorithm = "RS256"
 
 [keysets.internal]
 algorithm = "HS256"
+readers = "keys"
 """
-POLL = 1.0
 TELL_EVERY = 5.0
 GENERATED = "generated: published, signs nothing yet"
-TOKEN_LIFE = 5
+TOKEN_LIFE = timedelta(seconds=5)
+MOST_AT_ONCE = 20
+ISSUER, AUDIENCE = "rotator dev", "services"
 
 
 def free_port() -> int:
@@ -133,89 +143,79 @@ def _state(key: CurrentKey | NextKey | OldKey) -> str:
 
 class Services:
     """
-    A service that signs with each keyset and one that verifies, each polling on its own as real ones do.
+    A service that signs with each keyset and one that verifies, with keys of their own as real ones have.
 
-    Tokens are verified again and again until they expire: HMAC with the secrets of the signing document, RSA with the JWKS over HTTP.
+    Each token is verified again and again until it expires: HMAC with the signing document, RSA with the JWKS over HTTP.
     """
 
-    def __init__(self, store: FileStore, jwks_url: str, observer: Observer) -> None:
-        self._store, self._url, self._observer = store, jwks_url, observer
-        self._tokens: dict[str, list[tuple[str, float]]] = {"web": [], "internal": []}
-        self._verifiers: dict[str, KeySet] = {}
-        self._polled = 0.0
-        self._keysets: dict[str, Keyset] = {}
+    def __init__(self, store: Path, jwks_url: str, redis_url: str, life: timedelta, observer: Observer) -> None:
+        hints = RedisHints(redis_url) if redis_url else None
+        self._store, self._observer, self._life = FileStore(store), observer, life
+        self._readers: dict[str, tuple[KeysetReader, KeysetReader]] = {
+            "web": (KeysetReader(FileSource(store, "web")), KeysetReader(JwksSource(jwks_url), hints=hints)),
+            "internal": (
+                KeysetReader(FileSource(store, "internal")),
+                KeysetReader(FileSource(store, "internal"), hints=hints),
+            ),
+        }
+        self._signers = {
+            name: Signer(signing, issuer=ISSUER, audience=AUDIENCE) for name, (signing, _) in self._readers.items()
+        }
+        self._verifiers = {
+            name: Verifier(verifying, issuer=ISSUER, audience=AUDIENCE)
+            for name, (_, verifying) in self._readers.items()
+        }
+        self._tokens: dict[str, list[tuple[str, float]]] = {name: [] for name in self._readers}
         self.tally = Tally()
+
+    def __enter__(self) -> Self:
+        for reader in (reader for pair in self._readers.values() for reader in pair):
+            reader.start(timeout=0)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for reader in (reader for pair in self._readers.values() for reader in pair):
+            reader.close()
 
     def step(self) -> None:
         """
-        Poll when it is time, sign one token with each keyset, verify all that live.
+        Tell what became of each keyset, sign a token with it, and verify all of its tokens that live.
         """
-        now = time.monotonic()
-        for name in self._tokens:
+        for name, (_, verifying) in self._readers.items():
             stored = self._store.load(Tree.KEYS, name)
-            if stored.fields is None:
+            if stored.fields is None or verifying.status.age is None:
                 continue
-            keyset = decode_keyset(stored.fields, name)
-            self._observer.see(keyset)
-            if now - self._polled >= POLL:
-                self._keysets[name] = keyset
-                self._poll(keyset)
-        if now - self._polled >= POLL:
-            self._polled = now
-        for name, keyset in self._keysets.items():
-            if keyset.current:
-                self._tokens[name].append((_sign(keyset.current), time.time() + TOKEN_LIFE - 0.5))
+            self._observer.see(decode_keyset(stored.fields, name))
+            with suppress(KeysUnavailableError):  # nothing signs yet
+                token = self._signers[name].sign("somebody", lifetime=self._life)
+                self._tokens[name].append((token, time.time() + self._life.total_seconds() - 1.5))
             self._tokens[name] = [(token, until) for token, until in self._tokens[name] if time.time() < until]
-            for token, _ in self._tokens[name]:
-                self._verify(name, token, keyset.algorithm.value)
+            # With long lives there are hundreds of them; some of each age are enough.
+            for token, _ in self._tokens[name][:: 1 + len(self._tokens[name]) // MOST_AT_ONCE]:
+                self._verify(name, token)
 
-    def _poll(self, keyset: Keyset) -> None:
-        if keyset.symmetric:
-            materials = [(key.kid, key.material) for key in keyset.keys()]
-            self._verifiers[keyset.name] = KeySet(
-                [
-                    OctKey.import_key(material.secret.reveal(), {"kid": kid, "alg": keyset.algorithm.value})
-                    for kid, material in materials
-                    if isinstance(material, HmacSecret)
-                ]
-            )
-            return
+    def _verify(self, name: str, token: str) -> None:
         try:
-            with urllib.request.urlopen(self._url, timeout=2) as reply:  # noqa: S310 - our own listener
-                self._verifiers[keyset.name] = KeySet.import_key_set(_json(reply.read()))
-        except OSError:
-            pass  # a verifier keeps its last good set
-
-    def _verify(self, name: str, token: str, algorithm: str) -> None:
-        try:
-            jwt.decode(token, self._verifiers[name], algorithms=[algorithm])
-        except (JoseError, ValueError, KeyError) as error:
-            self.tally.failures.append(f"{name}: {type(error).__name__}")
+            self._verifiers[name].verify(token)
+        except InvalidTokenError as error:
+            self.tally.failures.append(f"{name}: {error.reason}")
+        except KeysUnavailableError as error:
+            self.tally.failures.append(f"{name}: {error}")
         else:
             self.tally.verified += 1
 
 
-def _json(data: bytes) -> KeySetSerialization:
-    import json
-
-    document: KeySetSerialization = json.loads(data)
-    return document
-
-
-def _sign(key: CurrentKey) -> str:
-    issued = int(time.time())
-    claims = {"sub": "somebody", "iat": issued, "exp": issued + TOKEN_LIFE, "jti": str(uuid.uuid4())}
-    header = {"alg": key.algorithm.value, "kid": key.kid}
-    match key.material:
-        case HmacSecret(secret=secret):
-            return jwt.encode(header, claims, OctKey.import_key(secret.reveal()), algorithms=[key.algorithm.value])
-        case KeyPair(private=private):
-            return jwt.encode(header, claims, RSAKey.import_key(private.reveal()), algorithms=[key.algorithm.value])
-
-
-def run(folder: Path, say: Callable[[str], None], stop: threading.Event, seconds: float | None = None) -> Tally:
+def run(
+    folder: Path,
+    say: Callable[[str], None],
+    stop: threading.Event,
+    seconds: float | None = None,
+    life: timedelta = TOKEN_LIFE,
+) -> Tally:
     """
     Run the daemon and the services in *folder* until *stop* is set, or for so many *seconds*; return the tally.
+
+    Tokens live for *life*, which is also the policy's max_token_lifetime.
     """
     import os
 
@@ -226,10 +226,13 @@ def run(folder: Path, say: Callable[[str], None], stop: threading.Event, seconds
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     server, redis = start_redis(folder)
     config = folder / "config.toml"
-    config.write_text(CONFIG.format(redis=redis, jwks_port=free_port(), admin_port=free_port()))
+    config.write_text(
+        CONFIG.format(redis=redis, jwks_port=free_port(), admin_port=free_port(), life=format_duration(life))
+    )
     settings = load(config, environ={}, command_line=False)
+    jwks_url = f"http://{settings.publish.http}/.well-known/jwks.json"
     say(f"configuration: {config}")
-    say(f"JWKS: http://{settings.publish.http}/.well-known/jwks.json   metrics: http://{settings.admin_http}/metrics")
+    say(f"JWKS: {jwks_url}   metrics: http://{settings.admin_http}/metrics")
     say(
         "Redis: started"
         if server
@@ -240,21 +243,22 @@ def run(folder: Path, say: Callable[[str], None], stop: threading.Event, seconds
     )
     daemon = Daemon(settings, logs.configure(settings.log.level, settings.log.format))
     services = Services(
-        FileStore(settings.store.path), f"http://{settings.publish.http}/.well-known/jwks.json", Observer(say)
+        settings.store.path, jwks_url, settings.redis.url if settings.redis else "", life, Observer(say)
     )
     began, told = time.monotonic(), time.monotonic()
     daemon.start()
     try:
-        while not stop.wait(0.25):
-            try:
-                services.step()
-            except RotatorError as error:
-                say(f"trouble: {error}")
-            if time.monotonic() - told >= TELL_EVERY:
-                told = time.monotonic()
-                say(f"{services.tally.verified} tokens verified so far, {len(services.tally.failures)} failed")
-            if seconds is not None and time.monotonic() - began >= seconds:
-                break
+        with services:
+            while not stop.wait(0.25):
+                try:
+                    services.step()
+                except RotatorError as error:
+                    say(f"trouble: {error}")
+                if time.monotonic() - told >= TELL_EVERY:
+                    told = time.monotonic()
+                    say(f"{services.tally.verified} tokens verified so far, {len(services.tally.failures)} failed")
+                if seconds is not None and time.monotonic() - began >= seconds:
+                    break
     finally:
         daemon.close()
         if server:

@@ -6,12 +6,15 @@ import gc
 import signal
 import tempfile
 import threading
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import click
 
 from rotator.cli.base import Exit
+from rotator.policy import parse_duration
+
+SHORTEST_LIFE, LONGEST_LIFE = timedelta(seconds=2), timedelta(hours=1)
 
 
 @click.command()
@@ -21,18 +24,32 @@ from rotator.cli.base import Exit
     help="Where to keep everything; else a new temporary folder.",
 )
 @click.option("--seconds", type=click.FloatRange(min=1), help="End by itself after so long.")
-def command(folder: Path | None, seconds: float | None) -> None:
+@click.option(
+    "--max-token-lifetime",
+    "life",
+    metavar="DURATION",
+    default="5s",
+    show_default=True,
+    help="How long tokens live; old keys stay as much longer.",
+)
+def command(folder: Path | None, seconds: float | None, life: str) -> None:
     """
     Run the daemon on embedded parts with periods of seconds, sign and verify real tokens, and name each step. Ctrl-C ends it.
     """
     from rotator.dev import run
 
+    try:
+        lifetime = parse_duration(life)
+    except ValueError as error:
+        raise click.UsageError(f"--max-token-lifetime {error}") from None
+    if not SHORTEST_LIFE <= lifetime <= LONGEST_LIFE:
+        raise click.UsageError("--max-token-lifetime must be from 2s to 1h")
     gc.enable()
     stop = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda _number, _frame: stop.set())
     with tempfile.TemporaryDirectory(prefix="rotator-dev-") as temporary:
-        tally = run(folder or Path(temporary), _say, stop, seconds)
+        tally = run(folder or Path(temporary), _say, stop, seconds, lifetime)
     for failure in sorted(set(tally.failures)):
         click.echo(f"failed: {failure}", err=True)
     click.echo(f"verified {tally.verified} tokens, {len(tally.failures)} failed")

@@ -32,8 +32,9 @@ check: $(VENV)/.tools ## lint, formatting, types, spelling
 	$(BIN)/codespell
 	$(BIN)/hadolint Dockerfile
 
-bench: $(VENV)/.installed ## start-up time and memory, as ratios
+bench: $(VENV)/.installed ## start-up, memory, and what the client costs, as ratios
 	$(BIN)/python bench/startup
+	$(BIN)/python bench/client
 
 image: ## build the container image rotator:dev
 	docker build -t rotator:dev .

@@ -11,13 +11,16 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help dev test check bench image lock clean
+.PHONY: help dev example test check bench image lock clean
 
 help: ## show this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-6s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-7s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 dev: $(VENV)/.installed ## see a whole key life within a minute; nothing else to install
 	$(BIN)/rotator dev
+
+example: $(VENV)/.tools $(VENV)/.installed ## run the example service: two instances behind a rotating keyset
+	$(BIN)/python examples/web/run.py
 
 test: $(VENV)/.tools $(VENV)/.installed ## run all tests against the installed wheel and real servers
 	@$(BIN)/python -c 'import rotator, sys; sys.exit(not rotator.__file__.startswith(sys.prefix) and "not the wheel: " + rotator.__file__)'

@@ -2,6 +2,7 @@
 `rotator dev`: the whole job on this machine, with services that sign and verify real tokens throughout.
 """
 
+import logging
 import shutil
 import socket
 import subprocess
@@ -242,6 +243,8 @@ def run(
         f"try: rotator --config {os.path.relpath(config)} status     rotator --config {os.path.relpath(config)} rotate-now --all"
     )
     daemon = Daemon(settings, logs.configure(settings.log.level, settings.log.format))
+    # Until the daemon has made the first keys there are none to read, which is nothing to tell a newcomer.
+    logging.getLogger("rotator.client").setLevel(settings.log.level.upper())
     services = Services(
         settings.store.path, jwks_url, settings.redis.url if settings.redis else "", life, Observer(say)
     )

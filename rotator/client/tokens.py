@@ -7,7 +7,7 @@ import json
 import time
 import uuid
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any, Literal
 
@@ -98,11 +98,13 @@ class Tokens:
         """
         Begin a session of *subject*, whose login the caller has checked.
         """
-        session, ids = _new_id(), _Successor(_new_id(), _new_id(), int(self._now()))
+        session, ids = _new_id(), _Successor.new(int(self._now()))
         # Signed before it is remembered: nothing is left behind when there is no key, and signed again if it was cut off.
         pair = self._pair(subject, session, ids)
         after = self._state.begin(session, ids.refresh, subject, self._refresh_seconds)
-        return pair if after <= ids.issued else self._pair(subject, session, _Successor(ids.refresh, ids.access, after))
+        if after <= ids.refresh_issued:
+            return pair
+        return self._pair(subject, session, replace(ids, refresh_issued=after, access_issued=after))
 
     def verify(self, access_token: str) -> Claims:
         """
@@ -122,14 +124,14 @@ class Tokens:
         claims = self._refresh_verifier.verify(refresh_token)
         ids = _ids(claims)
         self._require_version(claims)
-        fresh = _Successor(_new_id(), _new_id(), max(int(self._now()), ids.issued))
+        fresh = _Successor.new(max(int(self._now()), ids.issued))
         # Signed before the token is used up: without a key at hand nothing changes.
         pair = self._pair(claims.subject, ids.session, fresh)
         outcome, stored = self._state.rotate(
             ids, fresh.refresh, fresh.text(), self._grace.total_seconds(), self._refresh_seconds
         )
         if outcome == "rotated":
-            return pair if stored == fresh.text() else self._pair(claims.subject, ids.session, _Successor.of(stored))
+            return pair if stored == fresh.text() else self._pair(claims.subject, ids.session, self._alive(stored))
         if outcome == "reused":
             self._log.warning("refresh_token_reused", session=ids.session)
             raise InvalidTokenError(Rejection.REUSED)
@@ -227,19 +229,28 @@ class Tokens:
         if taken := sorted(more.keys() & {"sid", "ver"}):
             raise ConfigError(f"claims_of: {', '.join(taken)} are set by Tokens; leave them out")
         access, refresh = self._access_lifetime, self._refresh_lifetime
-        issued = datetime.fromtimestamp(ids.issued, UTC)
         return TokenPair(
             access=self._access.sign(
-                subject, lifetime=access, claims={**more, **common}, token_id=ids.access, issued_at=ids.issued
+                subject, lifetime=access, claims={**more, **common}, token_id=ids.access, issued_at=ids.access_issued
             ),
             refresh=self._refresh.sign(
-                subject, lifetime=refresh, claims=common, token_id=ids.refresh, issued_at=ids.issued
+                subject, lifetime=refresh, claims=common, token_id=ids.refresh, issued_at=ids.refresh_issued
             ),
-            access_expires_at=issued + timedelta(seconds=int(access.total_seconds())),
-            refresh_expires_at=issued + timedelta(seconds=int(refresh.total_seconds())),
+            access_expires_at=_end(ids.access_issued, access),
+            refresh_expires_at=_end(ids.refresh_issued, refresh),
             subject=subject,
             session=session,
         )
+
+    def _alive(self, stored: str) -> "_Successor":
+        """
+        Return the successor that was made before, its access part anew where that is over: Redis may have been away so long.
+        """
+        made = _Successor.of(stored)
+        now = int(self._now())
+        if now < made.access_issued + int(self._access_lifetime.total_seconds()):
+            return made
+        return replace(made, access=_new_id(), access_issued=now)
 
     def _require_not_revoked(self, claims: Claims) -> None:
         self._require_version(claims)
@@ -261,19 +272,24 @@ class Tokens:
 @dataclass(frozen=True, slots=True)
 class _Successor:
     """
-    What makes a pair of tokens the same pair: their ids and the second they were issued.
+    What makes a pair of tokens the same pair: their ids and the seconds they were issued.
     """
 
     refresh: str
+    refresh_issued: int
     access: str
-    issued: int
+    access_issued: int
 
-    def text(self) -> str:
-        return json.dumps([self.refresh, self.access, self.issued])
+    @classmethod
+    def new(cls, issued: int) -> "_Successor":
+        return cls(_new_id(), issued, _new_id(), issued)
 
     @classmethod
     def of(cls, text: str) -> "_Successor":
         return cls(*json.loads(text))
+
+    def text(self) -> str:
+        return json.dumps([self.refresh, self.refresh_issued, self.access, self.access_issued])
 
 
 _LEEWAY = LONGEST_LEEWAY.total_seconds()
@@ -284,6 +300,10 @@ def _ids(claims: Claims) -> TokenIds:
     if not isinstance(session, str) or not session:
         raise InvalidTokenError(Rejection.CLAIMS)
     return TokenIds(claims.token_id, session, claims.kid, claims.subject, claims["iat"])
+
+
+def _end(issued: int, lifetime: timedelta) -> datetime:
+    return datetime.fromtimestamp(issued + int(lifetime.total_seconds()), UTC)
 
 
 def _new_id() -> str:

@@ -24,7 +24,6 @@ from rotator.jwk import thumbprint
 from rotator.keys import Algorithm, HmacSecret, Kid, PublicHalf
 from rotator.secret import SecretText
 
-SMALLEST_SECRET = 32
 SMALLEST_RSA = 2048
 UUID_VERSION = 7
 

@@ -38,6 +38,13 @@ class Algorithm(StrEnum):
         """
         return self.value.startswith("HS")
 
+    @property
+    def shortest_secret(self) -> int:
+        """
+        The fewest bytes that a secret may have: as many as the hash gives (RFC 7518 section 3.2); 0 for key pairs.
+        """
+        return int(self.value[2:]) // 8 if self.symmetric else 0
+
 
 class State(StrEnum):
     """

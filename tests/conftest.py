@@ -17,9 +17,9 @@ from tests.servers.vault import VaultServer
 NO_SERVER = "no server for this test: "
 
 
-def _need(found: object, missing: str) -> None:
+def need(found: object, missing: str) -> None:
     """
-    Skip the test for want of a server; in CI that is a failure, for there it would go unseen.
+    Skip the test for want of a server or tool; in CI that is a failure, for there it would go unseen.
     """
     if found is None and os.environ.get("CI") == "true":
         pytest.fail(NO_SERVER + missing, pytrace=False)
@@ -32,7 +32,7 @@ def vault_server() -> Iterator[VaultServer]:
     """
     A running Vault shared by the session: never stop or seal it, and take a `mount` of your own.
     """
-    _need(vault.find_vault(build=False), vault.MISSING)
+    need(vault.find_vault(build=False), vault.MISSING)
     with VaultServer() as server:
         yield server
 
@@ -42,7 +42,7 @@ def fresh_vault() -> Iterator[VaultServer]:
     """
     A running Vault of the test's own (2 s to start), to be stopped, sealed or killed at will.
     """
-    _need(vault.find_vault(build=False), vault.MISSING)
+    need(vault.find_vault(build=False), vault.MISSING)
     with VaultServer() as server:
         yield server
 
@@ -63,7 +63,7 @@ def redis_server() -> Iterator[RedisServer]:
     """
     A running Redis shared by the session: never stop it, and take channel and key names of your own.
     """
-    _need(redis.find_redis(), redis.MISSING)
+    need(redis.find_redis(), redis.MISSING)
     with RedisServer() as server:
         yield server
 
@@ -73,7 +73,7 @@ def fresh_redis() -> Iterator[RedisServer]:
     """
     A running Redis of the test's own, to be stopped or killed at will; it keeps its data.
     """
-    _need(redis.find_redis(), redis.MISSING)
+    need(redis.find_redis(), redis.MISSING)
     with RedisServer(appendonly=True) as server:
         yield server
 

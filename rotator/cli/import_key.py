@@ -9,7 +9,7 @@ import click
 
 from rotator.cli.base import Context, output_option, pass_context, print_json
 from rotator.errors import RefusedError, VerificationKeyError
-from rotator.keygen import SMALLEST_SECRET, Keygen, Made, load_pair
+from rotator.keygen import Keygen, Made, load_pair
 from rotator.keys import Algorithm, HmacSecret, Kid
 from rotator.policy import Policy
 from rotator.ports import Tree
@@ -63,6 +63,22 @@ def command(context: Context, keyset: str, path: Path, kid: str | None, output: 
         print_json(answer)
     else:
         click.echo(f"{keyset}: {answer['algorithm']} key imported as current under the kid {answer['kid']}")
+    if isinstance(made.half, HmacSecret):
+        _warn_of_guessable(made.half.secret)
+
+
+def _warn_of_guessable(secret: SecretText) -> None:
+    """
+    Say it when the secret is no random one: it is taken, so that tokens already out keep verifying, and should not stay.
+    """
+    from rotator.client.strength import FEWEST_BITS, guessable_bits
+
+    if guessable_bits(secret.reveal()) < FEWEST_BITS:
+        click.echo(
+            "warning: this secret can be guessed (common words, sequences or repetition); once the next one is "
+            "published, `rotator rotate-now` replaces it, and `rotator revoke` at the price of the tokens that are out",
+            err=True,
+        )
 
 
 def _read(path: Path) -> SecretText:
@@ -78,11 +94,11 @@ def _made(policy: Policy, text: SecretText, kid: str | None) -> Made:
     if kid is not None and not (1 <= len(kid) <= LONGEST_KID and kid.isprintable()):
         raise click.UsageError("--kid must be 1 to 256 printable characters")
     if policy.algorithm.symmetric:
-        size = len(text.reveal().encode())
-        if size < SMALLEST_SECRET:
+        size, shortest = len(text.reveal().encode()), policy.algorithm.shortest_secret
+        if size < shortest:
             raise VerificationKeyError(
-                f"the secret has {size} bytes, fewer than {SMALLEST_SECRET}: too weak to sign with; "
-                "let rotator make a new one, and have the holders of tokens log in again"
+                f"the secret has {size} bytes, fewer than the {shortest} that {policy.algorithm} needs: too weak to sign "
+                "with; let rotator make a new one, and have the holders of tokens log in again"
             )
         if text.reveal().startswith("-----BEGIN "):
             raise VerificationKeyError(

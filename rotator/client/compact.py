@@ -2,10 +2,12 @@
 The JWS compact serialization (RFC 7515 section 7.1), read more strictly than the RFC asks. Pure.
 
 Bounded before anything is parsed: 8 KiB, three segments of canonical base64url, JSON objects of UTF-8 with no member
-twice, at most 16 levels deep, no NaN. Then the same token has one spelling only, and nothing in it means two things.
+twice, at most 16 levels deep, no NaN, no 1e400. Then the same token has one spelling only, and nothing in it means two
+things.
 """
 
 import json
+import math
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from typing import Any, NoReturn
 
@@ -74,6 +76,14 @@ def _refuse(_constant: str) -> NoReturn:
     raise ValueError("not a number in JSON")
 
 
+def _finite(digits: str) -> float:
+    value = float(digits)
+    if math.isinf(value):
+        # 1e400 is JSON, but whoever wrote it out again would write Infinity, which is not.
+        raise ValueError("a number out of range")
+    return value
+
+
 def _depth(value: object) -> int:
     """
     Return how many objects and arrays lie within each other; level by level, so that depth costs no stack.
@@ -85,4 +95,4 @@ def _depth(value: object) -> int:
     return depth
 
 
-_DECODER = json.JSONDecoder(object_pairs_hook=_unique, parse_constant=_refuse)
+_DECODER = json.JSONDecoder(object_pairs_hook=_unique, parse_constant=_refuse, parse_float=_finite)

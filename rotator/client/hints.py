@@ -9,11 +9,13 @@ from typing import Any
 import redis
 
 from rotator.adapters.cloud_events import decode_hint
-from rotator.adapters.redis_events import PING_INTERVAL, HintListener
+from rotator.adapters.redis_events import PING_INTERVAL, HintListener, connection_options
 from rotator.errors import ConfigError
 from rotator.secret import SecretText
 
-MOST_MISSED = 1000
+MOST_MISSED = 100
+# The position where there is no stream, or none that we may read.
+_NOWHERE = b""
 
 
 class RedisHints:
@@ -21,7 +23,7 @@ class RedisHints:
     Where the daemon announces changes. Nothing it says is believed: a hint makes a reader read its source again.
 
     *source* tells whose events count, as in "rotator/<mount>/<prefix>"; None: anybody's. The ACL user needs
-    `&CHANNEL %R~CHANNEL +subscribe +ping +xrange +xrevrange`; without the right to the stream the channel alone is used.
+    `&CHANNEL ~CHANNEL +subscribe +ping +xrevrange`; without the right to the stream the channel alone is used.
     """
 
     def __init__(
@@ -40,6 +42,7 @@ class RedisHints:
         self._password = read_password(password, password_file)
         self._ca_file = Path(ca_file) if ca_file else None
         self._ping_interval = ping_interval
+        connection_options(url, username, self._password, self._ca_file)  # tells what is wrong with the address
 
     def listen(self, on_hint: Callable[[str, str, int], None], on_gap: Callable[[], None]) -> "StreamListener":
         """
@@ -64,33 +67,39 @@ class StreamListener(HintListener):
     """
     A HintListener that holds what it heard against the stream: at each ping it takes up the entries it has not seen.
 
-    A stream that was lost, cut at its old end or begun anew under lower ids counts as a gap.
+    A stream that was lost, cut at its old end, begun anew or replaced by something else counts as a gap, once.
     """
 
-    _position: str | None = None
+    # The id of the newest entry as of the last ping, None before the first.
+    _position: bytes | None = None
 
     def _beat(self, client: redis.Redis) -> None:
         """
         Take up the entries after our position.
         """
-        try:
-            last = _first_id(client.xrevrange(self._channel, count=1))
-            position, self._position = self._position, last
-            if position is None or position == last:
-                return
-            missed: Any = client.xrange(self._channel, min=f"({position}", count=MOST_MISSED)
-            oldest = _first_id(client.xrange(self._channel, count=1))
-        except redis.exceptions.NoPermissionError:
+        newest = self._entries(client, b"-", 1)
+        before, self._position = self._position, newest[0][0] if newest else _NOWHERE
+        if before is None or before == self._position:
             return
-        except redis.ResponseError:  # something else lies under the stream's name
+        # From the newest down to our position, which is there unless the stream is another one, or entries were cut.
+        entries = self._entries(client, before, MOST_MISSED + 1) if before else []
+        if not entries or entries[-1][0] != before:
             self._on_gap()
             return
-        if _order(last) < _order(position) or _order(oldest) > _order(position) or len(missed) == MOST_MISSED:
-            self._on_gap()
-        for _, fields in missed:
+        for _, fields in reversed(entries[:-1]):
             event = fields.get(b"event", b"")
-            if hint := decode_hint(event if isinstance(event, bytes) else b"", self._source):
+            if hint := decode_hint(event, self._source):
                 self._on_hint(*hint)
+
+    def _entries(self, client: redis.Redis, oldest: bytes, count: int) -> list[Any]:
+        """
+        Return at most *count* entries, from the newest down to *oldest*; none where there is no stream that we may read.
+        """
+        try:
+            entries: Any = client.xrevrange(self._channel, min=oldest.decode(), count=count)
+        except redis.ResponseError:  # without the right to it, or something else lies under its name
+            return []
+        return list(entries)
 
 
 def read_password(password: str, file: Path | str | None) -> SecretText | None:
@@ -103,12 +112,3 @@ def read_password(password: str, file: Path | str | None) -> SecretText | None:
         return SecretText(Path(file).read_text().rstrip("\r\n"))
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"password_file: {file} cannot be read ({type(error).__name__})") from None
-
-
-def _first_id(entries: Any) -> str:
-    return entries[0][0].decode() if entries else "0-0"
-
-
-def _order(entry_id: str) -> tuple[int, int]:
-    milliseconds, _, number = entry_id.partition("-")
-    return int(milliseconds), int(number or 0)

@@ -67,7 +67,7 @@ class JwsVerifier:
     def _candidates(self, header: Header, keys: Keys, search: Search) -> Iterable[VerifyingKey]:
         kid = header.kid
         if not keys.named or (not kid and self._kid_optional):
-            return keys.verifying.values()
+            return [key for name, key in keys.verifying.items() if name not in keys.revoked]
         if kid in keys.revoked:
             raise InvalidTokenError(Rejection.REVOKED)
         key = keys.verifying.get(kid)
@@ -77,6 +77,8 @@ class JwsVerifier:
             and any(k.algorithm == header.algorithm for k in keys.verifying.values())
         ):
             found = search(kid)
+            if found and kid in found.revoked:
+                raise InvalidTokenError(Rejection.REVOKED)
             key = found.verifying.get(kid) if found else None
         if key is None:
             raise InvalidTokenError(Rejection.UNKNOWN_KEY)

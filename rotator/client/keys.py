@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any
 
-from joserfc.errors import JoseError
+from joserfc.errors import JoseError, SecurityWarning
 from joserfc.jwk import OctKey, RSAKey
 from joserfc.jws import JWSRegistry
 
@@ -76,8 +76,8 @@ class Keys:
     """
     The keys of one keyset as of one reading.
 
-    `verifying` is in the order current, next, old, by kid; where they are not *named*, kids of tokens mean nothing and each
-    key is tried. `signing` is None where private halves are not read, or none
+    `verifying` is in the order current, next, old, by kid, and holds either secrets or public keys; where they are not
+    *named*, kids of tokens mean nothing and each key is tried. `signing` is None where private halves are not read, or none
     signs yet. `epoch` is "" and `sequence` 0 where the source does not tell (a JWKS). `timing` is what signers and readers
     obey; `secrets` the texts of an HMAC keyset, current first. `read_at` is `clock.now()` when the reading began.
     """
@@ -93,6 +93,11 @@ class Keys:
     secrets: tuple[SecretText, ...] = field(default=(), repr=False)
     read_at: float = 0.0
     named: bool = True
+
+    def __post_init__(self) -> None:
+        # Each key has its one algorithm; that no set holds both kinds is the second lock against taking one for the other.
+        if len({key.algorithm.symmetric for key in self.verifying.values()}) > 1:
+            raise VerificationKeyError(f"{self.keyset or 'a keyset'}: shared secrets and public keys in one set")
 
 
 def keys_of(keyset: Keyset) -> Keys:
@@ -196,7 +201,7 @@ def _oct(secret: bytes, algorithm: Algorithm, what: str) -> OctKey:
         )
     try:
         return OctKey.import_key(secret)
-    except ValueError:
+    except (ValueError, SecurityWarning):
         raise VerificationKeyError(f"{what} is a public key, and no shared secret") from None
 
 
@@ -204,8 +209,8 @@ def _rsa(value: str | dict[str, Any], what: str) -> RSAKey:
     try:
         key = RSAKey.import_key(value)
         numbers = key.public_key.public_numbers()
-    except (ValueError, TypeError, KeyError, OverflowError, JoseError):
-        # Not chained: such errors quote what they were given.
+    except (ValueError, TypeError, KeyError, OverflowError, JoseError, SecurityWarning):
+        # Not chained: such errors quote what they were given. A warning is raised where warnings are errors.
         raise VerificationKeyError(f"{what} is no RSA key") from None
     if numbers.n.bit_length() < SMALLEST_RSA or numbers.e < SMALLEST_EXPONENT or numbers.n % 2 == 0:
         raise VerificationKeyError(f"{what} is too weak: RSA takes 2048 bits and an exponent of 3 or more")

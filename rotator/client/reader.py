@@ -7,127 +7,55 @@ any failure until they are too old to be safe; then nobody gets any.
 
 import asyncio
 import os
-import random
 import threading
+import time
 import weakref
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass, replace
 from datetime import timedelta
-from typing import Protocol, Self
+from typing import Self
 
-from rotator.adapters.breaker import backoff
 from rotator.client import clock
 from rotator.client.errors import KeysUnavailableError
-from rotator.client.keys import DEFAULT_TIMING, Keys
-from rotator.client.sources import Quiet, Source
-from rotator.errors import ConfigError, RotatorError
+from rotator.client.in_hand import READ_TIMEOUT, Held, KeysInHand
+from rotator.client.keys import Keys
+from rotator.client.ports import Hints, Listener, Provider, ReaderStatus
+from rotator.client.schedule import Schedule
+from rotator.client.sources import Source
+from rotator.errors import ConfigError
+
+__all__ = ["Hints", "KeysetReader", "Listener", "Provider", "ReaderStatus"]
 
 START_TIMEOUT = 10.0
-READ_TIMEOUT = 5.0
 SEARCH_TIMEOUT = 2.0
-LONGEST_POLL = timedelta(minutes=5)
-LONGEST_STALE = timedelta(days=1)
-LONGEST_COOLDOWN = 30.0
-# A source whose caches are to be asked says how long it keeps an answer; one that does not is asked this often.
-POLL_OF_A_URL = timedelta(minutes=1)
 _LOOK = 1.0
-_BETWEEN_READINGS = 0.2
-_HINTS_REMEMBERED = 64
-_LAGS = (0.1, 0.3, 1.0, 3.0)
-_SECOND = timedelta(seconds=1)
-
-
-class Provider(Protocol):
-    """
-    Who has keys for a Verifier and a Signer: a KeysetReader, or StaticKeys.
-    """
-
-    def verifying(self, *, wait: bool = True) -> Keys:
-        """
-        Return the keys to verify with; raises KeysUnavailableError, without trying to get some unless it may *wait*.
-        """
-        ...
-
-    def signing(self) -> Keys:
-        """
-        Return the keys to sign with; raises KeysUnavailableError.
-        """
-        ...
-
-    def search(self, kid: str) -> Keys | None:
-        """
-        Return keys that hold *kid* after looking for it anew, None where there is no such key or no looking now.
-        """
-        ...
-
-
-class Listener(Protocol):
-    """
-    Somebody who listens for hints, from now until `stop`.
-    """
-
-    fault: str
-
-    def stop(self) -> None:
-        """
-        Listen no more.
-        """
-        ...
-
-
-class Hints(Protocol):
-    """
-    A place that tells of changes, such as RedisHints. Without any authority: whoever is told reads again.
-    """
-
-    def listen(self, on_hint: Callable[[str, str, int], None], on_gap: Callable[[], None]) -> Listener:
-        """
-        Call *on_hint* with keyset, epoch and sequence of a change, *on_gap* where some may have been missed.
-        """
-        ...
-
-
-@dataclass(frozen=True, slots=True)
-class ReaderStatus:
-    """
-    How a reader is doing, for a readiness probe: `age` in seconds of what it serves, `fault` of the last reading or "".
-    """
-
-    place: str
-    age: float | None
-    stale: bool
-    fault: str
-    epoch: str
-    sequence: int
-    hints: str
+_HINTS_REMEMBERED = 256
 
 
 class KeysetReader:
     """
     The keys of one keyset, from *source*. Safe to use from several threads, from asyncio, and after a fork.
 
-    It reads at start, at a hint (*hints*), about every *poll_interval* (by default half the propagation time, at most 5
-    minutes or what a JWKS says it may be kept for; longer ones are cut to that, and up to a fifth is taken off by chance),
-    and once per *cooldown* (30 s or an eighth of the propagation time) for kids that it does not know; once more after a hint.
+    It reads at start, at a hint (*hints*), about every *poll_interval*, and once per *cooldown* (30 s or an eighth of the
+    propagation time) for kids that it does not know; once more after a hint. By default it polls at half the propagation time,
+    at most 5 minutes, what a JWKS says it may be kept for, or half of *max_stale*; longer ones are cut to that, and up to a
+    fifth is taken off by chance.
 
     After a failed reading the last good keys are served for *max_stale*: by default as long as no key of theirs can have
     been retired (retention), at most a day. Signing stops at the propagation time even so, for retention counts on it.
     A set that is empty, of another epoch, or with a lower sequence than before is a failed reading, too.
     """
 
-    # Made anew in a process forked from this one.
-    _condition: threading.Condition
+    # Made anew in a process forked from this one: the threads are not there, and the lock may be held for ever.
+    _condition: threading.Condition  # guards what follows and the keys, and tells of every change
     _thread: threading.Thread | None
     _listener: Listener | None
-    _asked: int
+    _schedule: Schedule
+    _begun: int  # readings are counted; one is under way while more were begun than are done
     _done: int
-    _fresh: bool
-    _searching: int | None
-    _search_after: float
-    _began_at: float
-    _hinted: deque[tuple[str, str, int]]
-    _expected: tuple[str, int]
+    _asked_for: int  # the reading that somebody asked for last, and when that was, in monotonic seconds
+    _asked_at: float
+    _heard: deque[tuple[str, str, int]]
 
     def __init__(
         self,
@@ -141,15 +69,11 @@ class KeysetReader:
         for name, value in (("max_stale", max_stale), ("poll_interval", poll_interval), ("cooldown", cooldown)):
             if value is not None and value <= timedelta(0):
                 raise ConfigError(f"{name}: must be longer than nothing")
-        self._source = source
-        self._hints = hints
-        self._max_stale, self._poll, self._cooldown = max_stale, poll_interval, cooldown
-        self._log = Quiet()
-        self._changed: list[Callable[[Keys], object]] = []
-        self._keys: Keys | None = None
-        self._may_keep: timedelta | None = None
-        self._verify_until = self._sign_until = 0.0
-        self._fault = ""
+        self._source, self._hints = source, hints
+        # Polls must come before keys are stale, with time for another.
+        self._poll = min((limit for limit in (poll_interval, max_stale and max_stale / 2) if limit), default=None)
+        self._cooldown = cooldown
+        self._hand = KeysInHand(source, max_stale)
         self._closed = False
         self._renew()
         _readers.add(self)
@@ -164,70 +88,56 @@ class KeysetReader:
         self._awake()
         if timeout <= 0:
             return self
-        end = clock.now() + timeout
         with self._condition:
-            while self._keys is None and (left := end - clock.now()) > 0:
-                self._condition.wait(left)
-        if self._keys is None:
-            self.close()
-            raise KeysUnavailableError(f"no keys within {timeout:g} s: {self._fault or self._source.place}")
+            self._condition.wait_for(lambda: self._hand.held or self._closed or not self._thread, timeout)
+        if self._hand.held is None or self._closed:
+            self._end(patience=0.0)
+            raise KeysUnavailableError(f"no keys within {timeout:g} s: {self._hand.fault or self._source.place}")
         return self
 
     def close(self) -> None:
         """
         Stop reading. What was read is served until it is stale.
         """
-        self._closed = True
-        with self._condition:
-            thread, self._thread = self._thread, None
-            self._condition.notify_all()
-        if self._listener is not None:
-            self._listener.stop()
-            self._listener = None
-        if thread is not None and thread is not threading.current_thread():
-            thread.join(2 * READ_TIMEOUT)
+        self._end(patience=READ_TIMEOUT + _LOOK)
 
     def verifying(self, *, wait: bool = True) -> Keys:
         """
         Return the keys to verify with; raises KeysUnavailableError when there are none, or none fresh enough.
         """
-        keys = self._keys
-        if keys is None or clock.now() > self._verify_until:
-            return self._revived(wait=wait, sign=False)
-        if self._thread is None:
+        held = self._hand.held
+        if held is None or clock.now() > held.verify_until:
+            held = self._revived(wait=wait, sign=False)
+        elif self._thread is None:
             self._awake()
-        return keys
+        return held.keys
 
     def signing(self) -> Keys:
         """
         Return the keys to sign with, never older than the propagation time; raises KeysUnavailableError.
         """
-        keys = self._keys
-        if keys is None or clock.now() > self._sign_until:
-            keys = self._revived(wait=True, sign=True)
+        held = self._hand.held
+        if held is None or clock.now() > held.sign_until:
+            held = self._revived(wait=True, sign=True)
         elif self._thread is None:
             self._awake()
-        if keys.signing is None:
+        if held.keys.signing is None:
             raise KeysUnavailableError(f"{self._source.place}: no key signs here; signers read the signing document")
-        return keys
+        return held.keys
 
     def search(self, kid: str) -> Keys | None:
         """
         Look for *kid* anew, once per cooldown for all callers together, and wait for the answer.
         """
+        self._awake()
         with self._condition:
-            now = clock.now()
-            if self._searching is None:
-                if now < self._search_after:
-                    return None
-                self._search_after = now + self._cooldown_seconds()
-                self._searching = self._ask(fresh=True)
-            ticket = self._searching
-            self._wait(ticket, SEARCH_TIMEOUT)
-            if self._searching == ticket and self._done >= ticket:
-                self._searching = None
-        keys = self._keys
-        return keys if keys is not None and kid in keys.verifying else None
+            if self._schedule.search(clock.now()):
+                self._ask()
+            self._wait(SEARCH_TIMEOUT)
+        held = self._hand.held
+        if held is None or clock.now() > held.verify_until or kid not in held.keys.verifying:
+            return None
+        return held.keys
 
     def refresh(self, timeout: float = READ_TIMEOUT) -> Keys:
         """
@@ -235,7 +145,8 @@ class KeysetReader:
         """
         self._awake()
         with self._condition:
-            self._wait(self._ask(fresh=True), timeout)
+            self._ask()
+            self._wait(timeout)
         return self.verifying()
 
     def secrets(self) -> tuple[str, ...]:
@@ -253,23 +164,21 @@ class KeysetReader:
         """
         Have *call* called with the keys, at once where there are any, and after every change; from the reading thread.
         """
-        self._changed.append(call)
-        if self._keys is not None:
-            call(self._keys)
+        self._hand.on_change(call)
 
     @property
     def status(self) -> ReaderStatus:
         """
         How this reader is doing.
         """
-        keys, listener, now = self._keys, self._listener, clock.now()
+        held, listener, now = self._hand.held, self._listener, clock.now()
         return ReaderStatus(
             place=self._source.place,
-            age=None if keys is None else now - keys.read_at,
-            stale=keys is None or now > self._verify_until,
-            fault=self._fault,
-            epoch=keys.epoch if keys else "",
-            sequence=keys.sequence if keys else 0,
+            age=None if held is None else now - held.keys.read_at,
+            stale=held is None or now > held.verify_until,
+            fault=self._hand.fault,
+            epoch=held.keys.epoch if held else "",
+            sequence=held.keys.sequence if held else 0,
             hints="off" if listener is None else listener.fault or "listening",
         )
 
@@ -280,25 +189,37 @@ class KeysetReader:
         self.close()
 
     async def __aenter__(self) -> Self:
-        return await asyncio.to_thread(self.start)
+        try:
+            return await asyncio.to_thread(self.start)
+        except asyncio.CancelledError:
+            # The thread that starts us cannot be cancelled; this makes it give up and clean up.
+            with self._condition:
+                self._closed = True
+                self._condition.notify_all()
+            raise
 
     async def __aexit__(self, *_: object) -> None:
         await asyncio.to_thread(self.close)
 
+    # -- beginning and end ---------------------------------------------------------------------------------------------
+
     def _renew(self) -> None:
-        """
-        Make everything that must not be shared with the process this one was forked from.
-        """
         self._condition = threading.Condition()
-        self._thread = None
-        self._listener = None
-        self._asked = self._done = 0
-        self._fresh = False
-        self._searching = None
-        self._search_after = 0.0
-        self._began_at = -LONGEST_POLL.total_seconds()
-        self._hinted = deque(maxlen=_HINTS_REMEMBERED)
-        self._expected = "", 0
+        self._thread = self._listener = None
+        self._schedule = Schedule(self._poll, self._cooldown)
+        self._begun = self._done = self._asked_for = 0
+        self._asked_at = 0.0
+        self._heard = deque(maxlen=_HINTS_REMEMBERED)
+
+    def _forked(self) -> None:
+        """
+        Begin anew in a forked process: at once where somebody waits to be told, else when first asked for keys.
+        """
+        ran = self._thread is not None
+        self._renew()
+        self._hand.renew()
+        if ran and self._hand.watched:
+            self._awake()
 
     def _awake(self) -> None:
         """
@@ -307,179 +228,124 @@ class KeysetReader:
         with self._condition:
             if self._thread is not None or self._closed:
                 return
-            self._thread = threading.Thread(target=self._run, args=(os.getpid(),), name="keyset", daemon=True)
-            self._asked += 1
-            self._thread.start()
-            if self._hints is not None:
-                self._listener = self._hints.listen(self._on_hint, self._on_gap)
-
-    def _run(self, pid: int) -> None:
-        me, failures, lags = threading.current_thread(), 0, 0
-        while self._thread is me and os.getpid() == pid:
-            with self._condition:
-                ticket, fresh, self._fresh = self._asked, self._fresh, False
-            failures = 0 if self._read(fresh=fresh) else failures + 1
-            with self._condition:
-                self._done = ticket
-                self._condition.notify_all()
-            lags = lags + 1 if self._lagging() else 0
-            if lags > len(_LAGS):
-                lags, self._expected = 0, ("", 0)  # the hint was wrong, or the poll finds what is late
-            pause = _LAGS[lags - 1] if lags else self._pause(failures)
-            self._sleep(me, clock.now() + pause)
-
-    def _sleep(self, me: threading.Thread, until: float) -> None:
-        """
-        Wait for the next reading's time, for somebody who asks, or for the source to tell of a change.
-        """
-        while self._thread is me and (left := until - clock.now()) > 0:
-            with self._condition:
-                if self._asked == self._done and self._thread is me:
-                    self._condition.wait(min(left, _LOOK))
-                asked = self._asked != self._done
-            if asked:
-                # Hints come in bursts; a forged flood of them costs no more than a few readings a second.
-                with self._condition:
-                    while self._thread is me and (early := self._began_at + _BETWEEN_READINGS - clock.now()) > 0:
-                        self._condition.wait(early)
-                return
+            thread = threading.Thread(target=self._run, name="keyset", daemon=True)
             try:
-                if self._source.look():
+                if self._hints is not None and self._listener is None:
+                    self._listener = self._hints.listen(self._on_hint, self._on_gap)
+                thread.start()
+            except RuntimeError as error:  # no more threads: what was read is served, and the next caller tries again
+                self._hand.fault = str(error)
+                return
+            self._thread = thread
+            self._ask(fresh=False)
+
+    def _end(self, patience: float) -> None:
+        with self._condition:
+            self._closed = True
+            thread, self._thread = self._thread, None
+            listener, self._listener = self._listener, None
+            self._condition.notify_all()
+        if listener is not None:
+            listener.stop()
+        if thread is not None and thread is not threading.current_thread():
+            thread.join(patience)
+
+    # -- the thread that reads -----------------------------------------------------------------------------------------
+
+    def _run(self) -> None:
+        me = threading.current_thread()
+        while (reading := self._next(me)) is not None:
+            began, fresh = reading
+            found, may_keep = self._hand.read(began, fresh=fresh)
+            with self._condition:
+                if self._thread is not me:
                     return
-            except RotatorError as error:
-                self._fault = str(error)
+                news = self._hand.take(found)
+                self._schedule.end(clock.now(), found.keys if found else None, may_keep, news=news)
+                self._done = self._begun
+                self._condition.notify_all()
+            self._hand.tell()
 
-    def _read(self, *, fresh: bool) -> bool:
+    def _next(self, me: threading.Thread) -> tuple[float, bool] | None:
         """
-        Read once, and install what is good; return whether it was.
+        Wait until a reading is due, looking meanwhile whether the source tells of a change; None at the end.
+
+        Return when the reading began, and whether it is to be a fresh one.
         """
-        began, known = clock.now(), self._keys
-        self._began_at = began
-        try:
-            found, self._may_keep = self._source.read(known, READ_TIMEOUT, fresh=fresh)
-            if known is not None and found is not known:
-                _require_successor(known, found, self._source.place)
-        except RotatorError as error:
-            return self._failed(str(error))
-        except Exception as error:  # noqa: BLE001 - whatever it is, the thread must live and the last good keys stay
-            return self._failed(f"{self._source.place}: {type(error).__name__}")
-        if self._fault:
-            self._log.info("keys_read_again", place=self._source.place)
-        keys = replace(found, read_at=began)
-        self._install(keys)
-        if found is not known:
-            for call in self._changed:
-                try:
-                    call(keys)
-                except Exception as error:  # noqa: BLE001 - a listener's fault is not the reader's
-                    self._log.error("on_change_failed", error=type(error).__name__)
-        return True
+        looked_at = clock.now()
+        while True:
+            with self._condition:
+                if self._thread is not me:
+                    return None
+                now, due = clock.now(), self._schedule.due
+                if now >= due:
+                    self._begun += 1
+                    return now, self._schedule.begin(now)
+                if (left := min(due, looked_at + _LOOK) - now) > 0:
+                    self._condition.wait(left)
+                    continue
+            looked_at = now
+            if self._hand.look():
+                with self._condition:
+                    self._schedule.ask(fresh=False)
 
-    def _install(self, keys: Keys) -> None:
-        timing = keys.timing
-        stale = self._max_stale or min(timing.retention, LONGEST_STALE)
-        self._verify_until = keys.read_at + stale.total_seconds()
-        self._sign_until = keys.read_at + min(self._max_stale or stale, timing.propagation_time).total_seconds()
-        self._keys, self._fault = keys, ""
+    # -- those who ask -------------------------------------------------------------------------------------------------
 
-    def _failed(self, fault: str) -> bool:
-        if fault != self._fault:
-            self._log.warning("keys_not_read", fault=fault)
-        self._fault = fault
-        return False
-
-    def _pause(self, failures: int) -> float:
-        poll = self._poll_seconds()
-        return min(poll, backoff(failures)) if failures else poll * random.uniform(0.8, 1.0)  # noqa: S311 - jitter
-
-    def _poll_seconds(self) -> float:
-        timing = self._keys.timing if self._keys else DEFAULT_TIMING
-        longest = min(timing.propagation_time / 2, LONGEST_POLL)
-        if self._keys is not None and not self._keys.epoch:
-            longest = min(longest, max(self._may_keep or POLL_OF_A_URL, _SECOND))
-        return min(self._poll or longest, longest).total_seconds()
-
-    def _cooldown_seconds(self) -> float:
-        if self._cooldown is not None:
-            return self._cooldown.total_seconds()
-        timing = self._keys.timing if self._keys else DEFAULT_TIMING
-        return max(1.0, min(LONGEST_COOLDOWN, timing.propagation_time.total_seconds() / 8))
-
-    def _revived(self, *, wait: bool, sign: bool) -> Keys:
+    def _revived(self, *, wait: bool, sign: bool) -> Held:
         """
-        Keys are missing or stale: wait for a reading where none was tried lately (a suspend, a fork), else refuse.
+        Keys are missing or stale: wait for a reading that was asked for, or that nobody tried lately, else refuse.
         """
-        if wait and not self._closed and clock.now() - self._began_at > self._poll_seconds():
+        if wait and not self._closed:
             self._awake()
             with self._condition:
-                self._wait(self._ask(fresh=True), READ_TIMEOUT)
-        keys, now = self._keys, clock.now()
-        if keys is None or now > (self._sign_until if sign else self._verify_until):
-            age = "none were read yet" if keys is None else f"the last are {now - keys.read_at:.0f} s old"
+                if self._schedule.neglected(clock.now()):
+                    self._ask()
+                self._wait(READ_TIMEOUT)
+        held, now = self._hand.held, clock.now()
+        if held is None or now > (held.sign_until if sign else held.verify_until):
+            age = "none were read yet" if held is None else f"the last are {now - held.keys.read_at:.0f} s old"
             what = "sign" if sign else "verify"
-            raise KeysUnavailableError(f"no keys to {what} with, {age}: {self._fault or self._source.place}")
-        return keys
+            raise KeysUnavailableError(f"no keys to {what} with, {age}: {self._hand.fault or self._source.place}")
+        return held
 
-    def _ask(self, *, fresh: bool) -> int:
+    def _ask(self, *, fresh: bool = True) -> None:
         """
-        Have a reading begin after now; return the ticket that is done with it. Call it with the condition held.
+        Have a reading begin after now. Call it with the condition held, as the next one.
         """
-        self._asked += 1
-        self._fresh = self._fresh or fresh
+        self._schedule.ask(fresh=fresh)
+        self._asked_for, self._asked_at = self._begun + 1, time.monotonic()
         self._condition.notify_all()
-        return self._asked
 
-    def _wait(self, ticket: int, timeout: float) -> None:
-        end = clock.now() + timeout
-        while self._done < ticket and not self._closed and (left := end - clock.now()) > 0:
-            self._condition.wait(left)
+    def _wait(self, patience: float) -> None:
+        """
+        Wait for the reading that was asked for last, no longer than *patience* after it was asked for.
+        """
+        number, left = self._asked_for, self._asked_at + patience - time.monotonic()
+        self._condition.wait_for(lambda: self._done >= number or not self._thread, max(0.0, left))
 
     def _on_hint(self, keyset: str, epoch: str, sequence: int) -> None:
-        keys, hint = self._keys, (keyset, epoch, sequence)
+        held, hint = self._hand.held, (keyset, epoch, sequence)
         if self._source.keyset and keyset != self._source.keyset:
             return
-        if hint in self._hinted or (keys is not None and keys.epoch == epoch and keys.sequence >= sequence):
+        if hint in self._heard or (held and held.keys.epoch == epoch and held.keys.sequence >= sequence):
             return
-        self._hinted.append(hint)
-        self._expected = (epoch, sequence)
-        self._on_gap()
+        self._heard.append(hint)
+        with self._condition:
+            self._schedule.hint(clock.now(), epoch, sequence)
+            self._condition.notify_all()
 
     def _on_gap(self) -> None:
         with self._condition:
-            self._search_after = 0.0
-            self._ask(fresh=True)
-
-    def _lagging(self) -> bool:
-        """
-        Whether a hint spoke of a later save than a store shows: a standby of it may lag.
-        """
-        epoch, sequence = self._expected
-        keys = self._keys
-        return keys is not None and keys.epoch == epoch != "" and keys.sequence < sequence
-
-
-def _require_successor(known: Keys, found: Keys, place: str) -> None:
-    """
-    Refuse what cannot follow from the keys in hand; only a restart, by somebody who looked, accepts it.
-    """
-    what = ""
-    if found.epoch != known.epoch:
-        what = f"has epoch {found.epoch}, and {known.epoch} was read before: created anew, or another store"
-    elif found.sequence < known.sequence:
-        what = f"has sequence {found.sequence}, lower than {known.sequence} that was read before: a lagging or restored store"
-    elif found.epoch and found.sequence == known.sequence:
-        what = f"has sequence {found.sequence} from two saves: an older document was put back and changed"
-    if what:
-        raise KeysUnavailableError(f"{place} {what}; restart this service to accept it")
+            self._schedule.hint(clock.now())
+            self._condition.notify_all()
 
 
 _readers: "weakref.WeakSet[KeysetReader]" = weakref.WeakSet()
 
 
 def _after_fork() -> None:
-    # The parent's threads are not here, and its locks may have been held in the moment of the fork.
     for reader in list(_readers):
-        reader._renew()  # noqa: SLF001 - its own module
+        reader._forked()  # noqa: SLF001 - its own module
 
 
 os.register_at_fork(after_in_child=_after_fork)

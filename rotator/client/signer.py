@@ -9,10 +9,10 @@ from collections.abc import Callable, Mapping
 from datetime import timedelta
 from typing import Any
 
-from rotator.client.compact import LONGEST_TOKEN
+from rotator.client.compact import LONGEST_TOKEN, parse_object
 from rotator.client.errors import SigningError
 from rotator.client.reader import Provider
-from rotator.client.verifier import ACCESS, is_text, require_texts
+from rotator.client.verifier import ACCESS, LAST_SECOND, is_text, require_texts
 from rotator.policy import format_duration
 
 RESERVED = frozenset({"iss", "sub", "aud", "exp", "iat", "nbf", "jti"})
@@ -61,10 +61,14 @@ class Signer:
             raise SigningError("lifetime must be at least 1s")
         if not is_text(subject):
             raise SigningError("subject must be a text of at most 1024 characters")
+        if token_id and not is_text(token_id):
+            raise SigningError("token_id must be a text of at most 1024 characters")
         extra = dict(claims or {})
         if taken := sorted(RESERVED & extra.keys()):
             raise SigningError(f"claims: {', '.join(taken)} are set by the signer; leave them out")
         issued = int(self._now()) if issued_at is None else issued_at
+        if type(issued) is not int or not 0 <= issued <= LAST_SECOND - seconds:
+            raise SigningError("issued_at must be whole seconds since 1970, and before the year 10000")
         registered = {
             "iss": self._issuer,
             "sub": subject,
@@ -79,6 +83,12 @@ class Signer:
             ).encode()
         except (TypeError, ValueError, RecursionError) as error:
             raise SigningError(f"claims cannot be written as JSON ({type(error).__name__})") from None
+        if extra:
+            # A Verifier would refuse the token: a name twice, as 1 and "1" are, or 17 levels.
+            try:
+                parse_object(payload)
+            except ValueError as error:
+                raise SigningError(f"claims: no verifier would take them ({error})") from None
         if keys.signing is None:
             raise SigningError("these keys do not sign")
         token = keys.signing.signed(self._typ, payload)

@@ -2,33 +2,28 @@
 Where a service reads its keyset: Vault, the URL of a JWKS, or the file store.
 """
 
-import logging
 import os
 import time
 from datetime import timedelta
-from http import HTTPStatus
-from http.client import HTTPException
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
-from urllib.parse import urlsplit
 
-from rotator.client.keys import DEFAULT_TIMING, LARGEST_JWKS, Keys, keys_of, keys_of_jwks
+from rotator.client.jwks_source import JwksSource
+from rotator.client.keys import DEFAULT_TIMING, Keys, keys_of, keys_of_jwks
+from rotator.client.log import Quiet
 from rotator.codec import decode_keyset, decode_public
-from rotator.errors import ConfigError, PublicationError, StoreUnavailableError
+from rotator.errors import ConfigError, StoreUnavailableError, VerificationKeyError
 from rotator.keys import Timing
 from rotator.ports import Stored, Tree
 from rotator.secret import SecretText
 
 if TYPE_CHECKING:
-    import ssl
+    from rotator.adapters.vault import VaultStore
 
-    from rotator.adapters.vault import AppRoleCredentials, TokenCredentials, VaultStore
+__all__ = ["FileSource", "JwksSource", "Quiet", "Source", "VaultSource"]
 
-_HEADERS = {
-    "Accept": "application/jwk-set+json, application/json",
-    "Accept-Encoding": "identity",
-    "User-Agent": "rotator",
-}
+# How often a token that may not be looked up, or never ends, is looked after.
+_SELDOM = 60.0
 
 
 class Source(Protocol):
@@ -91,22 +86,41 @@ class VaultSource:
         public: bool = False,
         timing: Timing = DEFAULT_TIMING,
     ) -> None:
-        self.keyset = keyset
-        self._address = address or os.environ.get("VAULT_ADDR", "")
-        if not self._address:
+        address = address or os.environ.get("VAULT_ADDR", "")
+        if not address:
             raise ConfigError("address: say where Vault is, as in https://vault.example.org:8200, or set VAULT_ADDR")
         if (bool(token) + (token_file is not None) + (role_id_file is not None)) != 1:
             raise ConfigError("say one of token, token_file, or role_id_file with secret_id_file")
         if (role_id_file is None) != (secret_id_file is None):
             raise ConfigError("role_id_file and secret_id_file go together")
-        self._namespace = namespace
-        self._ca_file = Path(ca_file) if ca_file else None
-        self._mount, self._prefix = mount, prefix
-        self._token, self._token_file = SecretText(token) if token else None, Path(token_file) if token_file else None
-        self._approle = (Path(role_id_file), Path(secret_id_file)) if role_id_file and secret_id_file else None
+        # Imported here, as others need no hvac, and not when reading: a process forked amid an import never ends it.
+        from rotator.adapters.vault import (  # noqa: PLC0415
+            AppRoleCredentials,
+            TokenCredentials,
+            VaultConnection,
+            VaultStore,
+        )
+
+        approle = (
+            AppRoleCredentials(Path(role_id_file), Path(secret_id_file)) if role_id_file and secret_id_file else None
+        )
+
+        def opened(token: SecretText, deadline: float) -> VaultStore:
+            credentials = approle or TokenCredentials(token)
+            ca = Path(ca_file) if ca_file else None
+            connection = VaultConnection(address, namespace, ca, credentials, Quiet(), deadline=deadline)
+            return VaultStore(connection, mount, prefix)
+
+        opened(SecretText(""), 0.0)  # connects to nothing, and tells what is wrong with the address or the CA file
+        self.keyset = keyset
+        self._opened, self._approle = opened, approle is not None
+        self._token, self._token_file = SecretText(token), Path(token_file) if token_file else None
         self._store: VaultStore | None = None
-        self._made_with: object = None
-        self._reading = _Reading(keyset, f"{self._address} {mount}/{prefix}", public, timing)
+        self._opened_by = 0
+        self._opened_with = SecretText("")
+        self._looks_after_token_at = 0.0
+        where = "/".join(part for part in (namespace.strip("/"), mount, prefix) if part)
+        self._reading = _Reading(keyset, f"{address} {where}", public, timing)
         self.place = self._reading.place
 
     def read(self, known: Keys | None, timeout: float, *, fresh: bool) -> tuple[Keys, timedelta | None]:
@@ -114,37 +128,34 @@ class VaultSource:
         Read the document.
         """
         del fresh  # nothing between us and Vault keeps answers
-        return self._reading.keys(self._connected(timeout).load(self._reading.tree, self.keyset), known), None
+        store = self._connected(timeout)
+        try:
+            return self._reading.keys(store.load(self._reading.tree, self.keyset), known), None
+        finally:
+            store.close()  # readings are minutes apart
 
     def look(self) -> bool:
         """
         Renew the token when that is due. Vault tells of no changes.
         """
-        if self._store is not None:
-            self._store.maintain()
+        store, now = self._store, time.monotonic()
+        if store is not None and self._opened_by == os.getpid() and now >= self._looks_after_token_at:
+            store.maintain()
+            store.close()
+            # A token given to us may not be allowed to look itself up: then nobody knows when it ends.
+            known = self._approle or store.token_expires_at is not None
+            self._looks_after_token_at = now if known else now + _SELDOM
         return False
 
     def _connected(self, timeout: float) -> "VaultStore":
         """
-        Return the store, made anew after a fork (connections are not shared) and when the token's file has another.
+        Return the store, made anew after a fork (logins and locks are not shared) and when the token's file has another.
         """
-        credentials, made_with = self._credentials()
-        if self._store is None or self._made_with != (os.getpid(), made_with):
-            from rotator.adapters.vault import VaultConnection, VaultStore  # noqa: PLC0415 - others need no hvac
-
-            connection = VaultConnection(
-                self._address, self._namespace, self._ca_file, credentials, Quiet(), deadline=timeout
-            )
-            self._store, self._made_with = VaultStore(connection, self._mount, self._prefix), (os.getpid(), made_with)
+        token = _read_token(self._token_file) if self._token_file else self._token
+        if self._store is None or self._opened_by != os.getpid() or self._opened_with != token:
+            self._store, self._opened_by, self._opened_with = self._opened(token, timeout), os.getpid(), token
+            self._looks_after_token_at = 0.0
         return self._store
-
-    def _credentials(self) -> "tuple[TokenCredentials | AppRoleCredentials, object]":
-        from rotator.adapters.vault import AppRoleCredentials, TokenCredentials  # noqa: PLC0415 - others need no hvac
-
-        if self._approle is not None:
-            return AppRoleCredentials(*self._approle), None
-        token = self._token or _read_token(self._token_file)
-        return TokenCredentials(token), token
 
 
 class FileSource:
@@ -157,8 +168,9 @@ class FileSource:
 
         self.keyset = keyset
         self._store = FileStore(Path(path))
-        self._seen = ""
         self._reading = _Reading(keyset, f"{path}", public, timing)
+        self._file = Path(path) / self._reading.tree / f"{keyset}.json"
+        self._seen: tuple[int, int] | None = None
         self.place = self._reading.place
 
     def read(self, known: Keys | None, timeout: float, *, fresh: bool) -> tuple[Keys, timedelta | None]:
@@ -166,126 +178,21 @@ class FileSource:
         Read the document.
         """
         del timeout, fresh
-        seen = self._store.fingerprint()
-        stored = self._store.load(self._reading.tree, self.keyset)
-        self._seen = seen
-        return self._reading.keys(stored, known), None
+        self._seen = self._fingerprint()
+        return self._reading.keys(self._store.load(self._reading.tree, self.keyset), known), None
 
     def look(self) -> bool:
         """
-        Return whether any signing document was saved since the last reading, which costs one stat.
+        Return whether the document was saved since the last reading, which costs one stat.
         """
-        return self._store.fingerprint() != self._seen
+        return self._fingerprint() != self._seen
 
-
-class JwksSource:
-    """
-    A JWKS at an http or https *url*: public keys for verifiers, nothing to sign with.
-
-    A JWKS does not tell the policy of its keyset: *timing* says what the daemon's configuration says of it, and has the
-    same defaults. *keyset* names it, so that hints can be told apart; it is taken from `/keysets/NAME/jwks.json` itself.
-    """
-
-    def __init__(
-        self,
-        url: str,
-        *,
-        keyset: str = "",
-        timing: Timing = DEFAULT_TIMING,
-        ca_file: Path | str | None = None,
-    ) -> None:
+    def _fingerprint(self) -> tuple[int, int] | None:
         try:
-            parts = urlsplit(url)
-            port = parts.port
-        except ValueError:
-            raise ConfigError("url: is no address; write https://HOST/keysets/NAME/jwks.json") from None
-        if parts.scheme not in {"http", "https"} or not parts.hostname or "@" in parts.netloc:
-            raise ConfigError("url: must be http or https, with a host and without a user or password")
-        segments = parts.path.split("/")
-        named = segments[-2] if segments[-3:-2] == ["keysets"] and segments[-1] == "jwks.json" else ""
-        self.keyset = keyset or named
-        self.place = url
-        self._host, self._port = parts.hostname, port or (443 if parts.scheme == "https" else 80)
-        self._target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
-        self._tls = _tls(ca_file) if parts.scheme == "https" else None
-        self._timing = timing
-        self._etag, self._text = "", b""
-
-    def read(self, known: Keys | None, timeout: float, *, fresh: bool) -> tuple[Keys, timedelta | None]:
-        """
-        Fetch the set; a redirect is refused, and so is what is no JWKS.
-        """
-        from rotator.adapters.bounded_http import Connection, connect  # noqa: PLC0415 - others need no HTTP
-
-        deadline = time.monotonic() + timeout
-        headers = {**_HEADERS, **({"Cache-Control": "no-cache"} if fresh else {})}
-        if known is not None and self._etag:
-            headers["If-None-Match"] = self._etag
-        try:
-            connection = Connection(self._host, self._port, connect(self._host, self._port, self._tls, deadline))
-            try:
-                response, body = connection.exchange("GET", self._target, None, headers, deadline)
-            finally:
-                connection.close()
-        except (OSError, HTTPException) as error:
-            reason = (error.strerror if isinstance(error, OSError) else None) or type(error).__name__
-            raise PublicationError(f"{self.place} cannot be read: {reason}") from None
-        may_keep = _max_age(response.headers.get("Cache-Control", ""))
-        if response.status == HTTPStatus.NOT_MODIFIED and known is not None and self._etag:
-            return known, may_keep
-        if response.status != HTTPStatus.OK:
-            what = "redirects; name the address it redirects to" if 300 <= response.status < 400 else "answered"  # noqa: PLR2004
-            raise PublicationError(f"{self.place} {what} ({response.status})")
-        if len(body) > LARGEST_JWKS:
-            raise PublicationError(f"{self.place} answers with more than {LARGEST_JWKS} bytes")
-        if known is None or body != self._text:
-            known = Keys(verifying=keys_of_jwks(body), timing=self._timing, keyset=self.keyset)
-        self._etag, self._text = response.headers.get("ETag", ""), body
-        return known, may_keep
-
-    def look(self) -> bool:
-        """
-        A URL tells nothing by itself.
-        """
-        return False
-
-
-class Quiet:
-    """
-    A log for what the adapters tell, as lines of the standard library's logger `rotator.client`.
-    """
-
-    _log = logging.getLogger("rotator.client")
-
-    def debug(self, event: str, **fields: object) -> None:
-        """
-        Tell what only a developer wants to know.
-        """
-        self._log.debug("%s %s", event, fields)
-
-    def info(self, event: str, **fields: object) -> None:
-        """
-        Tell a step.
-        """
-        self._log.info("%s %s", event, fields)
-
-    def warning(self, event: str, **fields: object) -> None:
-        """
-        Tell what may need a look.
-        """
-        self._log.warning("%s %s", event, fields)
-
-    def error(self, event: str, **fields: object) -> None:
-        """
-        Tell an alarm.
-        """
-        self._log.error("%s %s", event, fields)
-
-    def exception(self, event: str, **fields: object) -> None:
-        """
-        Tell an alarm with the exception being handled.
-        """
-        self._log.error("%s %s", event, fields)
+            status = self._file.stat()
+        except OSError:
+            return None
+        return status.st_ino, status.st_mtime_ns
 
 
 class _Reading:
@@ -303,7 +210,8 @@ class _Reading:
         Return the keys of *stored*; *known* where it is the document that those were read from.
         """
         if stored.fields is None:
-            raise StoreUnavailableError(f"{self.place}: no such document; is its name right, and did the daemon start?")
+            why = "it was deleted" if stored.version else "is its name right, and did the daemon start?"
+            raise StoreUnavailableError(f"{self.place}: no such document; {why}")
         if self.tree is Tree.KEYS:
             keyset = decode_keyset(stored.fields, self._keyset)
             now = (keyset.epoch, keyset.sequence, keyset.op_id)
@@ -311,8 +219,12 @@ class _Reading:
         document = decode_public(stored.fields, self._keyset)
         if known and (known.epoch, known.sequence) == (document.epoch, document.sequence):
             return known
+        try:
+            verifying = keys_of_jwks(document.jwks)
+        except VerificationKeyError as error:
+            raise VerificationKeyError(f"{self.place}: {error}") from None
         return Keys(
-            verifying=keys_of_jwks(document.jwks),
+            verifying=verifying,
             revoked=frozenset(str(revocation.kid) for revocation in document.revoked),
             timing=self._timing,
             keyset=document.keyset,
@@ -321,28 +233,11 @@ class _Reading:
         )
 
 
-def _read_token(file: Path | None) -> SecretText:
+def _read_token(file: Path) -> SecretText:
     try:
-        text = file.read_text(encoding="ascii").strip() if file else ""
+        text = file.read_text(encoding="ascii").strip()
     except (OSError, UnicodeError) as error:
         raise StoreUnavailableError(f"token_file: {file} cannot be read ({type(error).__name__})") from None
     if not text or not text.isprintable():
         raise StoreUnavailableError(f"token_file: {file} does not hold a token")
     return SecretText(text)
-
-
-def _tls(ca_file: Path | str | None) -> "ssl.SSLContext":
-    from rotator.adapters.bounded_http import tls_context  # noqa: PLC0415 - others need no TLS
-
-    try:
-        return tls_context(Path(ca_file) if ca_file else None)
-    except OSError as error:
-        raise ConfigError(f"ca_file: {ca_file} cannot be used ({type(error).__name__})") from None
-
-
-def _max_age(cache_control: str) -> timedelta | None:
-    for directive in cache_control.split(","):
-        name, _, value = directive.strip().partition("=")
-        if name.lower() == "max-age" and value.isdecimal():
-            return timedelta(seconds=min(int(value), 10**6))
-    return None

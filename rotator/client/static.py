@@ -21,9 +21,9 @@ class StaticKeys:
     def __init__(
         self, current: str, *former: str | None, algorithm: str = "HS256", timing: Timing = DEFAULT_TIMING
     ) -> None:
+        if algorithm not in {"HS256", "HS384", "HS512"}:
+            raise ConfigError(f"algorithm: {algorithm} takes no shared secret; HS256, HS384 and HS512 do")
         name = Algorithm(algorithm)
-        if not name.symmetric:
-            raise ConfigError(f"algorithm: {name} takes key pairs; shared secrets go with HS256, HS384 and HS512")
         texts = [current, *(text for text in former if text)]
         for number, text in enumerate(texts):
             require_strong(text, "the current secret" if number == 0 else f"former secret {number}")

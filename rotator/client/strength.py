@@ -14,7 +14,10 @@ from rotator.client.errors import WeakSecretError
 SHORTEST = 32
 FEWEST_BITS = 100  # a random text of 256 bits is estimated at 130 to 200
 _BITS_OF_A_WORD = 11
+_BITS_OF_A_BYTE = 6  # in hexadecimal; so that 128 bits never pass, and 192 do
 _WAY_OUT = "make one with `rotator generate` (256 random bits as 64 hex digits)"
+# A public key is long and random, and known to everybody.
+_KEY_OF_A_PAIR = re.compile(r'-----BEGIN |---- BEGIN |"kty"|^\s*(?:ssh|ecdsa|sk-ssh|sk-ecdsa)-')
 _COMMON = re.compile(
     r"secret|passw(?:or)?d|passphrase|change|please|replace|default|example|sample|insecure|private|public|token|admin|"
     r"production|development|staging|testing|signing|session|cookie|random|string|super|strong|hello|world|jwt|hmac|sha|"
@@ -28,11 +31,15 @@ def require_strong(text: str, what: str) -> None:
     """
     Return when *text* may be a shared secret; *what* names it in the WeakSecretError that is raised otherwise.
     """
-    size = len(text.encode(errors="surrogatepass"))
+    try:
+        size = len(text.encode())
+    except UnicodeEncodeError:
+        # Not chained: such an error holds the text. A variable in the environment may be any bytes.
+        raise WeakSecretError(f"{what} is not UTF-8 text; {_WAY_OUT}") from None
     if size < SHORTEST:
         raise WeakSecretError(f"{what} has {size} bytes, fewer than {SHORTEST}: too weak to sign with; {_WAY_OUT}")
-    if text.startswith("-----BEGIN "):
-        raise WeakSecretError(f"{what} is a PEM key, and no shared secret; {_WAY_OUT}")
+    if _KEY_OF_A_PAIR.search(text):
+        raise WeakSecretError(f"{what} is a PEM key, an SSH key or a JWK, and no shared secret; {_WAY_OUT}")
     if guessable_bits(text) < FEWEST_BITS:
         raise WeakSecretError(f"{what} can be guessed: common words, sequences or repetition; {_WAY_OUT}")
 
@@ -41,17 +48,37 @@ def guessable_bits(text: str) -> float:
     """
     Return an upper estimate of the bits that *text* holds for whoever knows common words, sequences and repetitions.
     """
-    rest = _COMMON.sub(" ", text) if not re.fullmatch(r"[0-9a-fA-F]+", text) else text
-    rest = "".join(char for before, char in zip(" " + rest, rest, strict=False) if not _continues(before, char))
-    if not rest:
-        return 0.0
-    counts = Counter(rest)
-    by_character = sum(count * math.log2(len(rest) / count) for count in counts.values())
+    hexadecimal = re.fullmatch(r"[0-9a-fA-F]+", text) is not None
+    once = _once(text)
+    rest = _unexpected(once if hexadecimal else _COMMON.sub(" ", once))
     # What repeats itself deflates; 2 is what an empty stream takes.
     by_repetition = 8 * (len(zlib.compress(rest.encode(errors="surrogatepass"), 9, wbits=-15)) - 2)
-    words = text.split()
+    words = once.split()
     by_word = _BITS_OF_A_WORD * len(words) if len(words) > 1 else math.inf
-    return min(by_character, by_repetition, by_word)
+    # Bytes that count up do not look it, written as two digits each.
+    by_byte = math.inf
+    if hexadecimal and len(text) % 2 == 0:
+        by_byte = _BITS_OF_A_BYTE * len(set(_unexpected(bytes.fromhex(text).decode("latin-1"))))
+    counts = Counter(rest)
+    by_character = sum(count * math.log2(len(rest) / count) for count in counts.values())
+    return min(by_character, by_repetition, by_word, by_byte)
+
+
+def _once(text: str) -> str:
+    """
+    Return *text* up to where it begins to repeat itself, to its end.
+    """
+    borders = [0] * len(text)
+    for place in range(1, len(text)):
+        border = borders[place - 1]
+        while border and text[place] != text[border]:
+            border = borders[border - 1]
+        borders[place] = border + (text[place] == text[border])
+    return text[: len(text) - borders[-1]] if text else ""
+
+
+def _unexpected(text: str) -> str:
+    return "".join(char for before, char in zip(" " + text, text, strict=False) if not _continues(before, char))
 
 
 def _continues(before: str, char: str) -> bool:

@@ -19,7 +19,7 @@ from rotator.keys import Timing
 
 ACCESS, REFRESH = "at+jwt", "rt+jwt"
 LONGEST_LEEWAY = timedelta(minutes=1)
-_LAST_SECOND = 253402300799  # of the year 9999, the last that a datetime can hold
+LAST_SECOND = 253402300799  # of the year 9999, the last that a datetime can hold
 _LONGEST_TEXT = 1024
 
 
@@ -147,11 +147,12 @@ class Verifier:
         # `type`, for True is an int, too. A float could be infinite.
         if type(expires) is not int or type(issued) is not int or type(not_before) is not int:
             raise InvalidTokenError(Rejection.CLAIMS)
-        if not 0 <= issued < expires <= _LAST_SECOND or expires - issued > longest:
+        if not 0 <= issued < expires <= LAST_SECOND or expires - issued > longest:
             raise InvalidTokenError(Rejection.CLAIMS)
         if now >= expires + leeway:
             raise InvalidTokenError(Rejection.EXPIRED)
-        if now < max(issued, not_before) - leeway:
+        # An int of any size compares with a float; calculating with it could overflow.
+        if now + leeway < max(issued, not_before):
             raise InvalidTokenError(Rejection.NOT_YET_VALID)
 
     def _leeway_and_longest(self, timing: Timing) -> tuple[float, float]:

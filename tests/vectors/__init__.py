@@ -1,0 +1,3 @@
+"""
+Published JOSE test vectors, wherever they lie, against rotator.client: `python -m tests.vectors FOLDER`.
+"""

@@ -23,8 +23,6 @@ from rotator.secret import SecretText
 DEFAULT_TIMING = Timing(timedelta(hours=2), timedelta(days=7), timedelta(minutes=1))
 SMALLEST_RSA = 2048
 SMALLEST_EXPONENT = 3
-# RFC 7518 section 3.2: a key at least as long as the hash's output.
-SHORTEST_SECRET = {Algorithm.HS256: 32, Algorithm.HS384: 48, Algorithm.HS512: 64}
 PRIVATE_MEMBERS = frozenset({"d", "p", "q", "dp", "dq", "qi", "oth", "k", "priv"})
 LARGEST_JWKS = 1 << 20
 _SIGN = JWSRegistry.algorithms
@@ -193,7 +191,7 @@ def secret_key(kid: str, algorithm: Algorithm, secret: bytes) -> tuple[Verifying
 
 
 def _oct(secret: bytes, algorithm: Algorithm, what: str) -> OctKey:
-    shortest = SHORTEST_SECRET[algorithm]
+    shortest = algorithm.shortest_secret
     if len(secret) < shortest:
         raise WeakSecretError(
             f"{what} has {len(secret)} bytes, fewer than the {shortest} that {algorithm} needs: too weak to sign with; "

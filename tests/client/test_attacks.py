@@ -27,6 +27,7 @@ from rotator.client import (
     Signer,
     SigningError,
     StaticKeys,
+    Timing,
     Verifier,
     WeakSecretError,
     verify_with,
@@ -280,7 +281,9 @@ def test_what_is_within_the_limits_is_accepted(forge: Forge) -> None:
     longest, longest_header = of_length(forge, LONGEST_TOKEN), of_header_length(forge, LONGEST_HEADER)
 
     assert (len(longest), len(decode(longest_header.split(".")[0]))) == (8192, 1024)
-    for token in (longest, longest_header, forge.raw(deep(16))):
+    # Few brackets are not even looked at more closely; many are.
+    beside = deep(16).replace(b'"deep"', b'"beside":[[],[],{}],"deep"')
+    for token in (longest, longest_header, forge.raw(deep(16)), forge.raw(beside)):
         assert isinstance(outcome(verifier, token), Claims)
     assert outcome(verifier, forge.raw(deep(17))) == MALFORMED
 
@@ -742,6 +745,8 @@ def test_types_are_kept_apart(forge: Forge) -> None:
     assert isinstance(outcome(refresh, forge.token(typ="application/RT+JWT")), Claims)
     assert outcome(access, forge.token(typ=REFRESH)) == TYPE
     assert outcome(refresh, forge.token()) == TYPE
+    # "application/" is left out only where no other slash follows (RFC 7515 section 4.1.9).
+    assert outcome(verifier_of(forge, typ="a/b"), forge.token(typ="application/a/b")) == TYPE
 
 
 @pytest.mark.parametrize(
@@ -777,11 +782,34 @@ def test_leeway_at_the_beginning_of_a_life(forge: Forge, claim: str, before: int
     assert isinstance(result, Claims) if expected else result == NOT_YET_VALID
 
 
+@pytest.mark.parametrize(
+    "times", [{"iat": True, "exp": 60}, {"iat": False, "exp": 60}, {"iat": 0, "exp": True}, {"iat": -5, "exp": 60}]
+)
+def test_times_are_no_truth_values_and_not_before_1970(forge: Forge, times: dict[str, object]) -> None:
+    """Even for a clock that stands at the beginning of time, where true would be a second of it."""
+    verifier = verifier_of(forge, now=lambda: 0)
+
+    assert isinstance(outcome(verifier, forge.claiming(iat=0, exp=60)), Claims)
+    assert outcome(verifier, forge.claiming(**times)) == CLAIMS
+
+
+def test_the_policy_of_today_counts(forge: Forge) -> None:
+    """When the keyset's timing changes, so does what is accepted, at once."""
+    keys = FixedKeys(keys_for(forge))
+    verifier = verifier_of(forge, keys=keys)
+    hour, half = forge.claiming(exp=NOW + 3600), timedelta(minutes=30)
+    early = forge.claiming(iat=NOW + 30)
+
+    assert isinstance(outcome(verifier, hour), Claims)
+    assert isinstance(outcome(verifier, early), Claims)
+    keys._keys = keys_for(forge, timing=Timing(TIMING.propagation_time, half, timedelta(seconds=5)))
+    assert outcome(verifier, hour) == CLAIMS
+    assert outcome(verifier, early) == NOT_YET_VALID
+
+
 def test_leeway_is_never_above_a_minute(forge: Forge) -> None:
     """Whatever the keyset says, and whoever asks."""
-    sloppy = keys_for(
-        forge, timing=type(TIMING)(TIMING.propagation_time, TIMING.max_token_lifetime, timedelta(hours=1))
-    )
+    sloppy = keys_for(forge, timing=Timing(TIMING.propagation_time, TIMING.max_token_lifetime, timedelta(hours=1)))
     verifier = verifier_of(forge, keys=FixedKeys(sloppy), now=lambda: NOW + 960)
 
     assert outcome(verifier, forge.token()) == EXPIRED

@@ -183,6 +183,14 @@ def test_a_damaged_set_is_no_set(name: str) -> None:
     assert caught.value.__cause__ is None
 
 
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("bits", [512, 1024, 2040, 2047])
+def test_short_moduli_are_refused_where_warnings_are_none_of_our_business(bits: int) -> None:
+    """The size is checked here, not only warned of by the library."""
+    with pytest.raises(VerificationKeyError, match="too weak"):
+        key_of_jwk(changed(n=number((1 << bits) - 1)))
+
+
 @pytest.mark.parametrize(
     "text",
     ["", "{}", "[]", "null", "1", '"keys"', "<html></html>", '{"keys":', "[" * 100_000, '{"keys":' * 100_000, "\ud800"],

@@ -91,8 +91,8 @@ def _read(path: Path) -> SecretText:
 
 
 def _made(policy: Policy, text: SecretText, kid: str | None) -> Made:
-    if kid is not None and not (1 <= len(kid) <= LONGEST_KID and kid.isprintable()):
-        raise click.UsageError("--kid must be 1 to 256 printable characters")
+    if kid is not None and not (1 <= len(kid.encode(errors="replace")) <= LONGEST_KID and kid.isprintable()):
+        raise click.UsageError("--kid must be printable characters, of 1 to 256 bytes")
     if policy.algorithm.symmetric:
         size, shortest = len(text.reveal().encode()), policy.algorithm.shortest_secret
         if size < shortest:

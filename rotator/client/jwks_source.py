@@ -56,31 +56,34 @@ class JwksSource:
         self._target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
         self._tls = _tls(ca_file) if parts.scheme == "https" else None
         self._timing = timing
+        # The last answer that was a set, and what it was read as: of use for as long as those are the keys in hand.
         self._etag, self._text = "", b""
+        self._verifying: object = None
 
     def read(self, known: Keys | None, timeout: float, *, fresh: bool) -> tuple[Keys, timedelta | None]:
         """
         Fetch the set; a redirect is refused, and so is what is no JWKS.
         """
         headers = {**_HEADERS, **({"Cache-Control": "no-cache"} if fresh else {})}
-        if known is not None and self._etag:
+        answered = known is not None and known.verifying is self._verifying
+        if answered and self._etag:
             headers["If-None-Match"] = self._etag
         response, body = self._fetched(headers, time.monotonic() + timeout)
         may_keep = _max_age(response.headers.get("Cache-Control", ""))
-        if response.status == HTTPStatus.NOT_MODIFIED and known is not None and self._etag:
+        if response.status == HTTPStatus.NOT_MODIFIED and known is not None and "If-None-Match" in headers:
             return known, may_keep
         if response.status != HTTPStatus.OK:
             what = "redirects; name the address it redirects to" if 300 <= response.status < 400 else "answered"  # noqa: PLR2004
             raise PublicationError(f"{self.place} {what} ({response.status})")
         if len(body) > LARGEST_JWKS:
             raise PublicationError(f"{self.place} answers with more than {LARGEST_JWKS} bytes")
-        if known is None or body != self._text:
+        if known is None or not answered or body != self._text:
             try:
                 verifying = keys_of_jwks(body)
             except VerificationKeyError as error:
                 raise VerificationKeyError(f"{self.place}: {error}") from None
             known = Keys(verifying=verifying, timing=self._timing, keyset=self.keyset)
-        self._etag, self._text = _etag(response), body
+        self._etag, self._text, self._verifying = _etag(response), body, known.verifying
         return known, may_keep
 
     def look(self) -> bool:

@@ -63,7 +63,8 @@ class SigningKey:
         Return *payload* as a compact JWS with the header members alg, kid (unless it has none) and typ.
         """
         named = {"kid": self.kid} if self.kid else {}
-        header = json.dumps({"alg": self.algorithm, **named, "typ": typ}, separators=(",", ":")).encode()
+        members = {"alg": self.algorithm, **named, "typ": typ}
+        header = json.dumps(members, separators=(",", ":"), ensure_ascii=False).encode()
         signing_input = f"{encode_segment(header)}.{encode_segment(payload)}"
         signature = _SIGN[self.algorithm].sign(signing_input.encode(), self._key)
         return f"{signing_input}.{encode_segment(signature)}"

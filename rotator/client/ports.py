@@ -32,6 +32,12 @@ class Provider(Protocol):
         """
         ...
 
+    async def asearch(self, kid: str) -> Keys | None:
+        """
+        Do as `search` does, and hold up neither an event loop nor one of its threads: anybody can name unknown kids.
+        """
+        ...
+
 
 class Listener(Protocol):
     """

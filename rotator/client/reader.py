@@ -10,8 +10,8 @@ import os
 import threading
 import time
 import weakref
-from collections import deque
 from collections.abc import Callable
+from concurrent.futures import Future
 from datetime import timedelta
 from typing import Self
 
@@ -29,7 +29,6 @@ __all__ = ["Hints", "KeysetReader", "Listener", "Provider", "ReaderStatus"]
 START_TIMEOUT = 10.0
 SEARCH_TIMEOUT = 2.0
 _LOOK = 1.0
-_HINTS_REMEMBERED = 256
 
 
 class KeysetReader:
@@ -55,7 +54,7 @@ class KeysetReader:
     _done: int
     _asked_for: int  # the reading that somebody asked for last, and when that was, in monotonic seconds
     _asked_at: float
-    _heard: deque[tuple[str, str, int]]
+    _ended: Future[None]  # done when the reading under way, or the next one, is
 
     def __init__(
         self,
@@ -134,10 +133,24 @@ class KeysetReader:
             if self._schedule.search(clock.now()):
                 self._ask()
             self._wait(SEARCH_TIMEOUT)
-        held = self._hand.held
-        if held is None or clock.now() > held.verify_until or kid not in held.keys.verifying:
-            return None
-        return held.keys
+        return self._found(kid)
+
+    async def asearch(self, kid: str) -> Keys | None:
+        """
+        Do as `search` does; however many tasks wait, they take no thread.
+        """
+        self._awake()
+        with self._condition:
+            if self._schedule.search(clock.now()):
+                self._ask()
+            number, until = self._asked_for, self._asked_at + SEARCH_TIMEOUT
+        while (left := until - time.monotonic()) > 0:
+            with self._condition:
+                if self._done >= number or not self._thread:
+                    break
+                ended = self._ended
+            await asyncio.wait([asyncio.wrap_future(ended)], timeout=left)
+        return self._found(kid)
 
     def refresh(self, timeout: float = READ_TIMEOUT) -> Keys:
         """
@@ -189,13 +202,13 @@ class KeysetReader:
         self.close()
 
     async def __aenter__(self) -> Self:
+        starting = asyncio.ensure_future(asyncio.to_thread(self.start))
         try:
-            return await asyncio.to_thread(self.start)
+            return await asyncio.shield(starting)
         except asyncio.CancelledError:
-            # The thread that starts us cannot be cancelled; this makes it give up and clean up.
-            with self._condition:
-                self._closed = True
-                self._condition.notify_all()
+            # The thread that starts us cannot be cancelled: this makes it give up, and ends what it may have begun by then.
+            starting.add_done_callback(lambda done: (done.cancelled() or done.exception(), self._end(patience=0.0)))
+            self._end(patience=0.0)
             raise
 
     async def __aexit__(self, *_: object) -> None:
@@ -209,7 +222,7 @@ class KeysetReader:
         self._schedule = Schedule(self._poll, self._cooldown)
         self._begun = self._done = self._asked_for = 0
         self._asked_at = 0.0
-        self._heard = deque(maxlen=_HINTS_REMEMBERED)
+        self._ended = Future()
 
     def _forked(self) -> None:
         """
@@ -244,11 +257,16 @@ class KeysetReader:
             self._closed = True
             thread, self._thread = self._thread, None
             listener, self._listener = self._listener, None
-            self._condition.notify_all()
+            self._tell_waiters()
         if listener is not None:
             listener.stop()
         if thread is not None and thread is not threading.current_thread():
             thread.join(patience)
+
+    def _tell_waiters(self) -> None:
+        self._condition.notify_all()
+        ended, self._ended = self._ended, Future()
+        ended.set_result(None)
 
     # -- the thread that reads -----------------------------------------------------------------------------------------
 
@@ -263,7 +281,7 @@ class KeysetReader:
                 news = self._hand.take(found)
                 self._schedule.end(clock.now(), found.keys if found else None, may_keep, news=news)
                 self._done = self._begun
-                self._condition.notify_all()
+                self._tell_waiters()
             self._hand.tell()
 
     def _next(self, me: threading.Thread) -> tuple[float, bool] | None:
@@ -308,6 +326,12 @@ class KeysetReader:
             raise KeysUnavailableError(f"no keys to {what} with, {age}: {self._hand.fault or self._source.place}")
         return held
 
+    def _found(self, kid: str) -> Keys | None:
+        held = self._hand.held
+        if held is None or clock.now() > held.verify_until or kid not in held.keys.verifying:
+            return None
+        return held.keys
+
     def _ask(self, *, fresh: bool = True) -> None:
         """
         Have a reading begin after now. Call it with the condition held, as the next one.
@@ -324,12 +348,12 @@ class KeysetReader:
         self._condition.wait_for(lambda: self._done >= number or not self._thread, max(0.0, left))
 
     def _on_hint(self, keyset: str, epoch: str, sequence: int) -> None:
-        held, hint = self._hand.held, (keyset, epoch, sequence)
+        held = self._hand.held
         if self._source.keyset and keyset != self._source.keyset:
             return
-        if hint in self._heard or (held and held.keys.epoch == epoch and held.keys.sequence >= sequence):
+        # One that was heard before counts again: the first may have been forged, or came before a JWKS was served anew.
+        if held and held.keys.epoch == epoch and held.keys.sequence >= sequence:
             return
-        self._heard.append(hint)
         with self._condition:
             self._schedule.hint(clock.now(), epoch, sequence)
             self._condition.notify_all()

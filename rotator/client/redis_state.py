@@ -7,6 +7,8 @@ twice: a refresh whose answer was lost is asked for again by whoever holds the t
 
 import hashlib
 import math
+import os
+import weakref
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -105,6 +107,7 @@ class RedisState:
         self._breaker = Breaker()
         pool = redis.BlockingConnectionPool(MOST_CONNECTIONS, TIMEOUT, health_check_interval=30, **options)
         self._redis = redis.Redis(connection_pool=pool)
+        _states.add(self)
         self._begin, self._rotate, self._cut = map(self._redis.register_script, (_BEGIN, _ROTATE, _CUT))
 
     def begin(self, session: str, token: str, subject: str, life: float) -> int:
@@ -212,11 +215,27 @@ class RedisState:
             raise TokenStateError(f"{self._place} failed lately and is not tried again for {math.ceil(wait)} s")
         try:
             yield
+        except redis.ResponseError as error:
+            # It answers: full, or a replica, it takes no writes, and the deny-list can still be read.
+            self._breaker.worked()
+            raise TokenStateError(f"{self._place}: {error_text(error)}") from error
         except FAULTS as error:
             self._breaker.failed()
             raise TokenStateError(f"{self._place}: {error_text(error)}") from error
         else:
             self._breaker.worked()
+
+
+_states: "weakref.WeakSet[RedisState]" = weakref.WeakSet()
+
+
+def _after_fork() -> None:
+    # redis-py looks after its connections; the lock in here may have been held in the moment of the fork.
+    for state in list(_states):
+        state._breaker = Breaker()  # noqa: SLF001 - its own module
+
+
+os.register_at_fork(after_in_child=_after_fork)
 
 
 def _milliseconds(seconds: float) -> int:

@@ -92,7 +92,8 @@ class Schedule:
         """
         Have a reading begin when the next hint is served.
 
-        It is repeated a few times while *sequence* of *epoch* is not there yet: a standby of the store may lag.
+        It is repeated a few times while *sequence* of *epoch* is not there yet: a standby of the store may lag, and a JWKS,
+        which tells no sequence and counts as late until it changes, is served a moment after a command changed the store.
         """
         if now - self._hints_at > self._calm:
             self._hints_apart = SHORTEST_GAP
@@ -132,7 +133,8 @@ class Schedule:
         # Counted from the beginning, for that is how old the keys are.
         self._polls_at = self._began_at + self.poll * random.uniform(0.8, 1.0)  # noqa: S311 - spreads load, guards nothing
         epoch, sequence = self._expected
-        if self._late_readings and keys.epoch == epoch and keys.sequence < sequence:
+        late = keys.epoch == epoch and keys.sequence < sequence if keys.epoch else bool(epoch) and not news
+        if self._late_readings and late:
             self._late_readings -= 1
             self._hinted = True
         else:

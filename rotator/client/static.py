@@ -55,3 +55,9 @@ class StaticKeys:
         There are no others.
         """
         del kid
+
+    async def asearch(self, kid: str) -> None:
+        """
+        There are no others.
+        """
+        del kid

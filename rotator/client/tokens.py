@@ -4,6 +4,7 @@ Access and refresh tokens: issued in pairs, refreshed once each, revoked before 
 
 import asyncio
 import json
+import math
 import time
 import uuid
 from collections.abc import Callable, Mapping
@@ -22,7 +23,6 @@ from rotator.errors import ConfigError
 ACCESS_LIFETIME = timedelta(minutes=15)
 REFRESH_LIFETIME = timedelta(days=7)
 GRACE = timedelta(seconds=10)
-_MINUTE_AHEAD = timedelta(minutes=1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,13 +98,13 @@ class Tokens:
         """
         Begin a session of *subject*, whose login the caller has checked.
         """
-        session, ids = _new_id(), _Successor.new(int(self._now()))
+        session, version, ids = _new_id(), self._version(subject), _Successor.new(int(self._now()))
         # Signed before it is remembered: nothing is left behind when there is no key, and signed again if it was cut off.
-        pair = self._pair(subject, session, ids)
+        pair = self._pair(subject, session, version, ids)
         after = self._state.begin(session, ids.refresh, subject, self._refresh_seconds)
         if after <= ids.refresh_issued:
             return pair
-        return self._pair(subject, session, replace(ids, refresh_issued=after, access_issued=after))
+        return self._pair(subject, session, version, replace(ids, refresh_issued=after, access_issued=after))
 
     def verify(self, access_token: str) -> Claims:
         """
@@ -123,15 +123,18 @@ class Tokens:
         """
         claims = self._refresh_verifier.verify(refresh_token)
         ids = _ids(claims)
-        self._require_version(claims)
+        # Asked once: a version that is raised meanwhile must not be found in the successors.
+        version = self._require_version(claims)
         fresh = _Successor.new(max(int(self._now()), ids.issued))
         # Signed before the token is used up: without a key at hand nothing changes.
-        pair = self._pair(claims.subject, ids.session, fresh)
+        pair = self._pair(claims.subject, ids.session, version, fresh)
         outcome, stored = self._state.rotate(
             ids, fresh.refresh, fresh.text(), self._grace.total_seconds(), self._refresh_seconds
         )
         if outcome == "rotated":
-            return pair if stored == fresh.text() else self._pair(claims.subject, ids.session, self._alive(stored))
+            if stored == fresh.text():
+                return pair
+            return self._pair(claims.subject, ids.session, version, self._alive(stored))
         if outcome == "reused":
             self._log.warning("refresh_token_reused", session=ids.session)
             raise InvalidTokenError(Rejection.REUSED)
@@ -176,8 +179,9 @@ class Tokens:
 
         What `issue` and `refresh` give out from now on is good.
         """
-        at = int(self._now()) + 1 if moment is None else -int(-moment.timestamp() // 1)
-        if at > self._now() + _MINUTE_AHEAD.total_seconds():
+        present = int(self._now()) + 1
+        at = present if moment is None else math.ceil(moment.timestamp())
+        if at > present:
             raise ConfigError("moment: lies in the future; nobody could log in until then")
         self._state.deny_before(at, subject, self._longest_life())
 
@@ -221,10 +225,8 @@ class Tokens:
         timings = (provider.verifying().timing for provider in (self._access_keys, self._refresh_keys))
         return max(timing.max_token_lifetime.total_seconds() for timing in timings) + _LEEWAY
 
-    def _pair(self, subject: str, session: str, ids: "_Successor") -> TokenPair:
-        common: dict[str, Any] = {"sid": session}
-        if self._version_of is not None:
-            common["ver"] = self._version_of(subject)
+    def _pair(self, subject: str, session: str, version: int | None, ids: "_Successor") -> TokenPair:
+        common: dict[str, Any] = {"sid": session} if version is None else {"sid": session, "ver": version}
         more = {} if self._claims_of is None else dict(self._claims_of(subject))
         if taken := sorted(more.keys() & {"sid", "ver"}):
             raise ConfigError(f"claims_of: {', '.join(taken)} are set by Tokens; leave them out")
@@ -264,9 +266,14 @@ class Tokens:
         if revoked:
             raise InvalidTokenError(Rejection.REVOKED)
 
-    def _require_version(self, claims: Claims) -> None:
-        if self._version_of is not None and claims.get("ver") != self._version_of(claims.subject):
+    def _version(self, subject: str) -> int | None:
+        return None if self._version_of is None else self._version_of(subject)
+
+    def _require_version(self, claims: Claims) -> int | None:
+        version = self._version(claims.subject)
+        if version is not None and claims.get("ver") != version:
             raise InvalidTokenError(Rejection.REVOKED)
+        return version
 
 
 @dataclass(frozen=True, slots=True)

@@ -114,12 +114,17 @@ class Verifier:
 
     async def averify(self, token: str) -> Claims:
         """
-        Do as `verify` does; what has to wait for the network waits in a thread.
+        Do as `verify` does, without holding up an event loop.
         """
         try:
-            return self._verified(token, self._keys.verifying(wait=False), _search_later)
-        except (KeysUnavailableError, _SearchLater):
-            return await asyncio.to_thread(self.verify, token)
+            keys = self._keys.verifying(wait=False)
+        except KeysUnavailableError:
+            keys = await asyncio.to_thread(self._keys.verifying)
+        try:
+            return self._verified(token, keys, _search_later)
+        except _SearchLater as wanted:
+            found = await self._keys.asearch(wanted.kid)
+        return self._verified(token, keys, lambda _kid: found)
 
     def _verified(self, token: object, keys: Keys, search: Callable[[str], Keys | None]) -> Claims:
         header, payload = self._jws.open(token, keys, search)
@@ -151,8 +156,8 @@ class Verifier:
             raise InvalidTokenError(Rejection.CLAIMS)
         if now >= expires + leeway:
             raise InvalidTokenError(Rejection.EXPIRED)
-        # An int of any size compares with a float; calculating with it could overflow.
-        if now + leeway < max(issued, not_before):
+        # An int of any size compares with a float; calculating with it could overflow. Whole seconds may be rounded up.
+        if now + max(leeway, 1.0) < max(issued, not_before):
             raise InvalidTokenError(Rejection.NOT_YET_VALID)
 
     def _leeway_and_longest(self, timing: Timing) -> tuple[float, float]:
@@ -190,9 +195,13 @@ class _SearchLater(Exception):  # noqa: N818 - no error: control flow between tw
     A key is to be searched for, which an event loop must not wait for.
     """
 
+    def __init__(self, kid: str) -> None:
+        super().__init__()
+        self.kid = kid
 
-def _search_later(_kid: str) -> NoReturn:
-    raise _SearchLater
+
+def _search_later(kid: str) -> NoReturn:
+    raise _SearchLater(kid)
 
 
 def is_text(value: object) -> bool:

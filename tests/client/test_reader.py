@@ -205,7 +205,7 @@ def test_hints_bring_changes_at_once(source: ScriptedSource) -> None:
 
 
 def test_hints_of_nothing_new_are_not_followed(source: ScriptedSource) -> None:
-    """What was read already, another keyset, and what was heard before."""
+    """What was read already, and another keyset; the same unknown thing a hundred times over costs a reading or two."""
     source.document = keys(5)
     hints = HandMadeHints()
     with KeysetReader(source, hints=hints):
@@ -215,9 +215,72 @@ def test_hints_of_nothing_new_are_not_followed(source: ScriptedSource) -> None:
         assert settled(source, QUIET) == 1
         for _ in range(100):
             hints.hint("web", "another", 7)
+        assert 2 <= settled(source, QUIET) <= 4
+
+
+def test_a_forged_hint_does_not_mute_the_true_one(source: ScriptedSource) -> None:
+    """Whoever foretells the next sequence only has it read once for nothing."""
+    hints = HandMadeHints()
+    with KeysetReader(source, hints=hints) as keyset:
+        hints.hint("web", EPOCH, 2)
+        settled(source, 1)  # until it is no longer looked for
+        source.document = keys(2)
+        hints.hint("web", EPOCH, 2)
+        until(lambda: serves(keyset, "k2"), 5)
+
+
+def test_a_jwks_served_a_moment_after_the_hint_is_found(
+    source: ScriptedSource, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A command announces what it saved before the daemon serves it; a JWKS tells no sequence, so it is looked at again."""
+    monkeypatch.setattr(schedule, "SHORTEST_GAP", 0.2)  # as in earnest
+    source.document = keys(0, epoch="")
+    hints = HandMadeHints()
+    with KeysetReader(source, hints=hints) as keyset:
+        hints.hint("web", EPOCH, 2)
+        until(lambda: source.readings == 2, 2)
+        time.sleep(0.5)
+        source.document = keys(2, epoch="")
+        until(lambda: serves(keyset, "k2"), 4)
+
+
+def test_searching_takes_none_of_an_event_loops_threads(source: ScriptedSource) -> None:
+    """A hundred tasks whose tokens name unknown kids wait for one reading, and the loop's one thread stays free meanwhile."""
+
+    async def work(keyset: KeysetReader) -> float:
+        asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(1))
+        searches = [asyncio.ensure_future(keyset.asearch(f"x{number}")) for number in range(100)]
+        await asyncio.sleep(0.1)
+        began = time.monotonic()
+        await asyncio.to_thread(int)
+        took = time.monotonic() - began
+        assert await asyncio.gather(*searches) == [None] * 100
+        return took
+
+    with KeysetReader(source) as keyset:
+        with source.hanging():
+            assert asyncio.run(work(keyset)) < 0.5
         assert settled(source, QUIET) == 2
-        hints.hint("web", "another", 7)
-        assert settled(source, QUIET) == 2
+
+
+def test_starting_that_is_cancelled_late_ends_all_the_same(source: ScriptedSource) -> None:
+    """`async with` cancelled when the start has just succeeded leaves no thread behind."""
+    keyset = KeysetReader(source)
+
+    async def use() -> None:
+        async with keyset:
+            await asyncio.sleep(100)
+
+    async def cancel_late() -> None:
+        task = asyncio.ensure_future(use())
+        await asyncio.sleep(0)
+        time.sleep(0.3)  # noqa: ASYNC251 - the loop is busy while the start succeeds in its thread
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+
+    asyncio.run(cancel_late())
+    until(lambda: not readers_threads(), 2)
 
 
 def test_a_reader_of_any_keyset_follows_hints_of_all() -> None:
@@ -450,6 +513,7 @@ def test_stale_keys_do_not_make_every_caller_wait(source: ScriptedSource, time_:
 # -- a source that hangs -----------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_a_hanging_source_holds_nobody_who_has_keys(source: ScriptedSource) -> None:
     """Keys in hand are served at once; a search ends after its two seconds, for all who wait together."""
     with KeysetReader(source) as keyset, source.hanging():
@@ -612,6 +676,23 @@ def test_who_registers_amid_changes_misses_none(source: ScriptedSource) -> None:
     assert len({one[0] for one in told}) > 10
     for one in told:
         assert one == list(range(one[0], 41))
+
+
+def test_a_change_amid_a_registration_is_told_after_it(source: ScriptedSource) -> None:
+    """Nobody ends with older keys than there are because two threads told them in the wrong order."""
+    told: list[int] = []
+    with KeysetReader(source) as keyset:
+
+        def slow(found: Keys) -> None:
+            if found.sequence == 1:
+                source.document = keys(2)
+                assert keyset.refresh().sequence == 2
+                time.sleep(0.1)
+            told.append(found.sequence)
+
+        keyset.on_change(slow)
+        until(lambda: len(told) == 2)
+    assert told == [1, 2]
 
 
 # -- beginning and end -------------------------------------------------------------------------------------------------

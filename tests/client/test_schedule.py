@@ -148,8 +148,10 @@ def test_a_change_makes_hints_quick_again() -> None:
     schedule = Schedule(None, None)
     flooded(schedule)
     at = read(schedule, keys(2), news=True)
-    schedule.hint(at, EPOCH, 3)
-    assert schedule.due == at + SHORTEST_GAP
+    for _ in range(2):
+        schedule.hint(at, EPOCH, 2)
+        assert schedule.due == pytest.approx(at + SHORTEST_GAP)
+        at = read(schedule, keys(2))
 
 
 def test_quiet_makes_hints_quick_again() -> None:

@@ -4,7 +4,9 @@ Tokens on a real Redis: pairs, refreshes that happen once, revocation, and what 
 
 import asyncio
 import json
+import os
 import secrets
+import signal
 import threading
 import time
 import uuid
@@ -64,6 +66,10 @@ class Turning:
         return self.verifying()
 
     def search(self, kid: str) -> None:
+        """Know no others."""
+        del kid
+
+    async def asearch(self, kid: str) -> None:
         """Know no others."""
         del kid
 
@@ -371,6 +377,47 @@ def test_a_users_version_ends_all_of_their_sessions(make: Callable[..., Tokens])
     tokens.verify(bob.access)
     tokens.verify(tokens.refresh(tokens.issue("alice").refresh).access)
     assert reason(lambda: tokens.verify(make().issue("alice").access)) is Rejection.REVOKED
+
+
+def test_a_version_raised_amid_a_refresh_counts(make: Callable[..., Tokens]) -> None:
+    """The successors bear the version that was checked, not the one that ended them."""
+    versions = iter([1, 1, *[2] * 10])
+    tokens = make(version_of=lambda _: next(versions))
+    pair = tokens.refresh(tokens.issue("alice").refresh)
+    assert reason(lambda: tokens.verify(pair.access)) is Rejection.REVOKED
+    assert reason(lambda: tokens.refresh(pair.refresh)) is Rejection.REVOKED
+
+
+def test_a_redis_that_takes_no_writes_still_denies(fresh_redis: RedisServer, clock: Clock) -> None:
+    """Full, or a replica: nobody is refreshed, and what was revoked stays so, since it can be read."""
+    state = RedisState(fresh_redis.url)
+    tokens = Tokens(static(), state, issuer=ISSUER, audience=AUDIENCE, now=clock)
+    good, bad = tokens.issue("alice"), tokens.issue("mallory")
+    tokens.revoke(bad.access)
+    with redis.Redis.from_url(fresh_redis.url) as client:
+        client.config_set("maxmemory-policy", "noeviction")
+        client.config_set("maxmemory", "100kb")
+        for _ in range(3):
+            with pytest.raises(TokenStateError, match="OOM"):
+                tokens.refresh(good.refresh)
+            assert reason(lambda: tokens.verify(bad.access)) is Rejection.REVOKED
+            tokens.verify(good.access)
+        client.config_set("maxmemory", "0")
+    tokens.refresh(good.refresh)
+    state.close()
+
+
+@pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
+def test_a_fork_amid_a_call_leaves_the_child_free(make: Callable[..., Tokens], state: RedisState) -> None:
+    """The lock that another thread held in the moment of the fork is not the child's."""
+    tokens = make()
+    pair = tokens.issue("alice")
+    with state._breaker._lock:
+        child = os.fork()
+        if child == 0:
+            signal.alarm(10)  # ends a child that waits for ever
+            os._exit(0 if tokens.verify(pair.access).subject == "alice" else 1)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
 
 
 def test_without_redis(fresh_redis: RedisServer, clock: Clock) -> None:

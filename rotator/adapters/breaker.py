@@ -10,21 +10,24 @@ from collections.abc import Callable
 SHORTEST_BACKOFF, LONGEST_BACKOFF = 1.0, 30.0
 
 
-def backoff(failures: int) -> float:
+def backoff(failures: int, cap: float = LONGEST_BACKOFF) -> float:
     """
-    Return the seconds to wait after so many failures in a row: full jitter below 1 s doubling to 30 s, at least 1 s.
+    Return the seconds to wait after so many failures in a row: full jitter below 1 s doubling to *cap*, at least 1 s.
     """
-    longest = min(LONGEST_BACKOFF, SHORTEST_BACKOFF * 2 ** min(failures - 1, 10))
+    longest = min(cap, SHORTEST_BACKOFF * 2 ** min(failures - 1, 10))
     return max(SHORTEST_BACKOFF, random.uniform(0, longest))  # noqa: S311 - jitter, not a secret
 
 
 class Breaker:
     """
     Counts failures in a row. Every caller that `enter` let through says afterwards that it `failed` or `worked`.
+
+    Nobody is kept out for longer than *cap* seconds.
     """
 
-    def __init__(self, monotonic: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, monotonic: Callable[[], float] = time.monotonic, cap: float = LONGEST_BACKOFF) -> None:
         self._monotonic = monotonic
+        self._cap = cap
         self._lock = threading.Lock()
         self._failures = 0
         self._shut_until = 0.0
@@ -41,7 +44,7 @@ class Breaker:
             if now < self._shut_until:
                 return self._shut_until - now
             # Whoever tries keeps the others out until it knows.
-            self._trying, self._shut_until = True, now + LONGEST_BACKOFF
+            self._trying, self._shut_until = True, now + self._cap
             return 0.0
 
     def failed(self) -> None:
@@ -51,7 +54,7 @@ class Breaker:
         with self._lock:
             if self._trying or not self._failures:
                 self._failures, self._trying = self._failures + 1, False
-            self._shut_until = self._monotonic() + backoff(self._failures)
+            self._shut_until = self._monotonic() + backoff(self._failures, self._cap)
 
     def worked(self) -> None:
         """

@@ -39,9 +39,9 @@ class JwsVerifier:
         # Of tokens that verified: all that one key signs have the same header, to the letter.
         self._headers: dict[str, Header] = {}
 
-    def open(self, token: object, keys: Keys, search: Search) -> tuple[Header, bytes]:
+    def open(self, token: object, keys: Keys, search: Search) -> tuple[VerifyingKey, Header, bytes]:
         """
-        Return header and payload of *token*, whose signature verifies; raises InvalidTokenError for any other.
+        Return key, header and payload of *token*, whose signature verifies; raises InvalidTokenError for any other.
 
         *search* is asked for a kid that is in order and not among *keys*.
         """
@@ -61,7 +61,7 @@ class JwsVerifier:
             if key.algorithm == header.algorithm and key.verifies(signing_input, signature):
                 if not known:
                     self._remember(text, header)
-                return header, content
+                return key, header, content
         raise InvalidTokenError(Rejection.SIGNATURE)
 
     def _candidates(self, header: Header, keys: Keys, search: Search) -> Iterable[VerifyingKey]:

@@ -16,7 +16,7 @@ from rotator.client.compact import encode_segment
 from rotator.client.errors import WeakSecretError
 from rotator.errors import VerificationKeyError
 from rotator.jwk import PUBLIC_MEMBERS
-from rotator.keys import Algorithm, HmacSecret, KeyPair, Keyset, Timing, public_half
+from rotator.keys import Algorithm, HmacSecret, KeyPair, Keyset, NextKey, Timing, public_half
 from rotator.secret import SecretText
 
 # What rotator itself takes for a keyset that says nothing else.
@@ -35,11 +35,14 @@ _ROCA = {prime: frozenset(pow(65537, power, prime) for power in range(prime)) fo
 class VerifyingKey:
     """
     What verifies signatures made with one kid: its algorithm is the only one it takes.
+
+    `longest_token` is how long tokens may live that were signed with it under an earlier policy; zero where that is not told.
     """
 
     kid: str
     algorithm: Algorithm
     _key: OctKey | RSAKey = field(repr=False)
+    longest_token: timedelta = timedelta(0)
 
     def verifies(self, signing_input: bytes, signature: bytes) -> bool:
         """
@@ -93,6 +96,13 @@ class Keys:
     read_at: float = 0.0
     named: bool = True
 
+    @property
+    def longest_token(self) -> timedelta:
+        """
+        The longest that a token may live which one of these keys signed.
+        """
+        return max([self.timing.max_token_lifetime, *(key.longest_token for key in self.verifying.values())])
+
     def __post_init__(self) -> None:
         # Each key has its one algorithm; that no set holds both kinds is the second lock against taking one for the other.
         if len({key.algorithm.symmetric for key in self.verifying.values()}) > 1:
@@ -114,7 +124,8 @@ def keys_of(keyset: Keyset) -> Keys:
         else:
             public = public_half(key)
             imported = _rsa(public.pem if public else "", f"{keyset.name}: the public half {key.kid}")
-        verifying[str(key.kid)] = VerifyingKey(key.kid, key.algorithm, imported)
+        longest = timedelta(0) if isinstance(key, NextKey) else key.longest_token
+        verifying[str(key.kid)] = VerifyingKey(key.kid, key.algorithm, imported, longest)
     current, signing = keyset.current, None
     if current:
         material = current.material

@@ -318,6 +318,9 @@ class KeysetReader:
             with self._condition:
                 if self._schedule.neglected(clock.now()):
                     self._ask()
+                elif self._begun > max(self._done, self._asked_for) and not self._hand.fault:
+                    # The thread woke first: what it reads now is what we want. Where readings fail, nobody waits for them.
+                    self._asked_for, self._asked_at = self._begun, time.monotonic()
                 self._wait(READ_TIMEOUT)
         held, now = self._hand.held, clock.now()
         if held is None or now > (held.sign_until if sign else held.verify_until):

@@ -24,59 +24,70 @@ from rotator.client.errors import TokenStateError
 from rotator.client.hints import read_password
 
 MOST_CONNECTIONS = 16
-# KEYS: 1 family, 2 cut-off of all, 3 cut-off of the subject. ARGV: 1 token id, 2 ms to live. Returns the later cut-off.
-_BEGIN = """
-redis.call('HSET', KEYS[1], 'current', ARGV[1])
-redis.call('PEXPIRE', KEYS[1], ARGV[2])
-return math.max(tonumber(redis.call('GET', KEYS[2]) or '0'), tonumber(redis.call('GET', KEYS[3]) or '0'))
-"""
-# KEYS: 1 family, 2 session's end, 3 and 4 cut-offs, 5 token's and 6 kid's entry on the deny-list.
-# ARGV: 1 token id, 2 its iat, 3 successor's id, 4 successor, 5 ms of grace, 6 ms to live.
-_ROTATE = """
+# The hosts of a service have clocks of their own: what came before what is told by Redis' clock alone, in milliseconds.
+_CLOCK = """
 local clock = redis.call('TIME')
 local now = clock[1] * 1000 + math.floor(clock[2] / 1000)
+"""
+# KEYS: 1 family, 2 cut-off of all, 3 cut-off of the subject. ARGV: 1 token id, 2 ms to live. Returns when it began.
+_BEGIN = f"""
+{_CLOCK}
+redis.call('HSET', KEYS[1], 'current', ARGV[1])
+redis.call('PEXPIRE', KEYS[1], ARGV[2])
+return math.max(now, tonumber(redis.call('GET', KEYS[2]) or '0'), tonumber(redis.call('GET', KEYS[3]) or '0'))
+"""
+# KEYS: 1 family, 2 session's end, 3 and 4 cut-offs, 5 token's and 6 kid's entry on the deny-list.
+# ARGV: 1 token id, 2 when it was issued, 3 successor's id, 4 successor, 5 ms of grace, 6 ms to live.
+# Returns what happened, the successor, and when that was issued.
+_ROTATE = f"""
+{_CLOCK}
 local cut = math.max(tonumber(redis.call('GET', KEYS[3]) or '0'), tonumber(redis.call('GET', KEYS[4]) or '0'))
 if redis.call('EXISTS', KEYS[2], KEYS[5], KEYS[6]) > 0 or tonumber(ARGV[2]) < cut then
-  return {'revoked', ''}
+  return {{'revoked', '', 0}}
 end
 local family = redis.call('HMGET', KEYS[1], 'current', 'previous', 'successor', 'rotated_at')
 if not family[1] then
-  return {'revoked', ''}
+  return {{'revoked', '', 0}}
 end
 if family[1] == ARGV[1] then
+  now = math.max(now, cut)
   redis.call('HSET', KEYS[1], 'current', ARGV[3], 'previous', ARGV[1], 'successor', ARGV[4], 'rotated_at', now)
   redis.call('PEXPIRE', KEYS[1], ARGV[6])
-  return {'rotated', ARGV[4]}
+  return {{'rotated', ARGV[4], now}}
 end
-if family[2] == ARGV[1] and now - tonumber(family[4]) <= tonumber(ARGV[5]) then
-  return {'rotated', family[3]}
+if family[2] == ARGV[1] and math.abs(now - tonumber(family[4])) <= tonumber(ARGV[5]) then
+  return {{'rotated', family[3], tonumber(family[4])}}
 end
 redis.call('SET', KEYS[2], 'reused', 'PX', ARGV[6])
 redis.call('DEL', KEYS[1])
-return {'reused', ''}
+return {{'reused', '', 0}}
 """
-# A cut-off only moves forward.
-_CUT = """
-if tonumber(ARGV[1]) > tonumber(redis.call('GET', KEYS[1]) or '0') then
-  redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2])
+# ARGV: 1 the moment, "" for now, 2 ms to live. A cut-off only moves forward.
+_CUT = f"""
+{_CLOCK}
+local cut = ARGV[1] == '' and now + 1 or tonumber(ARGV[1])
+if cut > tonumber(redis.call('GET', KEYS[1]) or '0') then
+  redis.call('SET', KEYS[1], cut, 'PX', ARGV[2])
 elseif tonumber(ARGV[2]) > redis.call('PTTL', KEYS[1]) then
   redis.call('PEXPIRE', KEYS[1], ARGV[2])
 end
 return 1
 """
+# Well below the grace: whoever retries is let through in time.
+_LONGEST_BACKOFF = 2.0
 
 
 @dataclass(frozen=True, slots=True)
 class TokenIds:
     """
-    What a token is known by: its id, its session (""), the kid that signed it, its subject, and its `iat`.
+    What a token is known by: its id, its session, the kid that signed it, its subject, and when Redis saw it issued (ms).
     """
 
     token: str
     session: str
     kid: str
     subject: str
-    issued: int
+    at: int
 
 
 class RedisState:
@@ -104,7 +115,7 @@ class RedisState:
         )
         self._place = place_of(options)
         self._prefix = prefix
-        self._breaker = Breaker()
+        self._breaker = Breaker(cap=_LONGEST_BACKOFF)
         pool = redis.BlockingConnectionPool(MOST_CONNECTIONS, TIMEOUT, health_check_interval=30, **options)
         self._redis = redis.Redis(connection_pool=pool)
         _states.add(self)
@@ -112,17 +123,20 @@ class RedisState:
 
     def begin(self, session: str, token: str, subject: str, life: float) -> int:
         """
-        Begin a refresh family with its first *token*, for *life* seconds; return the moment before which none counts.
+        Begin a refresh family with its first *token*, for *life* seconds; return when, in milliseconds of Redis' clock.
         """
         keys = [self._key("family", session), self._key("before"), self._key("before", subject)]
         return int(self._run(self._begin, keys, [token, _milliseconds(life)]))
 
-    def rotate(self, ids: TokenIds, successor_id: str, successor: str, grace: float, life: float) -> tuple[str, str]:
+    def rotate(
+        self, ids: TokenIds, successor_id: str, successor: str, grace: float, life: float
+    ) -> tuple[str, str, int]:
         """
         Put *successor* in the place of the presented token, in one step.
 
-        Return "rotated" with the successor: this one, or the one already made, where the token is its immediate predecessor and at
-        most *grace* seconds have passed; "revoked"; or "reused", and then the family is at its end.
+        Return "rotated" with the successor and when it was issued: this one, or the one already made, where the token is its
+        immediate predecessor and at most *grace* seconds have passed; "revoked"; or "reused", and then the family is at its
+        end.
         """
         keys = [
             self._key("family", ids.session),
@@ -134,14 +148,14 @@ class RedisState:
         ]
         values: list[str | int] = [
             ids.token,
-            ids.issued,
+            ids.at,
             successor_id,
             successor,
             _milliseconds(grace),
             _milliseconds(life),
         ]
-        outcome, stored = self._run(self._rotate, keys, values)
-        return outcome.decode(), stored.decode()
+        outcome, stored, at = self._run(self._rotate, keys, values)
+        return outcome.decode(), stored.decode(), int(at)
 
     def revoked(self, ids: TokenIds) -> bool:
         """
@@ -156,7 +170,7 @@ class RedisState:
         ]
         with self._guarded():
             found: Any = self._redis.mget(keys)
-        return any(found[:3]) or any(ids.issued < int(cut) for cut in found[3:] if cut)
+        return any(found[:3]) or any(ids.at < int(cut) for cut in found[3:] if cut)
 
     def end_session(self, session: str, life: float) -> None:
         """
@@ -180,12 +194,12 @@ class RedisState:
         """
         self._deny("kid", kid, life)
 
-    def deny_before(self, second: int, subject: str | None, life: float) -> None:
+    def deny_before(self, at: int | None, subject: str | None, life: float) -> None:
         """
-        Deny every token (of *subject*, None: of all) whose `iat` is before *second*.
+        Deny every token (of *subject*, None: of all) issued before *at* by Redis' clock, in milliseconds; None: until now.
         """
         key = self._key("before") if subject is None else self._key("before", subject)
-        self._run(self._cut, [key], [second, _milliseconds(life)])
+        self._run(self._cut, [key], ["" if at is None else at, _milliseconds(life)])
 
     def close(self) -> None:
         """
@@ -202,7 +216,11 @@ class RedisState:
     def _key(self, kind: str, name: str | None = None) -> str:
         # Hashed: a subject may be somebody's address, and an id as long as its maker likes.
         return ":".join(
-            [self._prefix, kind, *([] if name is None else [hashlib.sha256(name.encode()).hexdigest()[:40]])]
+            [
+                self._prefix,
+                kind,
+                *([] if name is None else [hashlib.sha256(name.encode(errors="surrogatepass")).hexdigest()[:40]]),
+            ]
         )
 
     def _run(self, script: Script, keys: list[str], values: Sequence[str | int]) -> Any:
@@ -232,7 +250,7 @@ _states: "weakref.WeakSet[RedisState]" = weakref.WeakSet()
 def _after_fork() -> None:
     # redis-py looks after its connections; the lock in here may have been held in the moment of the fork.
     for state in list(_states):
-        state._breaker = Breaker()  # noqa: SLF001 - its own module
+        state._breaker = Breaker(cap=_LONGEST_BACKOFF)  # noqa: SLF001 - its own module
 
 
 os.register_at_fork(after_in_child=_after_fork)

@@ -12,7 +12,7 @@ from typing import Any
 from rotator.client.compact import LONGEST_TOKEN, parse_object
 from rotator.client.errors import SigningError
 from rotator.client.reader import Provider
-from rotator.client.verifier import ACCESS, LAST_SECOND, is_text, require_texts
+from rotator.client.verifier import ACCESS, LONGEST_LEEWAY, is_text, require_texts
 from rotator.policy import format_duration
 
 RESERVED = frozenset({"iss", "sub", "aud", "exp", "iat", "nbf", "jti"})
@@ -50,6 +50,8 @@ class Signer:
         *token_id* is the `jti`, a random UUID by default; *issued_at* the `iat`, by default now.
         Raises SigningError for what the policy or the format does not allow.
         """
+        # Before the keys are asked for: the token is not younger than they say they may sign.
+        now = int(self._now())
         keys = self._keys.signing()
         longest, seconds = keys.timing.max_token_lifetime, int(lifetime.total_seconds())
         if lifetime > longest:
@@ -66,9 +68,9 @@ class Signer:
         extra = dict(claims or {})
         if taken := sorted(RESERVED & extra.keys()):
             raise SigningError(f"claims: {', '.join(taken)} are set by the signer; leave them out")
-        issued = int(self._now()) if issued_at is None else issued_at
-        if type(issued) is not int or not 0 <= issued <= LAST_SECOND - seconds:
-            raise SigningError("issued_at must be whole seconds since 1970, and before the year 10000")
+        issued = now if issued_at is None else issued_at
+        if type(issued) is not int or not 0 <= issued <= now + LONGEST_LEEWAY.total_seconds():
+            raise SigningError("issued_at must be whole seconds since 1970, and at most a minute ahead of now")
         registered = {
             "iss": self._issuer,
             "sub": subject,

@@ -7,7 +7,9 @@ Random secrets pass, whatever their alphabet. What a person typed from common wo
 import math
 import re
 import zlib
+from base64 import urlsafe_b64decode
 from collections import Counter
+from contextlib import suppress
 
 from rotator.client.errors import WeakSecretError
 
@@ -16,13 +18,18 @@ FEWEST_BITS = 100  # a random text of 256 bits is estimated at 130 to 200
 _BITS_OF_A_WORD = 11
 _BITS_OF_A_BYTE = 6  # in hexadecimal; so that 128 bits never pass, and 192 do
 _WAY_OUT = "make one with `rotator generate` (256 random bits as 64 hex digits)"
+_ENCODINGS = (
+    (re.compile(r"[0-9a-fA-F]+"), bytes.fromhex),
+    (re.compile(r"[A-Za-z0-9+/_-]+={0,2}"), lambda text: urlsafe_b64decode(text + "=" * (-len(text) % 4))),
+)
 # A public key is long and random, and known to everybody.
 _KEY_OF_A_PAIR = re.compile(r'-----BEGIN |---- BEGIN |"kty"|^\s*(?:ssh|ecdsa|sk-ssh|sk-ecdsa)-')
 _COMMON = re.compile(
     r"secret|passw(?:or)?d|passphrase|change|please|replace|default|example|sample|insecure|private|public|token|admin|"
     r"production|development|staging|testing|signing|session|cookie|random|string|super|strong|hello|world|jwt|hmac|sha|"
     r"auth|test|prod|demo|todo|your|this|that|with|must|should|very|long|key|the|not|for|and|least|bits?|bytes?|"
-    r"characters?|256|384|512|20[0-9]{2}|qwerty|asdf|letmein|correct|horse|battery|staple|my|me|is|at|an?|be|to|of|in",
+    r"characters?|256|384|512|20[0-9]{2}|qwerty|asdf|letmein|correct|horse|battery|staple|my|me|is|at|an?|be|to|of|in|"
+    r"quick|brown|fox|jumps|over|lazy|dog|1qaz|2wsx|3edc|4rfv|5tgb|6yhn|7ujm|8ik|9ol",
     re.IGNORECASE,
 )
 
@@ -47,7 +54,23 @@ def require_strong(text: str, what: str) -> None:
 def guessable_bits(text: str) -> float:
     """
     Return an upper estimate of the bits that *text* holds for whoever knows common words, sequences and repetitions.
+
+    Text that was written as base64 or hexadecimal holds no more than before.
     """
+    return min(map(_bits, [text, *_decoded(text)]))
+
+
+def _decoded(text: str) -> list[str]:
+    found = []
+    for alphabet, decode in _ENCODINGS:
+        with suppress(ValueError):
+            inner = decode(text).decode("ascii") if alphabet.fullmatch(text) else ""
+            if inner.isprintable() and inner:
+                found.append(inner)
+    return found
+
+
+def _bits(text: str) -> float:
     hexadecimal = re.fullmatch(r"[0-9a-fA-F]+", text) is not None
     once = _once(text)
     rest = _unexpected(once if hexadecimal else _COMMON.sub(" ", once))

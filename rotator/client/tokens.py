@@ -99,12 +99,9 @@ class Tokens:
         Begin a session of *subject*, whose login the caller has checked.
         """
         session, version, ids = _new_id(), self._version(subject), _Successor.new(int(self._now()))
-        # Signed before it is remembered: nothing is left behind when there is no key, and signed again if it was cut off.
-        pair = self._pair(subject, session, version, ids)
-        after = self._state.begin(session, ids.refresh, subject, self._refresh_seconds)
-        if after <= ids.refresh_issued:
-            return pair
-        return self._pair(subject, session, version, replace(ids, refresh_issued=after, access_issued=after))
+        self._pair(subject, session, version, ids, at=0)  # tried first: without a key at hand nothing is begun
+        at = self._state.begin(session, ids.refresh, subject, self._refresh_seconds)
+        return self._pair(subject, session, version, ids, at)
 
     def verify(self, access_token: str) -> Claims:
         """
@@ -118,23 +115,20 @@ class Tokens:
         """
         Return the successors of *refresh_token*, which is used up by it.
 
-        Raises InvalidTokenError (reason REUSED: the session is at its end), TokenStateError with nothing changed for certain:
-        asking again with the same token is safe.
+        Raises InvalidTokenError (reason REUSED: the session is at its end), and TokenStateError where Redis gave no answer: then
+        asking again with the same token, within the grace, is safe.
         """
         claims = self._refresh_verifier.verify(refresh_token)
         ids = _ids(claims)
         # Asked once: a version that is raised meanwhile must not be found in the successors.
         version = self._require_version(claims)
-        fresh = _Successor.new(max(int(self._now()), ids.issued))
-        # Signed before the token is used up: without a key at hand nothing changes.
-        pair = self._pair(claims.subject, ids.session, version, fresh)
-        outcome, stored = self._state.rotate(
+        fresh = _Successor.new(int(self._now()))
+        self._pair(claims.subject, ids.session, version, fresh, at=0)  # the same: only then is the token used up
+        outcome, stored, at = self._state.rotate(
             ids, fresh.refresh, fresh.text(), self._grace.total_seconds(), self._refresh_seconds
         )
         if outcome == "rotated":
-            if stored == fresh.text():
-                return pair
-            return self._pair(claims.subject, ids.session, version, self._alive(stored))
+            return self._pair(claims.subject, ids.session, version, self._alive(stored), at)
         if outcome == "reused":
             self._log.warning("refresh_token_reused", session=ids.session)
             raise InvalidTokenError(Rejection.REUSED)
@@ -159,13 +153,13 @@ class Tokens:
         """
         Refuse the token with this `jti`, which expires by itself at *expires_at*.
         """
-        self._state.deny_token(token_id, expires_at.timestamp() - self._now() + _LEEWAY)
+        self._state.deny_token(token_id, expires_at.timestamp() - self._now() + _MARGIN)
 
     def end_session(self, session: str) -> None:
         """
         End a session: a logout. Neither its refresh token nor its access tokens are taken again.
         """
-        self._state.end_session(session, self._refresh_seconds + _LEEWAY)
+        self._state.end_session(session, self._refresh_seconds + _MARGIN)
 
     def revoke_kid(self, kid: str) -> None:
         """
@@ -175,14 +169,13 @@ class Tokens:
 
     def revoke_issued_before(self, moment: datetime | None = None, *, subject: str | None = None) -> None:
         """
-        Refuse all tokens (of *subject*, or everybody's) issued before *moment*, by default until now, this second included.
+        Refuse all tokens (of *subject*, or everybody's) issued before *moment*, by Redis' clock; by default until now.
 
-        What `issue` and `refresh` give out from now on is good.
+        What `issue` gives out from now on is good.
         """
-        present = int(self._now()) + 1
-        at = present if moment is None else math.ceil(moment.timestamp())
-        if at > present:
+        if moment is not None and moment.timestamp() > self._now():
             raise ConfigError("moment: lies in the future; nobody could log in until then")
+        at = None if moment is None else math.ceil(moment.timestamp() * 1000)
         self._state.deny_before(at, subject, self._longest_life())
 
     async def aissue(self, subject: str) -> TokenPair:
@@ -222,13 +215,13 @@ class Tokens:
         return self._refresh_lifetime.total_seconds()
 
     def _longest_life(self) -> float:
-        timings = (provider.verifying().timing for provider in (self._access_keys, self._refresh_keys))
-        return max(timing.max_token_lifetime.total_seconds() for timing in timings) + _LEEWAY
+        longest = max(provider.verifying().longest_token for provider in (self._access_keys, self._refresh_keys))
+        return longest.total_seconds() + _MARGIN
 
-    def _pair(self, subject: str, session: str, version: int | None, ids: "_Successor") -> TokenPair:
-        common: dict[str, Any] = {"sid": session} if version is None else {"sid": session, "ver": version}
+    def _pair(self, subject: str, session: str, version: int | None, ids: "_Successor", at: int) -> TokenPair:
+        common: dict[str, Any] = {"sid": session, "rat": at} | ({} if version is None else {"ver": version})
         more = {} if self._claims_of is None else dict(self._claims_of(subject))
-        if taken := sorted(more.keys() & {"sid", "ver"}):
+        if taken := sorted(more.keys() & {"rat", "sid", "ver"}):
             raise ConfigError(f"claims_of: {', '.join(taken)} are set by Tokens; leave them out")
         access, refresh = self._access_lifetime, self._refresh_lifetime
         return TokenPair(
@@ -299,14 +292,15 @@ class _Successor:
         return json.dumps([self.refresh, self.refresh_issued, self.access, self.access_issued])
 
 
-_LEEWAY = LONGEST_LEEWAY.total_seconds()
+# An entry on the deny-list outlives its token by the leeway of whoever verifies, and by what their clock is behind ours.
+_MARGIN = 2 * LONGEST_LEEWAY.total_seconds()
 
 
 def _ids(claims: Claims) -> TokenIds:
-    session = claims.get("sid")
-    if not isinstance(session, str) or not session:
+    session, at = claims.get("sid"), claims.get("rat")
+    if not isinstance(session, str) or not session or type(at) is not int:
         raise InvalidTokenError(Rejection.CLAIMS)
-    return TokenIds(claims.token_id, session, claims.kid, claims.subject, claims["iat"])
+    return TokenIds(claims.token_id, session, claims.kid, claims.subject, at)
 
 
 def _end(issued: int, lifetime: timedelta) -> datetime:

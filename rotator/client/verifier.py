@@ -80,9 +80,9 @@ class Verifier:
     Accepts the tokens of one *issuer* for one *audience* and of one *typ*, and refuses everything else.
 
     The algorithm comes from the key. Required are `exp iat sub iss aud jti` and the header's `typ` (RFC 8725 section 3.11); a
-    token lives no longer than the keyset's `max_token_lifetime`; *leeway* for clocks is the keyset's `clock_skew`, at most a
-    minute. A token without a kid is refused, unless *kid_optional* tries every key: for tokens from before an import.
-    Safe to use from several threads.
+    token lives no longer than the keyset's `max_token_lifetime`, or the longest that was in force while its key signed;
+    *leeway* for clocks is the keyset's `clock_skew`, at most a minute. A token without a kid is refused, unless
+    *kid_optional* tries every key: for tokens from before an import. Safe to use from several threads.
     """
 
     def __init__(
@@ -127,14 +127,14 @@ class Verifier:
         return self._verified(token, keys, lambda _kid: found)
 
     def _verified(self, token: object, keys: Keys, search: Callable[[str], Keys | None]) -> Claims:
-        header, payload = self._jws.open(token, keys, search)
+        key, header, payload = self._jws.open(token, keys, search)
         try:
             claims = parse_object(payload)
         except ValueError:
             raise InvalidTokenError(Rejection.MALFORMED) from None
         if not self._for_us(claims):
             raise InvalidTokenError(Rejection.CLAIMS)
-        self._require_time(claims, keys.timing)
+        self._require_time(claims, keys.timing, key.longest_token)
         return Claims(claims, header.kid)
 
     def _for_us(self, claims: dict[str, Any]) -> bool:
@@ -146,18 +146,21 @@ class Verifier:
             and is_text(claims.get("jti"))
         )
 
-    def _require_time(self, claims: dict[str, Any], timing: Timing) -> None:
+    def _require_time(self, claims: dict[str, Any], timing: Timing, promised: timedelta) -> None:
         leeway, longest = self._leeway_and_longest(timing)
         now, expires, issued, not_before = self._now(), claims.get("exp"), claims.get("iat"), claims.get("nbf", 0)
         # `type`, for True is an int, too. A float could be infinite.
         if type(expires) is not int or type(issued) is not int or type(not_before) is not int:
             raise InvalidTokenError(Rejection.CLAIMS)
-        if not 0 <= issued < expires <= LAST_SECOND or expires - issued > longest:
+        if not 0 <= issued < expires <= LAST_SECOND:
+            raise InvalidTokenError(Rejection.CLAIMS)
+        # A shorter policy takes nothing back: the key was in force under a longer one, and is kept for its tokens.
+        if expires - issued > longest and expires - issued > promised.total_seconds():
             raise InvalidTokenError(Rejection.CLAIMS)
         if now >= expires + leeway:
             raise InvalidTokenError(Rejection.EXPIRED)
-        # An int of any size compares with a float; calculating with it could overflow. Whole seconds may be rounded up.
-        if now + max(leeway, 1.0) < max(issued, not_before):
+        # An int of any size compares with a float; calculating with it could overflow.
+        if now + leeway < max(issued, not_before):
             raise InvalidTokenError(Rejection.NOT_YET_VALID)
 
     def _leeway_and_longest(self, timing: Timing) -> tuple[float, float]:

@@ -5,16 +5,18 @@ Which keys a verifier takes from a JWKS: each with its one algorithm, for signat
 import json
 import math
 import random
+import time
+from datetime import timedelta
 from typing import Any
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric import rsa
 
-from rotator.client import Claims, Keys, Rejection
+from rotator.client import Claims, InvalidTokenError, Keys, Rejection, Verifier
 from rotator.client.keys import key_of_jwk, keys_of, keys_of_jwks, secret_key
 from rotator.codec import decode_keyset
 from rotator.errors import RotatorError, VerificationKeyError
-from rotator.keys import Algorithm
+from rotator.keys import Algorithm, HmacSecret, NextKey
 from tests.client.forgery import (
     ABSENT,
     KID,
@@ -270,3 +272,24 @@ def test_two_keys_do_not_stand_in_for_each_other() -> None:
     assert isinstance(outcome(verifier, rsa_forge(1).token(kid="other")), Claims)
     assert outcome(verifier, rsa_forge(1).token()) == Rejection.SIGNATURE
     assert outcome(verifier, rsa_forge().token(kid="other")) == Rejection.SIGNATURE
+
+
+def test_a_shorter_policy_takes_no_token_back() -> None:
+    """What a key signed under a longer max_token_lifetime verifies for as long as it was promised; a new key's tokens keep to the policy."""
+    document = golden("keys/internal")
+    keys = keys_of(decode_keyset({**document, "max_token_lifetime": "60"}, "internal"))
+    assert keys.longest_token == timedelta(days=7)
+    for number, key in enumerate(decode_keyset(document, "internal").keys()):
+        assert isinstance(key.material, HmacSecret)
+        _, signing = secret_key(key.kid, key.algorithm, key.material.secret.reveal().encode())
+        now = int(time.time())
+        claims = {"iss": "i", "sub": "s", "aud": "a", "jti": "j", "iat": now, "exp": now + 3600}
+        token = signing.signed("at+jwt", json.dumps(claims).encode())
+        verifier = Verifier(FixedKeys(keys), issuer="i", audience="a")
+        if isinstance(key, NextKey):
+            assert number == 1
+            with pytest.raises(InvalidTokenError) as caught:
+                verifier.verify(token)
+            assert caught.value.reason is Rejection.CLAIMS
+        else:
+            assert verifier.verify(token).subject == "s"

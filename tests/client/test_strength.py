@@ -23,6 +23,8 @@ SEED = 20260731
 PRINTABLE = string.ascii_letters + string.digits + string.punctuation
 
 WEAK = [
+    "636f727265637420686f727365206261747465727920737461706c65203132333435363738",  # "correct horse ...", in hexadecimal
+    "1qaz2wsx3edc4rfv5tgb6yhn7ujm8ik,9ol.",
     "secretsecretsecretsecretsecretsecret",
     "SECRETsecretSECRETsecretSECRETsecret",
     "secret-1secret-2secret-3secret-4secret-5",
@@ -112,6 +114,11 @@ def test_what_people_think_of_is_refused(text: str) -> None:
     assert len(text.encode()) >= SHORTEST, "long enough to be refused for what it is"
     for spelled in (text, text.upper(), text.swapcase(), text + text, text * 3):
         assert "guessed" in refusal(spelled)
+
+
+def test_base64_makes_no_secret_of_what_a_person_typed() -> None:
+    """It can be undone by whoever guesses."""
+    assert "guessed" in refusal("U3VwZXJTZWNyZXRLZXlGb3JKV1RUb2tlbnMxMjM0NTY3ODkw")
 
 
 @pytest.mark.parametrize("size", range(32, 61))

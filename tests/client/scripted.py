@@ -203,11 +203,14 @@ def within(seconds: float) -> Iterator[None]:
     assert took < seconds, f"it took {took:.2f} s"
 
 
+elsewhere: set[threading.Thread] = set()
+
+
 def readers_threads() -> list[threading.Thread]:
     """
-    The threads of readers that are alive.
+    The threads of readers that are alive, but for those that were when the test began: others keep theirs for a session.
     """
-    return [thread for thread in threading.enumerate() if thread.name == "keyset"]
+    return [thread for thread in threading.enumerate() if thread.name == "keyset" and thread not in elsewhere]
 
 
 def serves(reader: KeysetReader, kid: str) -> bool:

@@ -26,6 +26,7 @@ from tests.client.scripted import (
     forked,
     forks,
     keys,
+    readers_threads,
     serves,
     settled,
     until,
@@ -326,7 +327,8 @@ def test_closing_ends_the_listener(site: Site, source: ScriptedSource) -> None:
     with within(2):
         keyset.close()
     until(lambda: site.subscribers() == 0)
-    assert not [thread for thread in threading.enumerate() if thread.name in {"hints", "keyset"}]
+    assert not readers_threads()
+    assert not [thread for thread in threading.enumerate() if thread.name == "hints"]
 
 
 def test_a_hanging_redis_does_not_hold_close(fresh: Site, source: ScriptedSource) -> None:

@@ -40,7 +40,7 @@ from rotator.errors import PublicationError, StoreDeniedError, StoreUnavailableE
 from rotator.keys import Algorithm, CurrentKey, HmacSecret, KeyPair, Keyset, Kid, PublicHalf, Timing
 from rotator.ports import DocumentStore, Tree
 from rotator.secret import SecretText
-from tests.client.scripted import HandMadeHints, Leaping, forked, forks, serves, until, within
+from tests.client.scripted import HandMadeHints, Leaping, forked, forks, readers_threads, serves, until, within
 from tests.fault.peer import Answer, Hole, Peer, Request, answer, elapsed, forward
 from tests.fault.test_vault_faults import certificate
 from tests.publications import jwks, kid, pair, publication
@@ -888,6 +888,6 @@ def test_sources_are_read_by_one_thread_at_a_time(tmp_path: Path) -> None:
         threads = [threading.Thread(target=keys.refresh) for _ in range(100)]
         for thread in threads:
             thread.start()
-        assert sum(thread.name == "keyset" for thread in threading.enumerate()) == 1
+        assert len(readers_threads()) == 1
         for thread in threads:
             thread.join()

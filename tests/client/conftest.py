@@ -10,6 +10,6 @@ from tests.client import scripted
 
 
 @pytest.fixture(autouse=True)
-def _threads_of_others(monkeypatch: pytest.MonkeyPatch) -> None:
+def _threads_of_others() -> None:
     """Threads that other tests keep for the session are none of a test's own."""
-    monkeypatch.setattr(scripted, "elsewhere", set(threading.enumerate()))
+    scripted.elsewhere = set(threading.enumerate())

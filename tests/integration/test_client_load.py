@@ -36,7 +36,7 @@ ISSUER, AUDIENCE = "https://login.example", "api"
 LIFE, PROPAGATION = 5, 4.0
 KEYSETS = '[keysets.web]\nalgorithm = "RS256"\n\n[keysets.internal]\nalgorithm = "HS256"\nreaders = "keys"\n'
 TIMING = Timing(timedelta(seconds=PROPAGATION), timedelta(seconds=LIFE), timedelta(seconds=1))
-LONG = float(os.environ.get("ROTATOR_TEST_SECONDS", "50"))
+LONG = float(os.environ.get("ROTATOR_TEST_SECONDS", "30"))
 CONSUMERS = 100
 
 

@@ -940,6 +940,7 @@ class Untouchable:
 
     def __init__(self, algorithm: str) -> None:
         self.kid, self.algorithm = KID, Algorithm(algorithm)
+        self.longest_token = timedelta(0)
         self.used = 0
 
     def verifies(self, signing_input: bytes, signature: bytes) -> bool:

@@ -27,7 +27,7 @@ max_token_lifetime = "1s"
 """
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")  # their readers end with the module: other tests set the clock
 def web(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
     """
     The RS256 keyset `web` of a daemon with the file store: rotate it, never stop it.
@@ -51,7 +51,7 @@ def vault_site(tmp_path_factory: pytest.TempPathFactory, vault_server: VaultServ
     vault_server.request("DELETE", "sys/mounts/secret")
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")  # their readers end with the module: other tests set the clock
 def internal(vault_site: Site, vault_server: VaultServer) -> Iterator[World]:
     """
     The HS256 keyset `internal` in Vault.
@@ -61,7 +61,7 @@ def internal(vault_site: Site, vault_server: VaultServer) -> Iterator[World]:
     world.reader.close()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")  # their readers end with the module: other tests set the clock
 def sessions(vault_site: Site, vault_server: VaultServer) -> Iterator[World]:
     """
     The HS256 keyset `sessions` in Vault, whose old keys retire within seconds.

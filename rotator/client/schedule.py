@@ -15,7 +15,9 @@ SHORTEST_GAP = 0.2
 # A source whose caches are to be asked says how long it keeps an answer; one that does not is asked this often.
 POLL_OF_A_URL = timedelta(minutes=1)
 _SECOND = timedelta(seconds=1)
-_LATE_READINGS = 4
+# After a hint of something that is not there yet, in seconds; apart from hints, whose forgeries are made to wait.
+_LATE_AFTER = (0.2, 0.5, 1.0, 2.0)
+_LATE_READINGS = len(_LATE_AFTER)
 
 
 class Schedule:
@@ -37,14 +39,14 @@ class Schedule:
         # Hints: is one waiting, is one what the reading under way is for; when and how far apart they are served.
         self._hinted = self._serves_hint = False
         self._hints_at, self._hints_apart = -math.inf, SHORTEST_GAP
-        self._expected, self._late_readings = ("", 0), 0
+        self._expected, self._late_readings, self._late_at = ("", 0), 0, math.inf
 
     @property
     def due(self) -> float:
         """
         When the next reading is to begin.
         """
-        wishes = [self._polls_at]
+        wishes = [self._polls_at, self._late_at]
         if self._asked:
             wishes.append(-math.inf)
         if self._hinted:
@@ -107,7 +109,8 @@ class Schedule:
         """
         Note that a reading begins; return whether it is to be a fresh one.
         """
-        fresh = self._fresh or self._hinted
+        fresh = self._fresh or self._hinted or now >= self._late_at
+        self._late_at = math.inf
         self._began_at, self._polls_at, self._serves_hint = now, math.inf, self._hinted
         self._reading, self._asked, self._fresh, self._hinted = True, False, False, False
         return fresh
@@ -135,8 +138,8 @@ class Schedule:
         epoch, sequence = self._expected
         late = keys.epoch == epoch and keys.sequence < sequence if keys.epoch else bool(epoch) and not news
         if self._late_readings and late:
+            self._late_at = self._began_at + _LATE_AFTER[-self._late_readings]
             self._late_readings -= 1
-            self._hinted = True
         else:
             self._expected = ("", 0)
 

@@ -119,7 +119,7 @@ class VaultSession:
             reply = send(Call(self._transport, another, deadline))
         if reply.status == FORBIDDEN:
             raise StoreDeniedError(
-                f'denied: needs "{capability}" on {where} (`rotator policy daemon` prints what is needed)'
+                f'denied: needs "{capability}" on {where} (`rotator policy ROLE` prints what a daemon, operator, signer or verifier needs)'
             )
         return reply
 

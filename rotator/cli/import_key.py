@@ -97,7 +97,7 @@ def _made(policy: Policy, text: SecretText, kid: str | None) -> Made:
         size, shortest = len(text.reveal().encode()), policy.algorithm.shortest_secret
         if size < shortest:
             raise VerificationKeyError(
-                f"the secret has {size} bytes, fewer than the {shortest} that {policy.algorithm} needs: too weak to sign "
+                f"--file: holds {size} bytes, fewer than the {shortest} that {policy.algorithm} needs: too weak to sign "
                 "with; let rotator make a new one, and have the holders of tokens log in again"
             )
         if text.reveal().startswith("-----BEGIN "):

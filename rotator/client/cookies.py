@@ -2,6 +2,7 @@
 Tokens in cookies that scripts cannot read and other sites cannot have sent.
 """
 
+import re
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Literal
@@ -11,6 +12,10 @@ from rotator.client.tokens import TokenPair
 from rotator.errors import ConfigError
 
 LARGEST_COOKIE = 4096
+# What RFC 6265 section 4.1.1 lets a name and an attribute be; a browser drops or misreads a cookie with anything else.
+_NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
+_PATH = re.compile(r"/[!-:<-~]*")
+_DOMAIN = re.compile(r"[A-Za-z0-9.-]+")
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +79,16 @@ class Cookies:
         secure: bool = True,
         samesite: Literal["Strict", "Lax"] = "Strict",
     ) -> None:
+        shapes = {
+            "access_name": (access_name, _NAME, "a name such as access_token"),
+            "refresh_name": (refresh_name, _NAME, "a name such as refresh_token"),
+            "path": (path, _PATH, 'a path that begins with a slash, such as "/"'),
+            "refresh_path": (refresh_path, _PATH, 'a path that begins with a slash, such as "/session"'),
+            "domain": (domain, _DOMAIN, "a domain such as example.org"),
+        }
+        for argument, (value, shape, wanted) in shapes.items():
+            if value is not None and not shape.fullmatch(value):
+                raise ConfigError(f"{argument}: must be {wanted}")
         if access_name == refresh_name:
             raise ConfigError("refresh_name: must differ from access_name")
         if samesite not in {"Strict", "Lax"}:

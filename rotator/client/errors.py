@@ -28,12 +28,13 @@ class InvalidTokenError(RotatorError):
     """
     A token was refused, whatever is wrong with it. The message is always the same; `reason` says why, for a log.
 
-    The answer to give is 401, and nothing more.
+    With CLAIMS, `claim` names the one that was missing or not allowed. The answer to give is 401, and nothing more.
     """
 
-    def __init__(self, reason: Rejection) -> None:
+    def __init__(self, reason: Rejection, claim: str = "") -> None:
         super().__init__("invalid token")
         self.reason = reason
+        self.claim = claim
 
 
 class KeysUnavailableError(RotatorError):

@@ -11,6 +11,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from rotator.adapters.bounded_http import Connection, connect, tls_context
+from rotator.client.arguments import require_texts, require_timing
 from rotator.client.keys import DEFAULT_TIMING, LARGEST_JWKS, Keys, keys_of_jwks
 from rotator.errors import ConfigError, PublicationError, VerificationKeyError
 from rotator.keys import Timing
@@ -40,6 +41,8 @@ class JwksSource:
         timing: Timing = DEFAULT_TIMING,
         ca_file: Path | str | None = None,
     ) -> None:
+        require_texts(url=url)
+        require_timing(timing)
         try:
             parts = urlsplit(url)
             port = parts.port
@@ -73,8 +76,7 @@ class JwksSource:
         if response.status == HTTPStatus.NOT_MODIFIED and known is not None and "If-None-Match" in headers:
             return known, may_keep
         if response.status != HTTPStatus.OK:
-            what = "redirects; name the address it redirects to" if 300 <= response.status < 400 else "answered"  # noqa: PLR2004
-            raise PublicationError(f"{self.place} {what} ({response.status})")
+            raise PublicationError(f"{self.place} {_what(response.status)} ({response.status})")
         if len(body) > LARGEST_JWKS:
             raise PublicationError(f"{self.place} answers with more than {LARGEST_JWKS} bytes")
         if known is None or not answered or body != self._text:
@@ -116,6 +118,12 @@ def _reason(error: OSError | HTTPException) -> str:
     if isinstance(error, ssl.SSLCertVerificationError):
         return f"its certificate is not accepted: {error.verify_message}; see ca_file"
     return (error.strerror if isinstance(error, OSError) else None) or type(error).__name__
+
+
+def _what(status: int) -> str:
+    if status == HTTPStatus.NOT_FOUND:
+        return "is not there; is the keyset's name right? Shared secrets (HS256 …) have no JWKS, and are read by VaultSource"
+    return "redirects; name the address it redirects to" if 300 <= status < 400 else "answered"  # noqa: PLR2004
 
 
 def _etag(response: HTTPResponse) -> str:

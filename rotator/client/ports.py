@@ -68,7 +68,9 @@ class Hints(Protocol):
 @dataclass(frozen=True, slots=True)
 class ReaderStatus:
     """
-    How a reader is doing, for a readiness probe: `age` in seconds of what it serves, `fault` of the last reading or "".
+    How a reader is doing, for a readiness probe: `age` in seconds of what it read, `fault` of the last reading or "".
+
+    `stale`: it gives no keys, for they are too old, or it is closed.
     """
 
     place: str

@@ -16,6 +16,7 @@ from datetime import timedelta
 from typing import Self
 
 from rotator.client import clock
+from rotator.client.arguments import require_durations
 from rotator.client.errors import KeysUnavailableError
 from rotator.client.in_hand import READ_TIMEOUT, Held, KeysInHand
 from rotator.client.keys import Keys
@@ -65,7 +66,11 @@ class KeysetReader:
         poll_interval: timedelta | None = None,
         cooldown: timedelta | None = None,
     ) -> None:
-        for name, value in (("max_stale", max_stale), ("poll_interval", poll_interval), ("cooldown", cooldown)):
+        if not isinstance(source, Source):
+            raise ConfigError('source: must be one, as in VaultSource("KEYSET", …) or JwksSource("https://…")')
+        durations = {"max_stale": max_stale, "poll_interval": poll_interval, "cooldown": cooldown}
+        require_durations(**durations)
+        for name, value in durations.items():
             if value is not None and value <= timedelta(0):
                 raise ConfigError(f"{name}: must be longer than nothing")
         self._source, self._hints = source, hints
@@ -96,7 +101,7 @@ class KeysetReader:
 
     def close(self) -> None:
         """
-        Stop reading. What was read is served until it is stale.
+        Stop reading; whoever asks for keys from now on gets KeysUnavailableError, unless it is started again.
         """
         self._end(patience=READ_TIMEOUT + _LOOK)
 
@@ -188,7 +193,7 @@ class KeysetReader:
         return ReaderStatus(
             place=self._source.place,
             age=None if held is None else now - held.keys.read_at,
-            stale=held is None or now > held.verify_until,
+            stale=held is None or self._closed or now > held.verify_until,
             fault=self._hand.fault,
             epoch=held.keys.epoch if held else "",
             sequence=held.keys.sequence if held else 0,
@@ -236,10 +241,14 @@ class KeysetReader:
 
     def _awake(self) -> None:
         """
-        Have the thread running, unless closed.
+        Have the thread running; raises KeysUnavailableError when closed: old keys would do until the next rotation, and no more.
         """
         with self._condition:
-            if self._thread is not None or self._closed:
+            if self._closed:
+                raise KeysUnavailableError(
+                    f"{self._source.place}: this reader was closed; use it inside its `with`, or start it"
+                )
+            if self._thread is not None:
                 return
             thread = threading.Thread(target=self._run, name="keyset", daemon=True)
             try:
@@ -313,7 +322,7 @@ class KeysetReader:
         """
         Keys are missing or stale: wait for a reading that was asked for, or that nobody tried lately, else refuse.
         """
-        if wait and not self._closed:
+        if wait or self._closed:
             self._awake()
             with self._condition:
                 if self._schedule.neglected(clock.now()):

@@ -9,10 +9,11 @@ from collections.abc import Callable, Mapping
 from datetime import timedelta
 from typing import Any
 
+from rotator.client.arguments import is_text, require_provider, require_texts
 from rotator.client.compact import LONGEST_TOKEN, parse_object
 from rotator.client.errors import SigningError
 from rotator.client.reader import Provider
-from rotator.client.verifier import ACCESS, LONGEST_LEEWAY, is_text, require_texts
+from rotator.client.verifier import ACCESS, LONGEST_LEEWAY
 from rotator.policy import format_duration
 
 RESERVED = frozenset({"iss", "sub", "aud", "exp", "iat", "nbf", "jti"})
@@ -30,6 +31,7 @@ class Signer:
     def __init__(
         self, keys: Provider, *, issuer: str, audience: str, typ: str = ACCESS, now: Callable[[], float] = time.time
     ) -> None:
+        require_provider(keys=keys)
         require_texts(issuer=issuer, audience=audience, typ=typ)
         self._keys = keys
         self._issuer, self._audience, self._typ = issuer, audience, typ
@@ -50,6 +52,8 @@ class Signer:
         *token_id* is the `jti`, a random UUID by default; *issued_at* the `iat`, by default now.
         Raises SigningError for what the policy or the format does not allow.
         """
+        if not isinstance(lifetime, timedelta):
+            raise SigningError("lifetime must be a timedelta, as in timedelta(minutes=15)")
         # Before the keys are asked for: the token is not younger than they say they may sign.
         now = int(self._now())
         keys = self._keys.signing()

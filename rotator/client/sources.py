@@ -6,8 +6,9 @@ import os
 import time
 from datetime import timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
+from rotator.client.arguments import require_texts, require_timing, require_vault_address
 from rotator.client.jwks_source import JwksSource
 from rotator.client.keys import DEFAULT_TIMING, Keys, keys_of, keys_of_jwks
 from rotator.client.log import Quiet
@@ -26,6 +27,7 @@ __all__ = ["FileSource", "JwksSource", "Quiet", "Source", "VaultSource"]
 _SELDOM = 60.0
 
 
+@runtime_checkable
 class Source(Protocol):
     """
     One keyset at one place. Used by one thread at a time; reading raises RotatorError, for whatever is wrong.
@@ -86,9 +88,12 @@ class VaultSource:
         public: bool = False,
         timing: Timing = DEFAULT_TIMING,
     ) -> None:
+        require_texts(keyset=keyset)
+        require_timing(timing)
         address = address or os.environ.get("VAULT_ADDR", "")
         if not address:
             raise ConfigError("address: say where Vault is, as in https://vault.example.org:8200, or set VAULT_ADDR")
+        require_vault_address(address)
         if (bool(token) + (token_file is not None) + (role_id_file is not None)) != 1:
             raise ConfigError("say one of token, token_file, or role_id_file with secret_id_file")
         if (role_id_file is None) != (secret_id_file is None):
@@ -166,6 +171,8 @@ class FileSource:
     def __init__(self, path: Path | str, keyset: str, *, public: bool = False, timing: Timing = DEFAULT_TIMING) -> None:
         from rotator.adapters.file_store import FileStore  # noqa: PLC0415 - others have no file store
 
+        require_texts(keyset=keyset)
+        require_timing(timing)
         self.keyset = keyset
         self._store = FileStore(Path(path))
         self._reading = _Reading(keyset, f"{path}", public, timing)

@@ -3,6 +3,7 @@ Keys that do not come from rotator: the old habit of a secret in the environment
 """
 
 from rotator.client import clock
+from rotator.client.arguments import require_timing
 from rotator.client.keys import DEFAULT_TIMING, Keys, secret_key
 from rotator.client.strength import require_strong
 from rotator.errors import ConfigError
@@ -23,6 +24,7 @@ class StaticKeys:
     ) -> None:
         if algorithm not in {"HS256", "HS384", "HS512"}:
             raise ConfigError(f"algorithm: {algorithm} takes no shared secret; HS256, HS384 and HS512 do")
+        require_timing(timing)
         name = Algorithm(algorithm)
         texts = [current, *(text for text in former if text)]
         for number, text in enumerate(texts):

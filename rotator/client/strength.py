@@ -18,8 +18,9 @@ FEWEST_BITS = 100  # a random text of 256 bits is estimated at 130 to 200
 _BITS_OF_A_WORD = 11
 _BITS_OF_A_BYTE = 6  # in hexadecimal; so that 128 bits never pass, and 192 do
 _WAY_OUT = "make one with `rotator generate` (256 random bits as 64 hex digits)"
+_HEXADECIMAL = re.compile(r"[0-9a-fA-F]+")
 _ENCODINGS = (
-    (re.compile(r"[0-9a-fA-F]+"), bytes.fromhex),
+    (_HEXADECIMAL, bytes.fromhex),
     (re.compile(r"[A-Za-z0-9+/_-]+={0,2}"), lambda text: urlsafe_b64decode(text + "=" * (-len(text) % 4))),
 )
 # A public key is long and random, and known to everybody.
@@ -38,17 +39,26 @@ def require_strong(text: str, what: str) -> None:
     """
     Return when *text* may be a shared secret; *what* names it in the WeakSecretError that is raised otherwise.
     """
-    try:
-        size = len(text.encode())
-    except UnicodeEncodeError:
-        # Not chained: such an error holds the text. A variable in the environment may be any bytes.
-        raise WeakSecretError(f"{what} is not UTF-8 text; {_WAY_OUT}") from None
+    size = _size(text, what)
     if size < SHORTEST:
         raise WeakSecretError(f"{what} has {size} bytes, fewer than {SHORTEST}: too weak to sign with; {_WAY_OUT}")
     if _KEY_OF_A_PAIR.search(text):
         raise WeakSecretError(f"{what} is a PEM key, an SSH key or a JWK, and no shared secret; {_WAY_OUT}")
     if guessable_bits(text) < FEWEST_BITS:
-        raise WeakSecretError(f"{what} can be guessed: common words, sequences or repetition; {_WAY_OUT}")
+        at_most = (
+            f"holds at most {4 * len(text)} bits, in hexadecimal digits, or " if _HEXADECIMAL.fullmatch(text) else ""
+        )
+        raise WeakSecretError(f"{what} {at_most}can be guessed: common words, sequences or repetition; {_WAY_OUT}")
+
+
+def _size(text: object, what: str) -> int:
+    if not isinstance(text, str):
+        raise WeakSecretError(f"{what} is not set, or no text ({type(text).__name__}); {_WAY_OUT}")
+    try:
+        return len(text.encode())
+    except UnicodeEncodeError:
+        # Not chained: such an error holds the text. A variable in the environment may be any bytes.
+        raise WeakSecretError(f"{what} is not UTF-8 text; {_WAY_OUT}") from None
 
 
 def guessable_bits(text: str) -> float:
@@ -71,7 +81,7 @@ def _decoded(text: str) -> list[str]:
 
 
 def _bits(text: str) -> float:
-    hexadecimal = re.fullmatch(r"[0-9a-fA-F]+", text) is not None
+    hexadecimal = _HEXADECIMAL.fullmatch(text) is not None
     once = _once(text)
     rest = _unexpected(once if hexadecimal else _COMMON.sub(" ", once))
     # What repeats itself deflates; 2 is what an empty stream takes.

@@ -12,12 +12,13 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any, Literal
 
+from rotator.client.arguments import require_aware, require_durations, require_provider, require_texts
 from rotator.client.errors import InvalidTokenError, Rejection, TokenStateError
 from rotator.client.reader import Provider
 from rotator.client.redis_state import RedisState, TokenIds
 from rotator.client.signer import Signer
 from rotator.client.sources import Quiet
-from rotator.client.verifier import ACCESS, LONGEST_LEEWAY, REFRESH, Claims, Verifier, require_texts
+from rotator.client.verifier import ACCESS, LONGEST_LEEWAY, REFRESH, Claims, Verifier
 from rotator.errors import ConfigError
 
 ACCESS_LIFETIME = timedelta(minutes=15)
@@ -71,7 +72,11 @@ class Tokens:
         access_without_redis: Literal["accept", "refuse"] = "accept",
         now: Callable[[], float] = time.time,
     ) -> None:
+        require_provider(keys=keys, refresh_keys=refresh_keys or keys)
+        if not isinstance(state, RedisState):
+            raise ConfigError('state: must be a RedisState, as in RedisState("redis://127.0.0.1:6379/0")')
         require_texts(issuer=issuer, audience=audience)
+        require_durations(access_lifetime=access_lifetime, refresh_lifetime=refresh_lifetime, grace=grace)
         if audience == issuer:
             raise ConfigError("audience: must differ from the issuer, to whom refresh tokens are addressed")
         if access_without_redis not in {"accept", "refuse"}:
@@ -153,18 +158,22 @@ class Tokens:
         """
         Refuse the token with this `jti`, which expires by itself at *expires_at*.
         """
+        require_texts(token_id=token_id)
+        require_aware(expires_at=expires_at)
         self._state.deny_token(token_id, expires_at.timestamp() - self._now() + _MARGIN)
 
     def end_session(self, session: str) -> None:
         """
         End a session: a logout. Neither its refresh token nor its access tokens are taken again.
         """
+        require_texts(session=session)
         self._state.end_session(session, self._refresh_seconds + _MARGIN)
 
     def revoke_kid(self, kid: str) -> None:
         """
         Refuse all tokens signed with *kid*, faster than `rotator revoke` reaches every reader; it does not replace that.
         """
+        require_texts(kid=kid)
         self._state.deny_kid(kid, self._longest_life())
 
     def revoke_issued_before(self, moment: datetime | None = None, *, subject: str | None = None) -> None:
@@ -173,6 +182,10 @@ class Tokens:
 
         What `issue` gives out from now on is good.
         """
+        if moment is not None:
+            require_aware(moment=moment)
+        if subject is not None:
+            require_texts(subject=subject)
         if moment is not None and moment.timestamp() > self._now():
             raise ConfigError("moment: lies in the future; nobody could log in until then")
         at = None if moment is None else math.ceil(moment.timestamp() * 1000)
@@ -298,8 +311,10 @@ _MARGIN = 2 * LONGEST_LEEWAY.total_seconds()
 
 def _ids(claims: Claims) -> TokenIds:
     session, at = claims.get("sid"), claims.get("rat")
-    if not isinstance(session, str) or not session or type(at) is not int:
-        raise InvalidTokenError(Rejection.CLAIMS)
+    if not isinstance(session, str) or not session:
+        raise InvalidTokenError(Rejection.CLAIMS, "sid")
+    if type(at) is not int:
+        raise InvalidTokenError(Rejection.CLAIMS, "rat")
     return TokenIds(claims.token_id, session, claims.kid, claims.subject, at)
 
 

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any, NoReturn
 
+from rotator.client.arguments import is_text, require_durations, require_provider, require_texts
 from rotator.client.compact import parse_object
 from rotator.client.errors import InvalidTokenError, KeysUnavailableError, Rejection
 from rotator.client.jws import JwsVerifier
@@ -20,7 +21,6 @@ from rotator.keys import Timing
 ACCESS, REFRESH = "at+jwt", "rt+jwt"
 LONGEST_LEEWAY = timedelta(minutes=1)
 LAST_SECOND = 253402300799  # of the year 9999, the last that a datetime can hold
-_LONGEST_TEXT = 1024
 
 
 class Claims(Mapping[str, Any]):
@@ -96,7 +96,9 @@ class Verifier:
         kid_optional: bool = False,
         now: Callable[[], float] = time.time,
     ) -> None:
+        require_provider(keys=keys)
         require_texts(issuer=issuer, audience=audience, typ=typ)
+        require_durations(leeway=leeway)
         if leeway is not None and not timedelta(0) <= leeway <= LONGEST_LEEWAY:
             raise ConfigError("leeway: must be from 0 to 60 seconds; clocks that differ by more want mending")
         self._keys = keys
@@ -132,31 +134,32 @@ class Verifier:
             claims = parse_object(payload)
         except ValueError:
             raise InvalidTokenError(Rejection.MALFORMED) from None
-        if not self._for_us(claims):
-            raise InvalidTokenError(Rejection.CLAIMS)
+        self._require_for_us(claims)
         self._require_time(claims, keys.timing, key.longest_token)
         return Claims(claims, header.kid)
 
-    def _for_us(self, claims: dict[str, Any]) -> bool:
-        audience = claims.get("aud")
-        return (
-            claims.get("iss") == self._issuer
-            and audience in (self._audience, [self._audience])
-            and is_text(claims.get("sub"))
-            and is_text(claims.get("jti"))
-        )
+    def _require_for_us(self, claims: dict[str, Any]) -> None:
+        if claims.get("iss") != self._issuer:
+            raise InvalidTokenError(Rejection.CLAIMS, "iss")
+        if claims.get("aud") not in (self._audience, [self._audience]):
+            raise InvalidTokenError(Rejection.CLAIMS, "aud")
+        for name in ("sub", "jti"):
+            if not is_text(claims.get(name)):
+                raise InvalidTokenError(Rejection.CLAIMS, name)
 
     def _require_time(self, claims: dict[str, Any], timing: Timing, promised: timedelta) -> None:
         leeway, longest = self._leeway_and_longest(timing)
         now, expires, issued, not_before = self._now(), claims.get("exp"), claims.get("iat"), claims.get("nbf", 0)
         # `type`, for True is an int, too. A float could be infinite.
-        if type(expires) is not int or type(issued) is not int or type(not_before) is not int:
-            raise InvalidTokenError(Rejection.CLAIMS)
-        if not 0 <= issued < expires <= LAST_SECOND:
-            raise InvalidTokenError(Rejection.CLAIMS)
+        if type(expires) is not int or expires > LAST_SECOND:
+            raise InvalidTokenError(Rejection.CLAIMS, "exp")
+        if type(issued) is not int or not 0 <= issued < expires:
+            raise InvalidTokenError(Rejection.CLAIMS, "iat")
+        if type(not_before) is not int:
+            raise InvalidTokenError(Rejection.CLAIMS, "nbf")
         # A shorter policy takes nothing back: the key was in force under a longer one, and is kept for its tokens.
         if expires - issued > longest and expires - issued > promised.total_seconds():
-            raise InvalidTokenError(Rejection.CLAIMS)
+            raise InvalidTokenError(Rejection.CLAIMS, "exp")
         if now >= expires + leeway:
             raise InvalidTokenError(Rejection.EXPIRED)
         # An int of any size compares with a float; calculating with it could overflow.
@@ -184,15 +187,6 @@ def verify_with(
     return Verifier(StaticKeys(current, *former, algorithm=algorithm), issuer=issuer, audience=audience, typ=typ)
 
 
-def require_texts(**options: object) -> None:
-    """
-    Raise ConfigError for the first of *options* that is no text, or an empty one.
-    """
-    for name, value in options.items():
-        if not isinstance(value, str) or not value:
-            raise ConfigError(f"{name}: must be a text; without it a verifier would take tokens meant for others")
-
-
 class _SearchLater(Exception):  # noqa: N818 - no error: control flow between two methods here
     """
     A key is to be searched for, which an event loop must not wait for.
@@ -205,10 +199,3 @@ class _SearchLater(Exception):  # noqa: N818 - no error: control flow between tw
 
 def _search_later(kid: str) -> NoReturn:
     raise _SearchLater(kid)
-
-
-def is_text(value: object) -> bool:
-    """
-    Whether *value* may be a subject or a token's id.
-    """
-    return isinstance(value, str) and 0 < len(value) <= _LONGEST_TEXT

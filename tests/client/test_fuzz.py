@@ -93,8 +93,8 @@ PIECES = [
 ]
 SAID = re.compile(
     r"it (has \d+ bytes, fewer than 32: too weak to sign with|is not UTF-8 text|is a PEM key, an SSH key or a JWK, and no shared "
-    r"secret|can be guessed: common words, sequences or repetition); make one with `rotator generate` \(256 random bits as 64 hex "
-    r"digits\)"
+    r"secret|(holds at most \d+ bits, in hexadecimal digits, or )?can be guessed: common words, sequences or repetition); "
+    r"make one with `rotator generate` \(256 random bits as 64 hex digits\)"
 )
 FORBIDDEN = {"crit", "b64", "jku", "jwk", "x5u", "x5c", "enc", "zip", "cty", "epk"}
 

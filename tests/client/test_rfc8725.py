@@ -10,7 +10,18 @@ from typing import Any
 
 import pytest
 
-from rotator.client import ACCESS, REFRESH, Claims, ConfigError, Keys, Rejection, Verifier, WeakSecretError, verify_with
+from rotator.client import (
+    ACCESS,
+    REFRESH,
+    Claims,
+    ConfigError,
+    InvalidTokenError,
+    Keys,
+    Rejection,
+    Verifier,
+    WeakSecretError,
+    verify_with,
+)
 from rotator.client.keys import SMALLEST_RSA, keys_of_jwks, secret_key
 from rotator.errors import VerificationKeyError
 from rotator.keys import Algorithm
@@ -19,6 +30,7 @@ from tests.client.forgery import (
     AUDIENCE,
     ISSUER,
     KID,
+    NOW,
     SECRET,
     TIMING,
     FixedKeys,
@@ -132,6 +144,28 @@ def test_3_9_the_audience_is_checked(make: Callable[[], Forge]) -> None:
     assert isinstance(outcome(verifier_of(forge), forge.claiming(aud=[AUDIENCE])), Claims)
     with pytest.raises(ConfigError):
         verifier_of(forge, audience="")
+
+
+@pytest.mark.parametrize(
+    ("changes", "claim"),
+    [
+        ({"iss": "https://other.example"}, "iss"),
+        ({"aud": ["billing"]}, "aud"),
+        ({"sub": ""}, "sub"),
+        ({"jti": ABSENT}, "jti"),
+        ({"exp": ABSENT}, "exp"),
+        ({"exp": NOW + 3601}, "exp"),
+        ({"iat": True}, "iat"),
+        ({"iat": NOW + 901}, "iat"),
+        ({"nbf": "now"}, "nbf"),
+    ],
+)
+def test_a_log_can_say_which_claim_was_wrong(changes: dict[str, object], claim: str) -> None:
+    """The message, which may be shown to anybody, does not."""
+    forge = hmac_forge()
+    with pytest.raises(InvalidTokenError, match=r"^invalid token$") as raised:
+        verifier_of(forge).verify(forge.claiming(**changes))
+    assert (raised.value.reason, raised.value.claim) == (Rejection.CLAIMS, claim)
 
 
 @pytest.mark.parametrize("make", FORGES)

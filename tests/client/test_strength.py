@@ -195,7 +195,7 @@ def test_128_bits_in_hex_are_too_few() -> None:
     """32 digits have 32 bytes and half the bits: refused always, and not by chance."""
     numbers = random.Random(SEED)  # noqa: S311 - the same in each run
     for _ in range(1000):
-        refusal(numbers.randbytes(16).hex())
+        assert "at most 128 bits, in hexadecimal digits" in refusal(numbers.randbytes(16).hex())
 
 
 def keys_of_a_pair() -> dict[str, str]:

@@ -6,6 +6,7 @@ import logging
 import shutil
 import socket
 import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable
@@ -218,8 +219,6 @@ def run(
 
     Tokens live for *life*, which is also the policy's max_token_lifetime.
     """
-    import os
-
     from rotator import logs
     from rotator.config import load
     from rotator.daemon import Daemon
@@ -239,9 +238,9 @@ def run(
         if server
         else "Redis: no redis-server on PATH, so without notifications (they are only a hint)"
     )
-    say(
-        f"try: rotator --config {os.path.relpath(config)} status     rotator --config {os.path.relpath(config)} rotate-now --all"
-    )
+    us = f"{sys.executable} -m rotator" if sys.argv[0].endswith("__main__.py") else sys.argv[0]
+    say(f"try: {us} --config {config} status")
+    say(f"     {us} --config {config} rotate-now --all")
     daemon = Daemon(settings, logs.configure(settings.log.level, settings.log.format))
     # Until the daemon has made the first keys there are none to read, which is nothing to tell a newcomer.
     logging.getLogger("rotator.client").setLevel(settings.log.level.upper())

@@ -4,6 +4,7 @@
 
 from collections.abc import Iterator
 from datetime import datetime, timedelta
+from itertools import islice
 
 import click
 
@@ -15,6 +16,8 @@ from rotator.lifecycle import GOOD, activation_hold, due_at, overdue
 from rotator.policy import Policy
 from rotator.timeline import timeline
 from rotator.view import load
+
+MILESTONES = 8
 
 
 @click.command()
@@ -76,8 +79,8 @@ def describe(keyset: Keyset, policy: Policy, now: datetime) -> dict[str, object]
         ],
         "timeline": [
             {"at": format_time(m.at), "step": m.step, "kid": m.kid}
-            for m in timeline(keyset, policy, now, policy.rotation_period + policy.timing.retention)
-        ][:8],
+            for m in islice(timeline(keyset, policy, now, policy.rotation_period + policy.timing.retention), MILESTONES)
+        ],
     }
 
 

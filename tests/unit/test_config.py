@@ -602,6 +602,13 @@ def test_warnings_say_what_is_likely_not_wanted(read: Read) -> None:
     starts = ["[publish] verify_urls is empty", "[vault] address has no TLS", "[redis] url has no TLS"]
     assert [text.startswith(start) for text, start in zip(loud, starts, strict=True)] == [True] * 3
     assert warnings(read("[keysets.api]\nalgorithm = 'HS256'"), {}) == []
+    (many,) = warnings(
+        read(
+            "[keysets.api]\nalgorithm = 'HS256'\nreaders = 'keys'\nrotation_period = '3h'\nmax_token_lifetime = '30d'"
+        ),
+        {},
+    )
+    assert many.startswith("[keysets.api] would hold 240 old keys at once")
 
 
 def test_settings_do_not_import_pydantic() -> None:

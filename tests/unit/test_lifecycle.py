@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 
 import pytest
 
+from rotator.cli.status import describe
 from rotator.keys import RotateRequest
 from rotator.lifecycle import Evidence, Reason, Wait, activation_hold, decide, due_at, overdue
 from rotator.policy import Policy
@@ -291,3 +292,15 @@ def test_timeline_foretells_what_happens(algorithm: str) -> None:
 
     assert foretold == [(moment, step.lower()) for moment, step in world.steps[before:]]
     assert len(foretold) > 6
+
+
+def test_status_tells_the_next_steps_only() -> None:
+    """Tokens of ten days under keys of two minutes: thousands of steps lie ahead, and nobody waits for their reckoning."""
+    world = settled("HS256", period=120, life=864_000, readers=KEYS)
+    assert world.keyset is not None
+
+    foretold = describe(world.keyset, world.policy, at(20))["timeline"]
+
+    assert isinstance(foretold, list)
+    assert [entry["step"] for entry in foretold[:3]] == ["activate", "generate", "confirm"]
+    assert len(foretold) == 8

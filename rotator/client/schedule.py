@@ -15,8 +15,8 @@ SHORTEST_GAP = 0.2
 # A source whose caches are to be asked says how long it keeps an answer; one that does not is asked this often.
 POLL_OF_A_URL = timedelta(minutes=1)
 _SECOND = timedelta(seconds=1)
-# After a hint of something that is not there yet, in seconds; apart from hints, whose forgeries are made to wait.
-_LATE_AFTER = (0.2, 0.5, 1.0, 2.0)
+# From one look for what was hinted at to the next, in seconds: seven of them, within as many seconds.
+_LATE_AFTER = (0.3, 0.5, 0.7, 1.0, 1.0, 1.5, 2.0)
 _LATE_READINGS = len(_LATE_AFTER)
 
 
@@ -94,16 +94,17 @@ class Schedule:
         """
         Have a reading begin when the next hint is served.
 
-        It is repeated a few times while *sequence* of *epoch* is not there yet: a standby of the store may lag, and a JWKS,
-        which tells no sequence and counts as late until it changes, is served a moment after a command changed the store.
+        It is repeated a few times while *sequence* of *epoch* is not there yet: a standby of the store may lag. A JWKS tells no
+        sequence, and is served a moment after a command changed the store: there it is repeated even where a change was
+        found, which may be an earlier one.
         """
         if now - self._hints_at > self._calm:
             self._hints_apart = SHORTEST_GAP
         self._hinted = True
         self._searches_at = min(self._searches_at, self._hints_at)
+        self._late_readings = _LATE_READINGS
         if epoch:
-            latest = max(sequence, self._expected[1]) if epoch == self._expected[0] else sequence
-            self._expected, self._late_readings = (epoch, latest), _LATE_READINGS
+            self._expected = epoch, max(sequence, self._expected[1]) if epoch == self._expected[0] else sequence
 
     def begin(self, now: float) -> bool:
         """
@@ -136,12 +137,12 @@ class Schedule:
         # Counted from the beginning, for that is how old the keys are.
         self._polls_at = self._began_at + self.poll * random.uniform(0.8, 1.0)  # noqa: S311 - spreads load, guards nothing
         epoch, sequence = self._expected
-        late = keys.epoch == epoch and keys.sequence < sequence if keys.epoch else bool(epoch) and not news
-        if self._late_readings and late:
-            self._late_at = self._began_at + _LATE_AFTER[-self._late_readings]
+        if self._late_readings and (not keys.epoch or (keys.epoch == epoch and keys.sequence < sequence)):
+            # As far apart as hints are served, so that forged ones do not get by this what they do not get themselves.
+            self._late_at = self._began_at + max(_LATE_AFTER[-self._late_readings], self._hints_apart)
             self._late_readings -= 1
         else:
-            self._expected = ("", 0)
+            self._expected, self._late_readings = ("", 0), 0
 
     @property
     def _calm(self) -> float:

@@ -3,6 +3,7 @@ When a reader reads next: never later than half the propagation time, never more
 """
 
 from datetime import timedelta
+from itertools import pairwise
 
 import pytest
 from hypothesis import given
@@ -116,17 +117,19 @@ def test_a_hint_allows_one_search_more() -> None:
     assert not schedule.search(NOW + 1)
 
 
-def test_hints_that_lead_to_nothing_cost_less_and_less() -> None:
+@pytest.mark.parametrize("epoch", [EPOCH, ""], ids=["document", "JWKS"])
+def test_hints_that_lead_to_nothing_cost_less_and_less(epoch: str) -> None:
     """An hour of forged hints, each followed by a search: a reading or two in half a minute, and a few at the beginning."""
     schedule = Schedule(None, None)
-    read(schedule, keys())
+    found = keys(epoch=epoch)
+    read(schedule, found)
     now, end, readings = NOW + 1, NOW + 3601, 0
     while now < end:
         schedule.hint(now, f"forged-{now}", 1)
         schedule.search(now)
         if now >= schedule.due:
             schedule.begin(now)
-            schedule.end(now, keys(), None, news=False)
+            schedule.end(now, found, None, news=False)
             readings += 1
         now += 0.05
     assert 3600 / LONGEST_COOLDOWN <= readings < 2 * 3600 / LONGEST_COOLDOWN + 20
@@ -168,13 +171,30 @@ def test_quiet_makes_hints_quick_again() -> None:
 
 
 def test_a_store_that_lags_is_read_again_within_seconds_and_not_for_ever() -> None:
-    """A hint spoke of a save that is not there yet: four more readings within about three seconds, then the poll finds it."""
+    """A hint spoke of a save that is not there yet: seven more readings within seven seconds, then the poll finds it."""
     schedule = Schedule(None, None)
     start = read(schedule, keys())
     schedule.hint(start, EPOCH, 2)
-    at = [read(schedule, keys()) - start for _ in range(6)]
-    assert at[4] < 4
-    assert at[5] > 60
+    at = [read(schedule, keys()) - start for _ in range(9)]
+    assert 4 < at[6] < 6
+    assert at[7] < 8
+    assert at[8] > 60
+
+
+def test_a_jwks_is_looked_at_again_though_a_change_was_found() -> None:
+    """It may have been the change before the one that the hint told of, as when a rotation is followed by a revocation."""
+    schedule = Schedule(None, None)
+    found = keys(0, epoch="")
+    start = read(schedule, found)
+    schedule.hint(start, EPOCH, 5)
+    schedule.begin(start + 1)
+    schedule.hint(start + 1.1, EPOCH, 6)  # while the answer to the first is on its way
+    schedule.end(start + 1.4, found, None, news=True)
+    at = [read(schedule, found, news=number == 1) - start for number in range(9)]
+    assert at[0] < 1.5
+    assert all(later - earlier <= 2 for earlier, later in pairwise(at[:7]))
+    assert 7 < at[6] < 10
+    assert at[7] > 40
 
 
 def test_out_of_order_hints_do_not_forget_the_latest() -> None:

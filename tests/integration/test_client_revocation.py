@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import redis
 
 from rotator.client import (
     InvalidTokenError,
@@ -46,19 +47,38 @@ def test_an_old_key_that_was_revoked_is_refused_by_all_who_hear_hints(
     """
     Whatever they read, within five seconds of the command; `current` stays, so no other change follows that would tell them.
 
-    At once after a rotation and later, when nothing else is announced; a reader without hints has not heard by then.
+    At once after a rotation, whose own hints are still about, and later, when nothing else is announced; also where only the
+    channel may be read, and nothing tells of a change twice. A reader without hints has not heard by then.
     """
     fresh_vault.enable_kv("secret")
     site = Site(tmp_path, fresh_vault, redis=fresh_redis, rotation="30m", propagation="4m", life="2m")
     login = {"address": fresh_vault.address, "token": fresh_vault.root_token}
     sources: dict[str, Source] = {
         "JWKS": JwksSource(site.jwks_url, timing=TIMING),
+        "JWKS, channel alone": JwksSource(site.jwks_url, timing=TIMING),
         "public document": VaultSource("web", public=True, timing=TIMING, **login),
         "signing document": VaultSource("web", **login),
     }
     with site.daemon():
         assert site.run("rotate-now", "web", "--unsafe-now", "--yes").returncode == 0
-        readers = {name: KeysetReader(source, hints=RedisHints(fresh_redis.url)) for name, source in sources.items()}
+        with redis.Redis.from_url(fresh_redis.url) as client:
+            client.execute_command(
+                "ACL",
+                "SETUSER",
+                "poor",
+                "reset",
+                "on",
+                ">pw",
+                "resetchannels",
+                "&rotator:events",
+                "+subscribe",
+                "+ping",
+            )
+        everything, channel = RedisHints(fresh_redis.url), RedisHints(fresh_redis.url, username="poor", password="pw")
+        readers = {
+            name: KeysetReader(source, hints=channel if "alone" in name else everything)
+            for name, source in sources.items()
+        }
         deaf = KeysetReader(JwksSource(site.jwks_url, timing=TIMING))
         try:
             for reader in (*readers.values(), deaf):

@@ -4,6 +4,7 @@ The values everything else speaks of: a keyset and its keys, one type for each s
 All are immutable. Times are aware UTC datetimes of whole seconds, sequences and versions are ints.
 """
 
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -14,6 +15,7 @@ from typing import NewType
 from rotator.secret import SecretText
 
 Kid = NewType("Kid", str)
+KEYSET_NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}")
 Extra = Mapping[str, object]
 
 

@@ -266,10 +266,10 @@ def connection_options(url: str, username: str, password: SecretText | None, ca_
     """
     try:
         options = dict(parse_url(url))
-    except (ValueError, AttributeError) as error:
+    except ValueError as error:
         raise ConfigError("url: is no address; write redis://HOST:PORT/DB or rediss://HOST:PORT/DB") from error
-    if "?" in url:
-        raise ConfigError("url: takes no options; remove the question mark and what follows it")
+    if "?" in url and not re.fullmatch(r"[^?]*\?db=[0-9]{1,5}", url):
+        raise ConfigError("url: takes no options but db=NUMBER; remove the question mark and what follows it")
     # In RESP2 a PING inside a subscription is answered as a message.
     options |= {
         "protocol": 2,

@@ -2,13 +2,19 @@
 What callers hand over, checked where they do: a ConfigError names the argument, and what belongs there.
 """
 
+import os
+import re
+import threading
 from datetime import datetime, timedelta
+from inspect import iscoroutinefunction
+from pathlib import Path
 from urllib.parse import urlsplit
 
 from rotator.errors import ConfigError
-from rotator.keys import Timing
+from rotator.keys import KEYSET_NAME, Timing
 
 _LONGEST_TEXT = 1024
+_SESSION = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
 
 def is_text(value: object) -> bool:
@@ -23,17 +29,45 @@ def require_texts(**arguments: object) -> None:
     Refuse what is no text, or an empty one.
     """
     for name, value in arguments.items():
-        if not isinstance(value, str) or not value:
-            raise ConfigError(f"{name}: must be a text, and not empty; here it is {_what(value)}")
+        if not isinstance(value, str) or not value or not value.isprintable():
+            raise ConfigError(f"{name}: must be a text, printable and not empty; here it is {_what(value)}")
+
+
+def require_keyset(keyset: object) -> None:
+    """
+    Refuse what is no keyset's name.
+    """
+    if not isinstance(keyset, str) or not KEYSET_NAME.fullmatch(keyset):
+        raise ConfigError(
+            "keyset: is no name of a keyset, which has lower-case letters, digits, _ and -, and is no path"
+        )
 
 
 def require_durations(**arguments: object) -> None:
     """
-    Refuse what is no timedelta; None passes.
+    Refuse what is no timedelta.
     """
     for name, value in arguments.items():
-        if value is not None and not isinstance(value, timedelta):
+        if not isinstance(value, timedelta):
             raise ConfigError(f"{name}: must be a timedelta, as in timedelta(minutes=5); here it is {_what(value)}")
+
+
+def require_seconds(**arguments: object) -> None:
+    """
+    Refuse what is no number of seconds to wait.
+    """
+    for name, value in arguments.items():
+        if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= threading.TIMEOUT_MAX:
+            raise ConfigError(f"{name}: must be a number of seconds; here it is {_what(value)}")
+
+
+def require_callable(**arguments: object) -> None:
+    """
+    Refuse what is no plain function.
+    """
+    for name, value in arguments.items():
+        if not callable(value) or iscoroutinefunction(value):
+            raise ConfigError(f"{name}: must be a function, and not an async one; here it is {_what(value)}")
 
 
 def require_timing(timing: object) -> None:
@@ -60,12 +94,32 @@ def require_aware(**arguments: object) -> None:
             raise ConfigError(f"{name}: must be a datetime with a time zone, as in datetime.now(UTC)")
 
 
+def require_redis(url: object, username: object, password: object, ca_file: Path | str | None) -> None:
+    """
+    Refuse what cannot lead to a Redis, as far as that can be told without connecting.
+    """
+    require_texts(url=url)
+    for name, value in (("username", username), ("password", password)):
+        if not isinstance(value, str):
+            raise ConfigError(f"{name}: must be a text; here it is {_what(value)}")
+    if ca_file is not None and not os.access(ca_file, os.R_OK):
+        raise ConfigError(f"ca_file: {ca_file} cannot be read")
+
+
+def require_session(session: object) -> None:
+    """
+    Refuse what Tokens never named a session: a logout would come to nothing.
+    """
+    if not isinstance(session, str) or not _SESSION.fullmatch(session):
+        raise ConfigError('session: is none; take pair.session or claims["sid"], or give the token to revoke()')
+
+
 def require_provider(**arguments: object) -> None:
     """
     Refuse what has no keys to give.
     """
     for name, value in arguments.items():
-        if not callable(getattr(value, "verifying", None)):
+        if isinstance(value, type) or not callable(getattr(value, "verifying", None)):
             raise ConfigError(
                 f"{name}: must be a KeysetReader(source) or StaticKeys(secret); here it is {_what(value)}, which reads nothing by itself"
             )
@@ -75,14 +129,15 @@ def require_vault_address(address: str) -> None:
     """
     Refuse an address with more in it than where Vault is: requests would go elsewhere, or credentials into logs.
     """
+    wanted = "as in https://vault.example.org:8200"
     try:
         parts = urlsplit(address)
     except ValueError:
-        return  # whoever connects says what is wrong with it
-    if "@" in parts.netloc or parts.path not in ("", "/") or parts.query or parts.fragment:
-        raise ConfigError(
-            "address: must end after the port and hold no user or password, as in https://vault.example.org:8200"
-        )
+        raise ConfigError(f"address: is none; write it {wanted}") from None
+    if parts.scheme not in {"http", "https"} or not parts.hostname:
+        raise ConfigError(f"address: must begin with https:// or http://, {wanted}")
+    if "@" in parts.netloc or parts.path.strip("/") or parts.query or parts.fragment:
+        raise ConfigError(f"address: must end after the port and hold no user or password, {wanted}")
 
 
 def _what(value: object) -> str:

@@ -84,17 +84,20 @@ class Cookies:
             "refresh_name": (refresh_name, _NAME, "a name such as refresh_token"),
             "path": (path, _PATH, 'a path that begins with a slash, such as "/"'),
             "refresh_path": (refresh_path, _PATH, 'a path that begins with a slash, such as "/session"'),
-            "domain": (domain, _DOMAIN, "a domain such as example.org"),
+            "domain": ("localhost" if domain is None else domain, _DOMAIN, "a domain such as example.org"),
         }
         for argument, (value, shape, wanted) in shapes.items():
-            if value is not None and not shape.fullmatch(value):
+            given: object = value
+            if not isinstance(given, str) or not shape.fullmatch(given):
                 raise ConfigError(f"{argument}: must be {wanted}")
         if access_name == refresh_name:
             raise ConfigError("refresh_name: must differ from access_name")
-        if samesite not in {"Strict", "Lax"}:
+        if samesite not in ("Strict", "Lax"):
             raise ConfigError('samesite: must be "Strict" or "Lax"; with "None" any site could use the session')
         for name, cookie_path in ((access_name, path), (refresh_name, refresh_path)):
-            if name.startswith("__Host-") and (not secure or domain or cookie_path != "/"):
+            if name.lower().startswith("__secure-") and not secure:
+                raise ConfigError(f"{name}: browsers take a __Secure- cookie only with secure")
+            if name.lower().startswith("__host-") and (not secure or domain or cookie_path != "/"):
                 raise ConfigError(f"{name}: browsers take a __Host- cookie only with secure, path / and no domain")
         self.access_name, self.refresh_name = access_name, refresh_name
         self._paths = {access_name: path, refresh_name: refresh_path}

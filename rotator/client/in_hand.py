@@ -54,6 +54,7 @@ class KeysInHand:
         self._source, self._max_stale = source, max_stale
         self._log = Quiet()
         self._wishes: list[_Wish] = []
+        self._changes = 0
         self.held: Held | None = None
         self.fault = ""
         self.renew()
@@ -81,7 +82,7 @@ class KeysInHand:
             with self._reading:
                 keys, may_keep = self._source.read(known, READ_TIMEOUT, fresh=fresh)
             _require_successor(known, keys, self._source.place)
-            change = (before.change if before else 0) + (keys is not known)
+            change = self._changes + (keys is not known)
             found = _held(replace(keys, read_at=began), self._max_stale, change)
         except BaseException as error:  # noqa: BLE001 - whatever it is, the thread must live and the last good keys stay
             self._failed(error)
@@ -97,7 +98,14 @@ class KeysInHand:
         """
         before = self.held
         self.held = found or before
+        self._changes = self.held.change if self.held else self._changes
         return found is not None and (before is None or found.change != before.change)
+
+    def forget(self) -> None:
+        """
+        Hold nothing any more: what comes next need not follow from what was before.
+        """
+        self.held = None
 
     def look(self) -> bool:
         """

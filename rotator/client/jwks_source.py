@@ -2,6 +2,7 @@
 A JWKS at a URL as a source of keys: fetched within a deadline, never redirected, believed only when it is one.
 """
 
+import re
 import ssl
 import time
 from datetime import timedelta
@@ -50,6 +51,8 @@ class JwksSource:
             raise ConfigError("url: is no address; write https://HOST/keysets/NAME/jwks.json") from None
         if parts.scheme not in {"http", "https"} or not parts.hostname or "@" in parts.netloc:
             raise ConfigError("url: must be http or https, with a host and without a user or password")
+        if not re.fullmatch(r"[!-~]+", url):
+            raise ConfigError("url: must be printable ASCII without spaces; write others as %XX")
         segments = parts.path.split("/")
         named = segments[-2] if segments[-3:-2] == ["keysets"] and segments[-1] == "jwks.json" else ""
         self.keyset = keyset or named

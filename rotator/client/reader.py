@@ -16,7 +16,7 @@ from datetime import timedelta
 from typing import Self
 
 from rotator.client import clock
-from rotator.client.arguments import require_durations
+from rotator.client.arguments import require_callable, require_durations, require_seconds
 from rotator.client.errors import KeysUnavailableError
 from rotator.client.in_hand import READ_TIMEOUT, Held, KeysInHand
 from rotator.client.keys import Keys
@@ -51,6 +51,7 @@ class KeysetReader:
     _thread: threading.Thread | None
     _listener: Listener | None
     _schedule: Schedule
+    _waiting: int  # how many callers wait for the first keys
     _begun: int  # readings are counted; one is under way while more were begun than are done
     _done: int
     _asked_for: int  # the reading that somebody asked for last, and when that was, in monotonic seconds
@@ -66,13 +67,15 @@ class KeysetReader:
         poll_interval: timedelta | None = None,
         cooldown: timedelta | None = None,
     ) -> None:
-        if not isinstance(source, Source):
+        if isinstance(source, type) or not isinstance(source, Source):
             raise ConfigError('source: must be one, as in VaultSource("KEYSET", …) or JwksSource("https://…")')
-        durations = {"max_stale": max_stale, "poll_interval": poll_interval, "cooldown": cooldown}
-        require_durations(**durations)
-        for name, value in durations.items():
-            if value is not None and value <= timedelta(0):
-                raise ConfigError(f"{name}: must be longer than nothing")
+        if hints is not None and not callable(getattr(hints, "listen", None)):
+            raise ConfigError('hints: must be a RedisHints, as in RedisHints("redis://127.0.0.1:6379/0")')
+        for name, value in (("max_stale", max_stale), ("poll_interval", poll_interval), ("cooldown", cooldown)):
+            if value is not None:
+                require_durations(**{name: value})
+                if value <= timedelta(0):
+                    raise ConfigError(f"{name}: must be longer than nothing")
         self._source, self._hints = source, hints
         # Polls must come before keys are stale, with time for another.
         self._poll = min((limit for limit in (poll_interval, max_stale and max_stale / 2) if limit), default=None)
@@ -84,24 +87,30 @@ class KeysetReader:
 
     def start(self, timeout: float = START_TIMEOUT) -> Self:
         """
-        Begin to read, and wait until there are keys; raises KeysUnavailableError after *timeout* seconds, and is then closed.
+        Begin to read, and wait until there are keys; raises KeysUnavailableError after *timeout* seconds.
 
-        With a timeout of 0 it returns at once: a service that may start without keys refuses tokens until it has some.
+        It is then closed, unless it ran before, or others wait for it, too. With a timeout of 0 it returns at once: a service
+        that may start without keys refuses tokens until it has some.
         """
+        require_seconds(timeout=timeout)
         self._closed = False
-        self._awake()
-        if timeout <= 0:
+        began = self._awake()
+        if timeout == 0:
             return self
         with self._condition:
+            self._waiting += 1
             self._condition.wait_for(lambda: self._hand.held or self._closed or not self._thread, timeout)
+            self._waiting -= 1
+            alone = not self._waiting
         if self._hand.held is None or self._closed:
-            self._end(patience=0.0)
+            if began and alone:
+                self._end(patience=0.0)
             raise KeysUnavailableError(f"no keys within {timeout:g} s: {self._hand.fault or self._source.place}")
         return self
 
     def close(self) -> None:
         """
-        Stop reading; whoever asks for keys from now on gets KeysUnavailableError, unless it is started again.
+        Stop reading and forget the keys; whoever asks for them from now on gets KeysUnavailableError, unless it is started again.
         """
         self._end(patience=READ_TIMEOUT + _LOOK)
 
@@ -161,11 +170,18 @@ class KeysetReader:
         """
         Read now, wait for it at most *timeout* seconds, and return the keys to verify with.
         """
+        require_seconds(timeout=timeout)
         self._awake()
         with self._condition:
             self._ask()
             self._wait(timeout)
         return self.verifying()
+
+    async def arefresh(self) -> Keys:
+        """
+        Do as `refresh` does, without holding up an event loop.
+        """
+        return await asyncio.to_thread(self.refresh)
 
     def secrets(self) -> tuple[str, ...]:
         """
@@ -182,6 +198,7 @@ class KeysetReader:
         """
         Have *call* called with the keys, at once where there are any, and after every change; from the reading thread.
         """
+        require_callable(call=call)
         self._hand.on_change(call)
 
     @property
@@ -225,7 +242,7 @@ class KeysetReader:
         self._condition = threading.Condition()
         self._thread = self._listener = None
         self._schedule = Schedule(self._poll, self._cooldown)
-        self._begun = self._done = self._asked_for = 0
+        self._waiting = self._begun = self._done = self._asked_for = 0
         self._asked_at = 0.0
         self._ended = Future()
 
@@ -239,9 +256,11 @@ class KeysetReader:
         if ran and self._hand.watched:
             self._awake()
 
-    def _awake(self) -> None:
+    def _awake(self) -> bool:
         """
-        Have the thread running; raises KeysUnavailableError when closed: old keys would do until the next rotation, and no more.
+        Have the thread running, and return whether it was begun here.
+
+        Raises KeysUnavailableError when closed: old keys would do until the next rotation, and nobody would notice before.
         """
         with self._condition:
             if self._closed:
@@ -249,7 +268,7 @@ class KeysetReader:
                     f"{self._source.place}: this reader was closed; use it inside its `with`, or start it"
                 )
             if self._thread is not None:
-                return
+                return False
             thread = threading.Thread(target=self._run, name="keyset", daemon=True)
             try:
                 if self._hints is not None and self._listener is None:
@@ -257,15 +276,17 @@ class KeysetReader:
                 thread.start()
             except RuntimeError as error:  # no more threads: what was read is served, and the next caller tries again
                 self._hand.fault = str(error)
-                return
+                return False
             self._thread = thread
             self._ask(fresh=False)
+            return True
 
     def _end(self, patience: float) -> None:
         with self._condition:
             self._closed = True
             thread, self._thread = self._thread, None
             listener, self._listener = self._listener, None
+            self._hand.forget()
             self._tell_waiters()
         if listener is not None:
             listener.stop()

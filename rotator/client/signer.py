@@ -69,6 +69,8 @@ class Signer:
             raise SigningError("subject must be a text of at most 1024 characters")
         if token_id and not is_text(token_id):
             raise SigningError("token_id must be a text of at most 1024 characters")
+        if claims is not None and not isinstance(claims, Mapping):
+            raise SigningError("claims must be a mapping, as in {'roles': ['reader']}")
         extra = dict(claims or {})
         if taken := sorted(RESERVED & extra.keys()):
             raise SigningError(f"claims: {', '.join(taken)} are set by the signer; leave them out")

@@ -8,7 +8,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
-from rotator.client.arguments import require_texts, require_timing, require_vault_address
+from rotator.client.arguments import require_keyset, require_texts, require_timing, require_vault_address
 from rotator.client.jwks_source import JwksSource
 from rotator.client.keys import DEFAULT_TIMING, Keys, keys_of, keys_of_jwks
 from rotator.client.log import Quiet
@@ -81,19 +81,23 @@ class VaultSource:
         prefix: str = "rotator",
         namespace: str = "",
         ca_file: Path | str | None = None,
-        token: str = "",
+        token: str | None = None,
         token_file: Path | str | None = None,
         role_id_file: Path | str | None = None,
         secret_id_file: Path | str | None = None,
         public: bool = False,
         timing: Timing = DEFAULT_TIMING,
     ) -> None:
-        require_texts(keyset=keyset)
+        require_keyset(keyset)
         require_timing(timing)
         address = address or os.environ.get("VAULT_ADDR", "")
         if not address:
             raise ConfigError("address: say where Vault is, as in https://vault.example.org:8200, or set VAULT_ADDR")
+        require_texts(address=address, mount=mount, prefix=prefix)
         require_vault_address(address)
+        mount, prefix = mount.strip("/"), prefix.strip("/")
+        if token is None:
+            token = ""
         if (bool(token) + (token_file is not None) + (role_id_file is not None)) != 1:
             raise ConfigError("say one of token, token_file, or role_id_file with secret_id_file")
         if (role_id_file is None) != (secret_id_file is None):
@@ -171,7 +175,7 @@ class FileSource:
     def __init__(self, path: Path | str, keyset: str, *, public: bool = False, timing: Timing = DEFAULT_TIMING) -> None:
         from rotator.adapters.file_store import FileStore  # noqa: PLC0415 - others have no file store
 
-        require_texts(keyset=keyset)
+        require_keyset(keyset)
         require_timing(timing)
         self.keyset = keyset
         self._store = FileStore(Path(path))

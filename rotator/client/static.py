@@ -22,7 +22,7 @@ class StaticKeys:
     def __init__(
         self, current: str, *former: str | None, algorithm: str = "HS256", timing: Timing = DEFAULT_TIMING
     ) -> None:
-        if algorithm not in {"HS256", "HS384", "HS512"}:
+        if algorithm not in ("HS256", "HS384", "HS512"):
             raise ConfigError(f"algorithm: {algorithm} takes no shared secret; HS256, HS384 and HS512 do")
         require_timing(timing)
         name = Algorithm(algorithm)

@@ -12,7 +12,14 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any, Literal
 
-from rotator.client.arguments import require_aware, require_durations, require_provider, require_texts
+from rotator.client.arguments import (
+    require_aware,
+    require_callable,
+    require_durations,
+    require_provider,
+    require_session,
+    require_texts,
+)
 from rotator.client.errors import InvalidTokenError, Rejection, TokenStateError
 from rotator.client.reader import Provider
 from rotator.client.redis_state import RedisState, TokenIds
@@ -50,7 +57,9 @@ class Tokens:
     lost, or two tabs asked at once). Safe to use from several threads; methods that begin with `a` are for asyncio.
 
     *claims_of* gives the claims of an access token besides the registered ones, by subject, anew at each refresh. *version_of* gives
-    a user's token version: tokens of another one are refused, so that raising it ends all sessions of a user at once.
+    a user's token version: tokens of another one are refused, so that raising it ends all sessions of a user at once. None
+    there means that the user is gone: all tokens are refused (reason REVOKED), and none are issued. What these raise is
+    passed on.
 
     While Redis is down nobody logs in or is refreshed (TokenStateError); *access_without_redis* says whether access tokens
     are then taken on their signature ("accept": a revoked one may live out its last minutes) or not ("refuse").
@@ -68,18 +77,22 @@ class Tokens:
         refresh_lifetime: timedelta = REFRESH_LIFETIME,
         grace: timedelta = GRACE,
         claims_of: Callable[[str], Mapping[str, Any]] | None = None,
-        version_of: Callable[[str], int] | None = None,
+        version_of: Callable[[str], int | None] | None = None,
         access_without_redis: Literal["accept", "refuse"] = "accept",
         now: Callable[[], float] = time.time,
     ) -> None:
-        require_provider(keys=keys, refresh_keys=refresh_keys or keys)
+        refresh_keys = keys if refresh_keys is None else refresh_keys
+        require_provider(keys=keys, refresh_keys=refresh_keys)
         if not isinstance(state, RedisState):
             raise ConfigError('state: must be a RedisState, as in RedisState("redis://127.0.0.1:6379/0")')
         require_texts(issuer=issuer, audience=audience)
         require_durations(access_lifetime=access_lifetime, refresh_lifetime=refresh_lifetime, grace=grace)
         if audience == issuer:
             raise ConfigError("audience: must differ from the issuer, to whom refresh tokens are addressed")
-        if access_without_redis not in {"accept", "refuse"}:
+        for name, function in (("claims_of", claims_of), ("version_of", version_of)):
+            if function is not None:
+                require_callable(**{name: function})
+        if access_without_redis not in ("accept", "refuse"):
             raise ConfigError('access_without_redis: must be "accept" or "refuse"')
         if not timedelta(0) <= grace <= GRACE:
             raise ConfigError(
@@ -87,7 +100,7 @@ class Tokens:
             )
         if not timedelta(seconds=1) <= access_lifetime < refresh_lifetime:
             raise ConfigError("access_lifetime: must be at least 1 s, and shorter than refresh_lifetime")
-        self._access_keys, self._refresh_keys = keys, refresh_keys or keys
+        self._access_keys, self._refresh_keys = keys, refresh_keys
         self._access = Signer(keys, issuer=issuer, audience=audience, typ=ACCESS, now=now)
         self._refresh = Signer(self._refresh_keys, issuer=issuer, audience=issuer, typ=REFRESH, now=now)
         self._access_verifier = Verifier(keys, issuer=issuer, audience=audience, typ=ACCESS, now=now)
@@ -164,9 +177,9 @@ class Tokens:
 
     def end_session(self, session: str) -> None:
         """
-        End a session: a logout. Neither its refresh token nor its access tokens are taken again.
+        End a session (`pair.session`, or the claim `sid`): a logout. Neither its refresh token nor its access tokens are taken again.
         """
-        require_texts(session=session)
+        require_session(session)
         self._state.end_session(session, self._refresh_seconds + _MARGIN)
 
     def revoke_kid(self, kid: str) -> None:
@@ -233,7 +246,9 @@ class Tokens:
 
     def _pair(self, subject: str, session: str, version: int | None, ids: "_Successor", at: int) -> TokenPair:
         common: dict[str, Any] = {"sid": session, "rat": at} | ({} if version is None else {"ver": version})
-        more = {} if self._claims_of is None else dict(self._claims_of(subject))
+        more = {} if self._claims_of is None else self._claims_of(subject)
+        if not isinstance(more, Mapping):
+            raise ConfigError("claims_of: must return a mapping of claims, {} for none")
         if taken := sorted(more.keys() & {"rat", "sid", "ver"}):
             raise ConfigError(f"claims_of: {', '.join(taken)} are set by Tokens; leave them out")
         access, refresh = self._access_lifetime, self._refresh_lifetime
@@ -273,11 +288,21 @@ class Tokens:
             raise InvalidTokenError(Rejection.REVOKED)
 
     def _version(self, subject: str) -> int | None:
-        return None if self._version_of is None else self._version_of(subject)
+        """
+        Return the token version of *subject*, None where nobody has one; raises InvalidTokenError for a subject who is gone.
+        """
+        if self._version_of is None:
+            return None
+        version: object = self._version_of(subject)
+        if version is None:
+            raise InvalidTokenError(Rejection.REVOKED)
+        if type(version) is not int:
+            raise ConfigError("version_of: must return an int, or None for a subject who is gone")
+        return version
 
     def _require_version(self, claims: Claims) -> int | None:
         version = self._version(claims.subject)
-        if version is not None and claims.get("ver") != version:
+        if version is not None and (type(claims.get("ver")) is not int or claims["ver"] != version):
             raise InvalidTokenError(Rejection.REVOKED)
         return version
 

@@ -12,7 +12,7 @@ from rotator.client.arguments import is_text, require_durations, require_provide
 from rotator.client.compact import parse_object
 from rotator.client.errors import InvalidTokenError, KeysUnavailableError, Rejection
 from rotator.client.jws import JwsVerifier
-from rotator.client.keys import Keys
+from rotator.client.keys import Keys, VerifyingKey
 from rotator.client.reader import Provider
 from rotator.client.static import StaticKeys
 from rotator.errors import ConfigError
@@ -98,7 +98,8 @@ class Verifier:
     ) -> None:
         require_provider(keys=keys)
         require_texts(issuer=issuer, audience=audience, typ=typ)
-        require_durations(leeway=leeway)
+        if leeway is not None:
+            require_durations(leeway=leeway)
         if leeway is not None and not timedelta(0) <= leeway <= LONGEST_LEEWAY:
             raise ConfigError("leeway: must be from 0 to 60 seconds; clocks that differ by more want mending")
         self._keys = keys
@@ -106,7 +107,7 @@ class Verifier:
         self._leeway = leeway
         self._now = now
         self._jws = JwsVerifier(typ, kid_optional=kid_optional)
-        self._bounds: tuple[Timing, float, float] | None = None
+        self._known_leeway: tuple[Timing, float] | None = None
 
     def verify(self, token: str) -> Claims:
         """
@@ -135,7 +136,13 @@ class Verifier:
         except ValueError:
             raise InvalidTokenError(Rejection.MALFORMED) from None
         self._require_for_us(claims)
-        self._require_time(claims, keys.timing, key.longest_token)
+        life = _require_times(claims)
+        self._require_now(claims, keys.timing)
+        if life > _longest_life(keys, key):
+            # A longer policy is saved before any signer may use it: what we have may have been read before that.
+            newer = search(key.kid) if key.kid else None
+            if newer is None or life > _longest_life(newer, newer.verifying[key.kid]):
+                raise InvalidTokenError(Rejection.CLAIMS, "exp")
         return Claims(claims, header.kid)
 
     def _require_for_us(self, claims: dict[str, Any]) -> None:
@@ -147,32 +154,21 @@ class Verifier:
             if not is_text(claims.get(name)):
                 raise InvalidTokenError(Rejection.CLAIMS, name)
 
-    def _require_time(self, claims: dict[str, Any], timing: Timing, promised: timedelta) -> None:
-        leeway, longest = self._leeway_and_longest(timing)
-        now, expires, issued, not_before = self._now(), claims.get("exp"), claims.get("iat"), claims.get("nbf", 0)
-        # `type`, for True is an int, too. A float could be infinite.
-        if type(expires) is not int or expires > LAST_SECOND:
-            raise InvalidTokenError(Rejection.CLAIMS, "exp")
-        if type(issued) is not int or not 0 <= issued < expires:
-            raise InvalidTokenError(Rejection.CLAIMS, "iat")
-        if type(not_before) is not int:
-            raise InvalidTokenError(Rejection.CLAIMS, "nbf")
-        # A shorter policy takes nothing back: the key was in force under a longer one, and is kept for its tokens.
-        if expires - issued > longest and expires - issued > promised.total_seconds():
-            raise InvalidTokenError(Rejection.CLAIMS, "exp")
-        if now >= expires + leeway:
+    def _require_now(self, claims: dict[str, Any], timing: Timing) -> None:
+        leeway, now = self._leeway_of(timing), self._now()
+        if now >= claims["exp"] + leeway:
             raise InvalidTokenError(Rejection.EXPIRED)
         # An int of any size compares with a float; calculating with it could overflow.
-        if now + leeway < max(issued, not_before):
+        if now + leeway < max(claims["iat"], claims.get("nbf", 0)):
             raise InvalidTokenError(Rejection.NOT_YET_VALID)
 
-    def _leeway_and_longest(self, timing: Timing) -> tuple[float, float]:
-        bounds = self._bounds
-        if bounds is None or bounds[0] is not timing:
+    def _leeway_of(self, timing: Timing) -> float:
+        known = self._known_leeway
+        if known is None or known[0] is not timing:
             leeway = min(timing.clock_skew, LONGEST_LEEWAY) if self._leeway is None else self._leeway
-            bounds = timing, leeway.total_seconds(), timing.max_token_lifetime.total_seconds()
-            self._bounds = bounds
-        return bounds[1], bounds[2]
+            known = timing, leeway.total_seconds()
+            self._known_leeway = known
+        return known[1]
 
 
 def verify_with(
@@ -185,6 +181,26 @@ def verify_with(
     Raises WeakSecretError for a secret that can be guessed.
     """
     return Verifier(StaticKeys(current, *former, algorithm=algorithm), issuer=issuer, audience=audience, typ=typ)
+
+
+def _require_times(claims: dict[str, Any]) -> int:
+    """
+    Return for how many seconds the token lives.
+    """
+    expires, issued, not_before = claims.get("exp"), claims.get("iat"), claims.get("nbf", 0)
+    # `type`, for True is an int, too. A float could be infinite.
+    if type(expires) is not int or expires > LAST_SECOND:
+        raise InvalidTokenError(Rejection.CLAIMS, "exp")
+    if type(issued) is not int or not 0 <= issued < expires:
+        raise InvalidTokenError(Rejection.CLAIMS, "iat")
+    if type(not_before) is not int:
+        raise InvalidTokenError(Rejection.CLAIMS, "nbf")
+    return expires - issued
+
+
+def _longest_life(keys: Keys, key: VerifyingKey) -> float:
+    # A shorter policy takes nothing back: the key was in force under a longer one, and is kept for its tokens.
+    return max(keys.timing.max_token_lifetime, key.longest_token).total_seconds()
 
 
 class _SearchLater(Exception):  # noqa: N818 - no error: control flow between two methods here

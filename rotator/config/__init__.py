@@ -12,7 +12,7 @@ from types import MappingProxyType
 from typing import Any, NamedTuple, TypeVar
 from urllib.parse import urlsplit
 
-from rotator.config import crosscheck, shapes
+from rotator.config import crosscheck
 from rotator.config.crosscheck import Declared, Fault
 from rotator.config.tables import (
     KEYSETS,
@@ -31,7 +31,7 @@ from rotator.config.tables import (
 )
 from rotator.config.toml_file import read_toml
 from rotator.errors import ConfigError
-from rotator.keys import Timing
+from rotator.keys import KEYSET_NAME, Timing
 from rotator.policy import Policy, Readers
 from rotator.secret import SecretText
 from rotator.settings import (
@@ -166,7 +166,7 @@ class _Reading:
     def _declared(
         self, name: str, table: object, inherited: Mapping[str, Any], unreadable: AbstractSet[str]
     ) -> Declared:
-        if not shapes.KEYSET_NAME.fullmatch(name):
+        if not KEYSET_NAME.fullmatch(name):
             name = shown(name)
             what = 'is no name for a keyset; use up to 63 of a-z, 0-9, "_" and "-", and begin with a letter or digit'
             self._add([Fault(f"{KEYSETS}.{name}", "", what)])

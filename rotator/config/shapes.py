@@ -11,7 +11,6 @@ from urllib.parse import SplitResult, urlsplit
 from rotator.keys import Algorithm
 from rotator.policy import parse_duration
 
-KEYSET_NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}")
 KEYSET = "{keyset}"
 _VAULT_PATH = re.compile(r"[A-Za-z0-9_.-]+(/[A-Za-z0-9_.-]+)*")
 _LISTEN = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9_.-]+):([0-9]{1,5})")

@@ -46,7 +46,71 @@ def timing(*durations: Any) -> Timing:
     return Timing(*durations)
 
 
+async def version_later(subject: str) -> int:
+    """Return a version, to whoever waits."""
+    return len(subject)
+
+
 MISTAKES: dict[str, tuple[Callable[[], object], str]] = {
+    "a URL for hints": (
+        lambda: KeysetReader(JwksSource(URL), hints="redis://127.0.0.1"),
+        "hints: must be a RedisHints",
+    ),
+    "a class for hints": (lambda: KeysetReader(JwksSource(URL), hints=RedisState()), "hints: must be a RedisHints"),
+    "a class for a source": (lambda: KeysetReader(JwksSource), "source: must be one"),
+    "a class for keys": (lambda: Verifier(StaticKeys, **NAMES), "keys: must be a KeysetReader"),
+    "a timedelta to wait": (lambda: KeysetReader(JwksSource(URL)).start(HOUR), "timeout: must be a number of seconds"),
+    "no number to wait": (
+        lambda: KeysetReader(JwksSource(URL)).start(float("nan")),
+        "timeout: must be a number of seconds",
+    ),
+    "less than no wait": (lambda: KeysetReader(JwksSource(URL)).refresh(-1), "timeout: must be a number of seconds"),
+    "nobody to tell": (lambda: KeysetReader(JwksSource(URL)).on_change(None), "call: must be a function"),
+    "a timedelta for pings": (lambda: RedisHints(ping_interval=HOUR), "ping_interval: must be a number of seconds"),
+    "no pings": (lambda: RedisHints(ping_interval=0), "ping_interval: must be more than 0"),
+    "no channel": (lambda: RedisHints(channel=None), "channel: must be a text"),
+    "events of nobody": (lambda: RedisHints(source=""), "source: must be a text"),
+    "a number for a password": (lambda: RedisHints(password=5), "password: must be a text"),
+    "a CA that is not there": (
+        lambda: RedisHints("rediss://h", ca_file="/nowhere"),
+        "ca_file: /nowhere cannot be read",
+    ),
+    "no prefix": (lambda: RedisState(prefix=None), "prefix: must be a text"),
+    "bytes for a URL": (lambda: RedisState(b"redis://h"), "url: must be a text"),
+    "no mount": (lambda: VaultSource("web", mount=None, **VAULT), "mount: must be a text"),
+    "Vault without a scheme": (
+        lambda: VaultSource("web", address="127.0.0.1:8200", token="t"),
+        "address: must begin with https",
+    ),
+    "two ways up": (lambda: VaultSource("../web", **VAULT), "keyset: is no name"),
+    "a name and a folder, swapped": (lambda: FileSource("web", "/var/lib/store"), "keyset: is no name"),
+    "a space in a URL": (lambda: JwksSource(URL + " "), "url: must be printable ASCII"),
+    "a typ that is no text": (
+        lambda: Signer(StaticKeys(SECRET), typ="\ud800", **NAMES),
+        "typ: must be a text, printable",
+    ),
+    "an algorithm of lists": (lambda: StaticKeys(SECRET, algorithm=["HS256"]), "algorithm: "),
+    "false refresh keys": (lambda: tokens(refresh_keys=False), "refresh_keys: must be a KeysetReader"),
+    "no lifetime": (lambda: tokens(access_lifetime=None), "access_lifetime: must be a timedelta"),
+    "no choice": (lambda: tokens(access_without_redis=["accept"]), "access_without_redis: must be"),
+    "claims for a function": (lambda: tokens(claims_of={}), "claims_of: must be a function"),
+    "an async function": (
+        lambda: tokens(version_of=version_later),
+        "version_of: must be a function, and not an async one",
+    ),
+    "claims of nothing": (lambda: tokens(claims_of=lambda _: None).issue("alice"), "claims_of: must return a mapping"),
+    "a text for a version": (lambda: tokens(version_of=lambda _: "3").issue("alice"), "version_of: must return an int"),
+    "a truth for a version": (
+        lambda: tokens(version_of=lambda _: True).issue("alice"),
+        "version_of: must return an int",
+    ),
+    "a token for a session": (
+        lambda: tokens().end_session(Signer(StaticKeys(SECRET), **NAMES).sign("alice")),
+        "session: is none",
+    ),
+    "no path": (lambda: Cookies(path=None), "path: must be a path"),
+    "a number for a name": (lambda: Cookies(access_name=5), "access_name: must be a name"),
+    "Secure without secure": (lambda: Cookies(access_name="__Secure-a", secure=False), "__Secure-a: browsers take"),
     "seconds as poll_interval": (
         lambda: KeysetReader(JwksSource(URL), poll_interval=60),
         "poll_interval: must be a timedelta",
@@ -81,8 +145,8 @@ MISTAKES: dict[str, tuple[Callable[[], object], str]] = {
         lambda: FileSource("store", "web", timing=timing(HOUR, 1, HOUR)),
         "timing: max_token_lifetime",
     ),
-    "no keyset": (lambda: VaultSource("", **VAULT), "keyset: must be a text"),
-    "a path for a keyset": (lambda: FileSource("store", Path("web")), "keyset: must be a text"),
+    "no keyset": (lambda: VaultSource("", **VAULT), "keyset: is no name"),
+    "a path for a keyset": (lambda: FileSource("store", Path("web")), "keyset: is no name"),
     "a password for Vault": (
         lambda: VaultSource("web", address="https://u:p@v", token="t"),
         "address: must end after the port",
@@ -92,7 +156,7 @@ MISTAKES: dict[str, tuple[Callable[[], object], str]] = {
         "address: must end after the port",
     ),
     "no URL": (lambda: JwksSource(None), "url: must be a text"),
-    "no Redis": (lambda: RedisHints(None), "url: is no address"),
+    "no Redis": (lambda: RedisHints(None), "url: must be a text"),
     "a URL for the state": (lambda: tokens(state="redis://127.0.0.1"), "state: must be a RedisState"),
     "a source for refresh_keys": (lambda: tokens(refresh_keys=JwksSource(URL)), "refresh_keys: must be a KeysetReader"),
     "minutes of access": (lambda: tokens(access_lifetime=15), "access_lifetime: must be a timedelta"),
@@ -103,7 +167,7 @@ MISTAKES: dict[str, tuple[Callable[[], object], str]] = {
     "of nobody": (lambda: tokens().revoke_issued_before(subject=""), "subject: must be a text"),
     "expires in seconds": (lambda: tokens().revoke_token("id", 900), "expires_at: must be a datetime with a time zone"),
     "no id": (lambda: tokens().revoke_token("", datetime.now(UTC)), "token_id: must be a text"),
-    "no session": (lambda: tokens().end_session(None), "session: must be a text"),
+    "no session": (lambda: tokens().end_session(None), "session: is none"),
     "no kid": (lambda: tokens().revoke_kid(""), "kid: must be a text"),
     "a path without a slash": (lambda: Cookies(refresh_path="session"), "refresh_path: must be a path that begins"),
     "two paths": (lambda: Cookies(path="/; Domain=evil"), "path: must be a path"),
@@ -128,8 +192,43 @@ def test_a_lifetime_is_a_timedelta(lifetime: Any) -> None:
         signer.sign("alice", lifetime=lifetime)
 
 
+@pytest.mark.parametrize("claims", ["x", ["x"], 5])
+def test_claims_are_a_mapping(claims: Any) -> None:
+    """What is none is no claim."""
+    with pytest.raises(SigningError, match=r"^claims must be a mapping"):
+        Signer(StaticKeys(SECRET), **NAMES).sign("alice", claims=claims)
+
+
 @pytest.mark.parametrize("secret", [None, b"x" * 64])
 def test_a_secret_is_a_text(secret: Any) -> None:
     """What `environ.get` gives where the variable is not set says so."""
     with pytest.raises(WeakSecretError, match=r"^the current secret is not set, or no text"):
         verify_with(secret, **NAMES)
+
+
+class Longer(timedelta):
+    """As others subclass it."""
+
+
+def test_what_is_right_is_taken() -> None:
+    """Unusual, and nothing wrong with it."""
+    Verifier(StaticKeys(SECRET), leeway=Longer(seconds=5), **NAMES)
+    VaultSource(
+        "web",
+        address="https://[::1]:8200//",
+        token=None,
+        token_file=Path("/run/token"),
+        mount="/secret/",
+        prefix="a/b/",
+    )
+    assert (
+        VaultSource("web", mount="/secret/", prefix="/rotator/", **VAULT).place == "https://v secret/rotator/keys/web"
+    )
+    for url in (
+        "unix:///run/redis.sock",
+        "unix:///run/redis.sock?db=2",
+        "redis://[::1]:6379/1",
+        "rediss://:pw@h:6379/1",
+    ):
+        RedisHints(url)
+        RedisState(url)

@@ -353,9 +353,10 @@ def test_a_forked_process_listens_by_itself(site: Site, source: ScriptedSource) 
             source.document = keys(2)
             site_of_child.announce(2)
             until(lambda: serves(keyset, "k2"))
+            sequence = keyset.status.sequence
             keyset.close()
             site_of_child.close()
-            return keyset.status.sequence
+            return sequence
 
         site_of_child = Site(site.server, site.channel)
         assert forked(work) == 2

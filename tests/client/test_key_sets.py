@@ -6,6 +6,7 @@ import json
 import math
 import random
 import time
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -20,9 +21,12 @@ from rotator.keys import Algorithm, HmacSecret, NextKey
 from tests.client.forgery import (
     ABSENT,
     KID,
+    NOW,
     SECRET,
+    TIMING,
     FixedKeys,
     encode,
+    hmac_forge,
     jwk_of,
     keys_for,
     outcome,
@@ -293,3 +297,25 @@ def test_a_shorter_policy_takes_no_token_back() -> None:
             assert caught.value.reason is Rejection.CLAIMS
         else:
             assert verifier.verify(token).subject == "s"
+
+
+def test_a_longer_policy_is_looked_for_before_a_token_of_it_is_refused() -> None:
+    """It counts for signers as soon as they read it; a verifier that read before reads once more, and only for such tokens."""
+    forge = hmac_forge()
+    before = keys_for(forge)
+    after = replace(before, timing=replace(TIMING, max_token_lifetime=timedelta(hours=2)))
+    good, long, too_long = (forge.claiming(exp=NOW + seconds) for seconds in (3600, 7200, 7201))
+
+    for later, accepted in ((None, [good]), (after, [good, long])):
+        provider = FixedKeys(before, later)
+        verifier = verifier_of(forge, keys=provider)
+        outcomes = [outcome(verifier, token) for token in (good, long, too_long)]
+        assert [isinstance(found, Claims) for found in outcomes] == [
+            token in accepted for token in (good, long, too_long)
+        ]
+        assert outcomes[-1] == Rejection.CLAIMS
+        assert provider.searched == [KID, KID]
+    assert (
+        outcome(verifier_of(forge, keys=FixedKeys(before, after)), forge.claiming(iat=NOW - 9000, exp=NOW - 60))
+        == Rejection.EXPIRED
+    )

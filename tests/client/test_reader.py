@@ -543,8 +543,13 @@ def test_a_source_that_hangs_at_start_is_bounded(source: ScriptedSource) -> None
 def test_a_reader_that_is_started_again_never_reads_twice_at_once(source: ScriptedSource) -> None:
     """Its last reading may still be under way: the next waits for it, and an answer from before does not replace a later one."""
     keyset = KeysetReader(source).start()
+
+    def refresh() -> None:
+        with suppress(KeysUnavailableError):  # closed meanwhile
+            keyset.refresh(0.1)
+
     with source.hanging():
-        threading.Thread(target=keyset.refresh, args=(0.1,)).start()
+        threading.Thread(target=refresh).start()
         until(lambda: source.readings == 2)
         keyset._end(patience=0.0)
         source.document = keys(3)
@@ -746,12 +751,61 @@ def test_a_closed_reader_says_so_and_reads_no_more(source: ScriptedSource) -> No
         with pytest.raises(KeysUnavailableError, match="reader was closed"):
             keyset.verifying(wait=False)
         assert keyset.status.stale
+        assert keyset.status.age is None
     assert source.readings == 1
     assert not readers_threads()
     source.document = keys(2)
     with keyset:
         until(lambda: serves(keyset, "k2"))
         assert hints.listening == 1
+
+
+def test_a_reader_started_again_begins_anew(source: ScriptedSource) -> None:
+    """What was taken out meanwhile is not served until the first reading ends, and another epoch is accepted."""
+    keyset = KeysetReader(source)
+    told: list[int] = []
+    with keyset:
+        keyset.on_change(lambda found: told.append(found.sequence))
+    source.document = keys(1, 7, epoch="another")
+    with source.hanging(), within(1), pytest.raises(KeysUnavailableError, match="no keys within"):
+        keyset.start(0.2)
+    with keyset:
+        assert keyset.status.epoch == "another"
+        until(lambda: len(told) == 2)
+    source.fail(StoreUnavailableError("vault is sealed"))
+    with within(1), pytest.raises(KeysUnavailableError, match="vault is sealed"):
+        keyset.start(0.2)
+
+
+def test_an_impatient_start_ends_nobody_elses(source: ScriptedSource) -> None:
+    """Neither a reader that runs without keys, nor one that others wait for."""
+    source.fail(StoreUnavailableError("vault is sealed"))
+    keyset = KeysetReader(source).start(0)
+    with pytest.raises(KeysUnavailableError, match="vault is sealed"):
+        keyset.start(0.2)
+    source.fail(None)
+    until(lambda: keyset.status.age is not None, 5)
+    assert serves(keyset, "k1")
+    keyset.close()
+
+    outcomes: dict[float, str] = {}
+
+    def start(patience: float) -> None:
+        try:
+            keyset.start(patience)
+            outcomes[patience] = "started"
+        except KeysUnavailableError as error:
+            outcomes[patience] = str(error)
+
+    starters = [threading.Thread(target=start, args=(patience,)) for patience in (0.2, 10.0)]
+    with source.hanging():
+        for starter in starters:
+            starter.start()
+        starters[0].join()
+    starters[1].join()
+    assert outcomes == {0.2: "no keys within 0.2 s: the source", 10.0: "started"}
+    assert serves(keyset, "k1")
+    keyset.close()
 
 
 def test_options_must_make_sense(source: ScriptedSource) -> None:
@@ -779,8 +833,8 @@ def test_without_a_thread_to_spare_the_keys_in_hand_are_served(
 ) -> None:
     """A process at its limit of threads does not refuse tokens for that; the next caller tries again."""
     keyset = KeysetReader(source).start()
-    keyset.close()
-    keyset._closed = False  # as after a fork
+    keyset._forked()
+    until(lambda: not readers_threads())
     start = threading.Thread.start
 
     def refuse(thread: threading.Thread) -> None:
@@ -949,8 +1003,9 @@ def test_a_forked_process_verifies_and_reads_by_itself(source: ScriptedSource) -
             source.document = keys(7)
             hints.hint("web", EPOCH, 7)
             until(lambda: serves(keyset, "k7"))
+            then = keyset.status.sequence
             keyset.close()
-            return [threads, first, hints.listening, len(readers_threads()), keyset.status.sequence]
+            return [threads, first, hints.listening, len(readers_threads()), then]
 
         assert forked(work) == [0, 1, 1, 0, 7]
         source.document = keys(2)

@@ -398,6 +398,23 @@ def test_a_users_version_ends_all_of_their_sessions(make: Callable[..., Tokens])
     assert reason(lambda: tokens.verify(make().issue("alice").access)) is Rejection.REVOKED
 
 
+def test_a_user_who_is_gone_has_no_tokens(make: Callable[..., Tokens]) -> None:
+    """No version, as `dict.get` tells of nobody, is no leave to take or issue any."""
+    versions: dict[str, int] = {"alice": 3}
+    tokens = make(version_of=versions.get)
+    pair = tokens.issue("alice")
+    del versions["alice"]
+
+    for attempt in (
+        lambda: tokens.verify(pair.access),
+        lambda: tokens.refresh(pair.refresh),
+        lambda: tokens.issue("alice"),
+    ):
+        assert reason(attempt) is Rejection.REVOKED
+    versions["alice"] = 3
+    tokens.verify(tokens.refresh(pair.refresh).access)
+
+
 def test_a_version_raised_amid_a_refresh_counts(make: Callable[..., Tokens]) -> None:
     """The successors bear the version that was checked, not the one that ended them."""
     versions = iter([1, 1, *[2] * 10])

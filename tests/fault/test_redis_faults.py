@@ -361,7 +361,7 @@ def test_a_url_that_is_none_is_refused_without_repeating_it() -> None:
     """
     It might hold a password.
     """
-    with pytest.raises(ConfigError, match=r"\[redis\] url") as caught:
+    with pytest.raises(ConfigError, match=r"^url: ") as caught:
         RedisNotifier("http://user:pw@host", CHANNEL, SOURCE)
     assert "pw" not in str(caught.value)
 

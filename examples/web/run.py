@@ -20,12 +20,15 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
+import redis
+
 from rotator.client import FileSource, RotatorError
 
 KEYSETS = ("web", "internal")
 READY = """
 Ready, at {urls}.
 Log in at one as alice, with the password plum-lantern-harbour-71; then go on at the other. Ctrl-C ends it.
+To stop Redis for a while: kill -STOP {redis}     and on with it: kill -CONT {redis}
 """
 NO_REDIS = (
     "no redis-server on PATH: install one (apt install redis-server, dnf install redis, brew install redis); "
@@ -128,7 +131,8 @@ def run(folder: Path, ports: list[int], stop: threading.Event, seconds: float | 
             stack.enter_context(children.started(f"the service at {url}", service(port), environ))
         if not children.wait(lambda: all(healthy(url) for url in urls), START_SECONDS):
             sys.exit(0 if stop.is_set() else f"no service within {START_SECONDS:g} s")
-        print(READY.format(urls=" and ".join(urls)), flush=True)
+        with redis.Redis.from_url(redis_url) as client:
+            print(READY.format(urls=" and ".join(urls), redis=client.info("server")["process_id"]), flush=True)
         children.wait(lambda: False, seconds)
 
 

@@ -82,6 +82,9 @@ def _store(context: Context, settings: Settings) -> Iterator[Finding]:
     from rotator.parts import make_store, target
 
     store = make_store(settings, context.log)
+    if settings.store.backend == "vault" and settings.vault.token is not None and settings.vault.auth != "token":
+        said = f'VAULT_TOKEN was used, and the daemon\'s own ("{settings.vault.auth}") was not tried; unset it, and check again'
+        yield Finding("login", said, warn=True)
     reached = False
     for name, policy in settings.keysets.items():
         for tree in (Tree.KEYS, Tree.JWKS) if policy.algorithm.symmetric else Tree:
@@ -122,10 +125,11 @@ def _capabilities(store: "VaultStore", settings: Settings) -> Iterator[Finding]:
         wanted |= needed(Role.DAEMON, settings, name)
     held = store.capabilities(list(wanted))
     good = True
+    if any("root" in have for have in held.values()):
+        yield Finding("capabilities", "this token is a root token, which may do anything", warn=True)
     for path, capabilities in wanted.items():
-        have = held[path]
-        missing = capabilities - have if "root" not in have else frozenset[str]()
-        if missing:
+        have = capabilities if "root" in held[path] else held[path]
+        if missing := capabilities - have:
             good = False
             yield Finding(
                 "capabilities", f"{path} lacks {', '.join(sorted(missing))}; apply `rotator policy daemon`", Exit.DENIED

@@ -276,9 +276,10 @@ class Tokens:
         return replace(made, access=_new_id(), access_issued=now)
 
     def _require_not_revoked(self, claims: Claims) -> None:
+        ids = _ids(claims)
         self._require_version(claims)
         try:
-            revoked = self._state.revoked(_ids(claims))
+            revoked = self._state.revoked(ids)
         except TokenStateError as error:
             if not self._accepts_without_redis:
                 raise

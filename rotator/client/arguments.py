@@ -29,8 +29,18 @@ def require_texts(**arguments: object) -> None:
     Refuse what is no text, or an empty one.
     """
     for name, value in arguments.items():
-        if not isinstance(value, str) or not value or not value.isprintable():
-            raise ConfigError(f"{name}: must be a text, printable and not empty; here it is {_what(value)}")
+        if not isinstance(value, str) or not value:
+            raise ConfigError(f"{name}: must be a text, and not empty; here it is {_what(value)}")
+
+
+def require_names(**arguments: object) -> None:
+    """
+    Refuse what is no text, an empty one, or one with line breaks, half characters and the like.
+    """
+    require_texts(**arguments)
+    for name, value in arguments.items():
+        if not str(value).isprintable():
+            raise ConfigError(f"{name}: holds a line break or another control character; remove it")
 
 
 def require_keyset(keyset: object) -> None:
@@ -98,7 +108,7 @@ def require_redis(url: object, username: object, password: object, ca_file: Path
     """
     Refuse what cannot lead to a Redis, as far as that can be told without connecting.
     """
-    require_texts(url=url)
+    require_names(url=url)
     for name, value in (("username", username), ("password", password)):
         if not isinstance(value, str):
             raise ConfigError(f"{name}: must be a text; here it is {_what(value)}")
@@ -141,6 +151,6 @@ def require_vault_address(address: str) -> None:
 
 
 def _what(value: object) -> str:
-    return (
-        "None" if value is None else f"empty ({type(value).__name__})" if value == "" else f"a {type(value).__name__}"
-    )
+    if value is None or value == "":
+        return "empty" if value == "" else "None"
+    return f"a {type(value).__name__}"

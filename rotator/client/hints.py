@@ -10,7 +10,7 @@ import redis
 
 from rotator.adapters.cloud_events import decode_hint
 from rotator.adapters.redis_events import PING_INTERVAL, HintListener, connection_options
-from rotator.client.arguments import require_redis, require_seconds, require_texts
+from rotator.client.arguments import require_names, require_redis, require_seconds
 from rotator.errors import ConfigError
 from rotator.secret import SecretText
 
@@ -40,12 +40,12 @@ class RedisHints:
         ping_interval: float = PING_INTERVAL,
     ) -> None:
         require_redis(url, username, password, ca_file)
-        require_texts(channel=channel)
+        require_names(channel=channel)
         require_seconds(ping_interval=ping_interval)
         if not ping_interval:
             raise ConfigError("ping_interval: must be more than 0 seconds")
         if source is not None:
-            require_texts(source=source)
+            require_names(source=source)
         self._url, self._channel, self._source, self._username = url, channel, source, username
         self._password = read_password(password, password_file)
         self._ca_file = Path(ca_file) if ca_file else None

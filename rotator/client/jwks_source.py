@@ -12,7 +12,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from rotator.adapters.bounded_http import Connection, connect, tls_context
-from rotator.client.arguments import require_texts, require_timing
+from rotator.client.arguments import require_names, require_timing
 from rotator.client.keys import DEFAULT_TIMING, LARGEST_JWKS, Keys, keys_of_jwks
 from rotator.errors import ConfigError, PublicationError, VerificationKeyError
 from rotator.keys import Timing
@@ -42,7 +42,7 @@ class JwksSource:
         timing: Timing = DEFAULT_TIMING,
         ca_file: Path | str | None = None,
     ) -> None:
-        require_texts(url=url)
+        require_names(url=url)
         require_timing(timing)
         try:
             parts = urlsplit(url)

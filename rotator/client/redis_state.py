@@ -20,7 +20,7 @@ from redis.commands.core import Script
 
 from rotator.adapters.breaker import Breaker
 from rotator.adapters.redis_events import FAULTS, TIMEOUT, connection_options, error_text, place_of
-from rotator.client.arguments import require_redis, require_texts
+from rotator.client.arguments import require_names, require_redis
 from rotator.client.errors import TokenStateError
 from rotator.client.hints import read_password
 
@@ -112,7 +112,7 @@ class RedisState:
         ca_file: Path | str | None = None,
     ) -> None:
         require_redis(url, username, password, ca_file)
-        require_texts(prefix=prefix)
+        require_names(prefix=prefix)
         options = connection_options(
             url, username, read_password(password, password_file), Path(ca_file) if ca_file else None
         )

@@ -15,8 +15,8 @@ SHORTEST_GAP = 0.2
 # A source whose caches are to be asked says how long it keeps an answer; one that does not is asked this often.
 POLL_OF_A_URL = timedelta(minutes=1)
 _SECOND = timedelta(seconds=1)
-# From one look for what was hinted at to the next, in seconds: seven of them, within as many seconds.
-_LATE_AFTER = (0.3, 0.5, 0.7, 1.0, 1.0, 1.5, 2.0)
+# From one look for what was hinted at to the next, in seconds. Daemons serve what others saved within about two.
+_LATE_AFTER = (0.4, 0.8, 1.2, 2.0, 3.0)
 _LATE_READINGS = len(_LATE_AFTER)
 
 

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from datetime import timedelta
 from typing import Any
 
-from rotator.client.arguments import is_text, require_provider, require_texts
+from rotator.client.arguments import is_text, require_names, require_provider
 from rotator.client.compact import LONGEST_TOKEN, parse_object
 from rotator.client.errors import SigningError
 from rotator.client.reader import Provider
@@ -32,7 +32,7 @@ class Signer:
         self, keys: Provider, *, issuer: str, audience: str, typ: str = ACCESS, now: Callable[[], float] = time.time
     ) -> None:
         require_provider(keys=keys)
-        require_texts(issuer=issuer, audience=audience, typ=typ)
+        require_names(issuer=issuer, audience=audience, typ=typ)
         self._keys = keys
         self._issuer, self._audience, self._typ = issuer, audience, typ
         self._now = now

@@ -8,7 +8,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
-from rotator.client.arguments import require_keyset, require_texts, require_timing, require_vault_address
+from rotator.client.arguments import require_keyset, require_names, require_timing, require_vault_address
 from rotator.client.jwks_source import JwksSource
 from rotator.client.keys import DEFAULT_TIMING, Keys, keys_of, keys_of_jwks
 from rotator.client.log import Quiet
@@ -93,11 +93,12 @@ class VaultSource:
         address = address or os.environ.get("VAULT_ADDR", "")
         if not address:
             raise ConfigError("address: say where Vault is, as in https://vault.example.org:8200, or set VAULT_ADDR")
-        require_texts(address=address, mount=mount, prefix=prefix)
+        require_names(address=address, mount=mount, prefix=prefix)
         require_vault_address(address)
         mount, prefix = mount.strip("/"), prefix.strip("/")
-        if token is None:
-            token = ""
+        token = token or ""
+        if token:
+            require_names(token=token)
         if (bool(token) + (token_file is not None) + (role_id_file is not None)) != 1:
             raise ConfigError("say one of token, token_file, or role_id_file with secret_id_file")
         if (role_id_file is None) != (secret_id_file is None):

@@ -16,6 +16,7 @@ from rotator.client.arguments import (
     require_aware,
     require_callable,
     require_durations,
+    require_names,
     require_provider,
     require_session,
     require_texts,
@@ -85,7 +86,7 @@ class Tokens:
         require_provider(keys=keys, refresh_keys=refresh_keys)
         if not isinstance(state, RedisState):
             raise ConfigError('state: must be a RedisState, as in RedisState("redis://127.0.0.1:6379/0")')
-        require_texts(issuer=issuer, audience=audience)
+        require_names(issuer=issuer, audience=audience)
         require_durations(access_lifetime=access_lifetime, refresh_lifetime=refresh_lifetime, grace=grace)
         if audience == issuer:
             raise ConfigError("audience: must differ from the issuer, to whom refresh tokens are addressed")

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any, NoReturn
 
-from rotator.client.arguments import is_text, require_durations, require_provider, require_texts
+from rotator.client.arguments import is_text, require_durations, require_names, require_provider
 from rotator.client.compact import parse_object
 from rotator.client.errors import InvalidTokenError, KeysUnavailableError, Rejection
 from rotator.client.jws import JwsVerifier
@@ -97,7 +97,7 @@ class Verifier:
         now: Callable[[], float] = time.time,
     ) -> None:
         require_provider(keys=keys)
-        require_texts(issuer=issuer, audience=audience, typ=typ)
+        require_names(issuer=issuer, audience=audience, typ=typ)
         if leeway is not None:
             require_durations(leeway=leeway)
         if leeway is not None and not timedelta(0) <= leeway <= LONGEST_LEEWAY:

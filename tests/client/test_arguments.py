@@ -22,6 +22,7 @@ from rotator.client import (
     StaticKeys,
     Timing,
     Tokens,
+    TokenStateError,
     VaultSource,
     Verifier,
     WeakSecretError,
@@ -77,6 +78,7 @@ MISTAKES: dict[str, tuple[Callable[[], object], str]] = {
     ),
     "no prefix": (lambda: RedisState(prefix=None), "prefix: must be a text"),
     "bytes for a URL": (lambda: RedisState(b"redis://h"), "url: must be a text"),
+    "bytes for a token": (lambda: VaultSource("web", address="https://v", token=b"t"), "token: must be a text"),
     "no mount": (lambda: VaultSource("web", mount=None, **VAULT), "mount: must be a text"),
     "Vault without a scheme": (
         lambda: VaultSource("web", address="127.0.0.1:8200", token="t"),
@@ -87,7 +89,7 @@ MISTAKES: dict[str, tuple[Callable[[], object], str]] = {
     "a space in a URL": (lambda: JwksSource(URL + " "), "url: must be printable ASCII"),
     "a typ that is no text": (
         lambda: Signer(StaticKeys(SECRET), typ="\ud800", **NAMES),
-        "typ: must be a text, printable",
+        "typ: holds a line break or another",
     ),
     "an algorithm of lists": (lambda: StaticKeys(SECRET, algorithm=["HS256"]), "algorithm: "),
     "false refresh keys": (lambda: tokens(refresh_keys=False), "refresh_keys: must be a KeysetReader"),
@@ -232,3 +234,5 @@ def test_what_is_right_is_taken() -> None:
     ):
         RedisHints(url)
         RedisState(url)
+    with pytest.raises(TokenStateError):  # there is no such Redis; a subject may be any text
+        tokens(state=RedisState("redis://127.0.0.1:1")).revoke_issued_before(subject="Zoë\nMiller")

@@ -141,7 +141,7 @@ class Verifier:
         if life > _longest_life(keys, key):
             # A longer policy is saved before any signer may use it: what we have may have been read before that.
             newer = search(key.kid) if key.kid else None
-            if newer is None or life > _longest_life(newer, newer.verifying[key.kid]):
+            if newer is None or key.kid in newer.revoked or life > _longest_life(newer, newer.verifying[key.kid]):
                 raise InvalidTokenError(Rejection.CLAIMS, "exp")
         return Claims(claims, header.kid)
 

@@ -268,6 +268,8 @@ def connection_options(url: str, username: str, password: SecretText | None, ca_
         options = dict(parse_url(url))
     except ValueError as error:
         raise ConfigError("url: is no address; write redis://HOST:PORT/DB or rediss://HOST:PORT/DB") from error
+    if not re.fullmatch(r"unix://[^?]*/[^?]+(\?.*)?|rediss?://[^/?]*(/[0-9]{0,5})?(\?.*)?", url):
+        raise ConfigError("url: must name a host, or a socket's path, and a database by its number")
     if "?" in url and not re.fullmatch(r"[^?]*\?db=[0-9]{1,5}", url):
         raise ConfigError("url: takes no options but db=NUMBER; remove the question mark and what follows it")
     # In RESP2 a PING inside a subscription is answered as a message.

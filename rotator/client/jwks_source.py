@@ -12,7 +12,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from rotator.adapters.bounded_http import Connection, connect, tls_context
-from rotator.client.arguments import require_names, require_timing
+from rotator.client.arguments import require_keyset, require_names, require_timing
 from rotator.client.keys import DEFAULT_TIMING, LARGEST_JWKS, Keys, keys_of_jwks
 from rotator.errors import ConfigError, PublicationError, VerificationKeyError
 from rotator.keys import Timing
@@ -31,7 +31,8 @@ class JwksSource:
     A JWKS at an http or https *url*: public keys for verifiers, nothing to sign with.
 
     A JWKS does not tell the policy of its keyset: *timing* says what the daemon's configuration says of it, and has the
-    same defaults. *keyset* names it, so that hints can be told apart; it is taken from `/keysets/NAME/jwks.json` itself.
+    same defaults. *keyset* names it, so that hints can be told apart, or each of any keyset is a reason to read; it is taken from
+    `/keysets/NAME/jwks.json` itself.
     """
 
     def __init__(
@@ -44,6 +45,8 @@ class JwksSource:
     ) -> None:
         require_names(url=url)
         require_timing(timing)
+        if keyset:
+            require_keyset(keyset)
         try:
             parts = urlsplit(url)
             port = parts.port

@@ -38,6 +38,18 @@ class Provider(Protocol):
         """
         ...
 
+    def refresh(self) -> Keys:
+        """
+        Read now, and return the keys to verify with; those in hand where that fails. Raises KeysUnavailableError.
+        """
+        ...
+
+    async def arefresh(self) -> Keys:
+        """
+        Do as `refresh` does.
+        """
+        ...
+
 
 class Listener(Protocol):
     """

@@ -39,7 +39,7 @@ class Schedule:
         # Hints: is one waiting, is one what the reading under way is for; when and how far apart they are served.
         self._hinted = self._serves_hint = False
         self._hints_at, self._hints_apart = -math.inf, SHORTEST_GAP
-        self._expected, self._late_readings, self._late_at = ("", 0), 0, math.inf
+        self._epoch, self._expected, self._late_readings, self._late_at = "", 0, 0, math.inf
 
     @property
     def due(self) -> float:
@@ -103,8 +103,8 @@ class Schedule:
         self._hinted = True
         self._searches_at = min(self._searches_at, self._hints_at)
         self._late_readings = _LATE_READINGS
-        if epoch:
-            self._expected = epoch, max(sequence, self._expected[1]) if epoch == self._expected[0] else sequence
+        if epoch == self._epoch:  # of another we would not take the keys
+            self._expected = max(sequence, self._expected)
 
     def begin(self, now: float) -> bool:
         """
@@ -136,13 +136,13 @@ class Schedule:
         self._may_keep = min(max(may_keep, _SECOND), LONGEST_POLL)
         # Counted from the beginning, for that is how old the keys are.
         self._polls_at = self._began_at + self.poll * random.uniform(0.8, 1.0)  # noqa: S311 - spreads load, guards nothing
-        epoch, sequence = self._expected
-        if self._late_readings and (not keys.epoch or (keys.epoch == epoch and keys.sequence < sequence)):
+        self._epoch = keys.epoch
+        if self._late_readings and (not keys.epoch or keys.sequence < self._expected):
             # As far apart as hints are served, so that forged ones do not get by this what they do not get themselves.
             self._late_at = self._began_at + max(_LATE_AFTER[-self._late_readings], self._hints_apart)
             self._late_readings -= 1
         else:
-            self._expected, self._late_readings = ("", 0), 0
+            self._expected = self._late_readings = 0
 
     @property
     def _calm(self) -> float:

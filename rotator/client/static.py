@@ -52,6 +52,18 @@ class StaticKeys:
         """
         return self._keys
 
+    def refresh(self) -> Keys:
+        """
+        Return all of them.
+        """
+        return self._keys
+
+    async def arefresh(self) -> Keys:
+        """
+        Return all of them.
+        """
+        return self._keys
+
     def search(self, kid: str) -> None:
         """
         There are no others.

@@ -164,7 +164,7 @@ class Tokens:
         except InvalidTokenError as error:
             if error.reason is not Rejection.TYPE:
                 raise
-            self.end_session(_ids(self._refresh_verifier.verify(token)).session)
+            self._end_session(_ids(self._refresh_verifier.verify(token)).session)
             return
         self.revoke_token(claims.token_id, claims.expires_at)
 
@@ -181,6 +181,9 @@ class Tokens:
         End a session (`pair.session`, or the claim `sid`): a logout. Neither its refresh token nor its access tokens are taken again.
         """
         require_session(session)
+        self._end_session(session)
+
+    def _end_session(self, session: str) -> None:
         self._state.end_session(session, self._refresh_seconds + _MARGIN)
 
     def revoke_kid(self, kid: str) -> None:

@@ -6,8 +6,10 @@ import asyncio
 import time
 from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime, timedelta
-from typing import Any, NoReturn
+from functools import partial
+from typing import Any, NoReturn, TypeVar
 
+from rotator.client import clock
 from rotator.client.arguments import is_text, require_durations, require_names, require_provider
 from rotator.client.compact import parse_object
 from rotator.client.errors import InvalidTokenError, KeysUnavailableError, Rejection
@@ -20,6 +22,7 @@ from rotator.keys import Timing
 
 ACCESS, REFRESH = "at+jwt", "rt+jwt"
 LONGEST_LEEWAY = timedelta(minutes=1)
+_T = TypeVar("_T")
 LAST_SECOND = 253402300799  # of the year 9999, the last that a datetime can hold
 
 
@@ -113,7 +116,7 @@ class Verifier:
         """
         Return the claims of *token*; raises InvalidTokenError for any fault of it, KeysUnavailableError for one of ours.
         """
-        return self._verified(token, self._keys.verifying(), self._keys.search)
+        return self._verified(token, self._keys.verifying(), self._keys.search, self._read_anew)
 
     async def averify(self, token: str) -> Claims:
         """
@@ -123,13 +126,19 @@ class Verifier:
             keys = self._keys.verifying(wait=False)
         except KeysUnavailableError:
             keys = await asyncio.to_thread(self._keys.verifying)
-        try:
-            return self._verified(token, keys, _search_later)
-        except _SearchLater as wanted:
-            found = await self._keys.asearch(wanted.kid)
-        return self._verified(token, keys, lambda _kid: found)
+        search: Callable[[str], Keys | None] = _search_later
+        refresh: Callable[[], Keys] = _refresh_later
+        while True:
+            try:
+                return self._verified(token, keys, search, refresh)
+            except _SearchLater as wanted:
+                search = partial(_given, await self._keys.asearch(wanted.kid))
+            except _RefreshLater:
+                refresh = partial(_given, await self._keys.arefresh())
 
-    def _verified(self, token: object, keys: Keys, search: Callable[[str], Keys | None]) -> Claims:
+    def _verified(
+        self, token: object, keys: Keys, search: Callable[[str], Keys | None], refresh: Callable[[], Keys]
+    ) -> Claims:
         key, header, payload = self._jws.open(token, keys, search)
         try:
             claims = parse_object(payload)
@@ -139,11 +148,11 @@ class Verifier:
         life = _require_times(claims)
         self._require_now(claims, keys.timing)
         if life > _longest_life(keys, key):
-            # A longer policy is saved before any signer may use it: what we have may have been read before that.
-            newer = search(key.kid) if key.kid else None
-            if newer is None or key.kid in newer.revoked or life > _longest_life(newer, newer.verifying[key.kid]):
-                raise InvalidTokenError(Rejection.CLAIMS, "exp")
+            self._require_longer_policy(claims, keys, key, refresh)
         return Claims(claims, header.kid)
+
+    def _read_anew(self) -> Keys:
+        return self._keys.refresh()
 
     def _require_for_us(self, claims: dict[str, Any]) -> None:
         if claims.get("iss") != self._issuer:
@@ -161,6 +170,30 @@ class Verifier:
         # An int of any size compares with a float; calculating with it could overflow.
         if now + leeway < max(claims["iat"], claims.get("nbf", 0)):
             raise InvalidTokenError(Rejection.NOT_YET_VALID)
+
+    def _require_longer_policy(
+        self, claims: dict[str, Any], keys: Keys, key: VerifyingKey, refresh: Callable[[], Keys]
+    ) -> None:
+        """
+        Return when the policy allows the token by now.
+
+        A longer one is saved before any signer may use it, so what we have read may be from before that. It is read anew only for
+        a token that is younger than the reading, and was signed with a key of ours: nobody else gets here, and each such
+        reading settles all tokens before it.
+        """
+        age = self._now() - claims["iat"] - self._leeway_of(keys.timing)
+        if keys.policy_told and clock.now() - keys.read_at > age:
+            newer = refresh()
+            if newer.read_at <= keys.read_at:
+                raise KeysUnavailableError(
+                    "a token lives longer than the policy that was read, which cannot be read anew"
+                )
+            if key.kid in newer.revoked:
+                raise InvalidTokenError(Rejection.REVOKED)
+            now = newer.verifying.get(key.kid)
+            if now is not None and claims["exp"] - claims["iat"] <= _longest_life(newer, now):
+                return
+        raise InvalidTokenError(Rejection.CLAIMS, "exp")
 
     def _leeway_of(self, timing: Timing) -> float:
         known = self._known_leeway
@@ -213,5 +246,19 @@ class _SearchLater(Exception):  # noqa: N818 - no error: control flow between tw
         self.kid = kid
 
 
+class _RefreshLater(Exception):  # noqa: N818 - the same
+    """
+    The keys are to be read anew, which an event loop must not wait for.
+    """
+
+
 def _search_later(kid: str) -> NoReturn:
     raise _SearchLater(kid)
+
+
+def _refresh_later() -> NoReturn:
+    raise _RefreshLater
+
+
+def _given(found: _T, *_: object) -> _T:
+    return found

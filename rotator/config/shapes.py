@@ -200,7 +200,7 @@ def redis_url(value: object) -> str:
         )
     if url.scheme != "unix" and not re.fullmatch(r"(/[0-9]{0,5})?", url.path):
         raise ValueError("must end after the number of the database")
-    return url.geturl()
+    return str(value)  # put together again, a socket's address would lose two slashes
 
 
 def verify_url(value: object) -> str:

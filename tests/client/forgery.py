@@ -168,6 +168,7 @@ class FixedKeys:
 
     def __init__(self, keys: Keys, later: Keys | None = None) -> None:
         self.searched: list[str] = []
+        self.refreshed = 0
         self._keys, self._later = keys, later
 
     def verifying(self, *, wait: bool = True) -> Keys:
@@ -189,6 +190,25 @@ class FixedKeys:
         """
         self.searched.append(kid)
         return self._later
+
+    def refresh(self) -> Keys:
+        """
+        Count it, and return what came later, or the same.
+        """
+        self.refreshed += 1
+        return self._later or self._keys
+
+    async def asearch(self, kid: str) -> Keys | None:
+        """
+        Do as `search` does.
+        """
+        return self.search(kid)
+
+    async def arefresh(self) -> Keys:
+        """
+        Do as `refresh` does.
+        """
+        return self.refresh()
 
 
 def verifier_of(forge: Forge, **options: Any) -> Verifier:

@@ -2,6 +2,7 @@
 Which keys a verifier takes from a JWKS: each with its one algorithm, for signatures, strong, public, and named once.
 """
 
+import asyncio
 import json
 import math
 import random
@@ -13,7 +14,7 @@ from typing import Any
 import pytest
 from cryptography.hazmat.primitives.asymmetric import rsa
 
-from rotator.client import Claims, InvalidTokenError, Keys, Rejection, Verifier
+from rotator.client import Claims, InvalidTokenError, Keys, KeysUnavailableError, Rejection, Verifier, clock
 from rotator.client.keys import key_of_jwk, keys_of, keys_of_jwks, secret_key
 from rotator.codec import decode_keyset
 from rotator.errors import RotatorError, VerificationKeyError
@@ -289,7 +290,7 @@ def test_a_shorter_policy_takes_no_token_back() -> None:
         now = int(time.time())
         claims = {"iss": "i", "sub": "s", "aud": "a", "jti": "j", "iat": now, "exp": now + 3600}
         token = signing.signed("at+jwt", json.dumps(claims).encode())
-        verifier = Verifier(FixedKeys(keys), issuer="i", audience="a")
+        verifier = Verifier(FixedKeys(keys, replace(keys, read_at=clock.now())), issuer="i", audience="a")
         if isinstance(key, NextKey):
             assert number == 1
             with pytest.raises(InvalidTokenError) as caught:
@@ -299,23 +300,36 @@ def test_a_shorter_policy_takes_no_token_back() -> None:
             assert verifier.verify(token).subject == "s"
 
 
-def test_a_longer_policy_is_looked_for_before_a_token_of_it_is_refused() -> None:
+@pytest.mark.parametrize("asynchronous", [False, True])
+def test_a_longer_policy_is_read_before_a_token_of_it_is_refused(asynchronous: bool) -> None:
     """It counts for signers as soon as they read it; a verifier that read before reads once more, and only for such tokens."""
     forge = hmac_forge()
-    before = keys_for(forge)
-    after = replace(before, timing=replace(TIMING, max_token_lifetime=timedelta(hours=2)))
+    before = keys_for(forge, policy_told=True, read_at=clock.now() - 10)
+    longer = replace(TIMING, max_token_lifetime=timedelta(hours=2))
     good, long, too_long = (forge.claiming(exp=NOW + seconds) for seconds in (3600, 7200, 7201))
 
-    for later, accepted in ((None, [good]), (after, [good, long])):
-        provider = FixedKeys(before, later)
+    def said(token: str, keys: Keys, later: Keys | None) -> tuple[object, int]:
+        provider = FixedKeys(keys, later)
         verifier = verifier_of(forge, keys=provider)
-        outcomes = [outcome(verifier, token) for token in (good, long, too_long)]
-        assert [isinstance(found, Claims) for found in outcomes] == [
-            token in accepted for token in (good, long, too_long)
-        ]
-        assert outcomes[-1] == Rejection.CLAIMS
-        assert provider.searched == [KID, KID]
-    assert (
-        outcome(verifier_of(forge, keys=FixedKeys(before, after)), forge.claiming(iat=NOW - 9000, exp=NOW - 60))
-        == Rejection.EXPIRED
-    )
+        try:
+            claims = asyncio.run(verifier.averify(token)) if asynchronous else verifier.verify(token)
+        except InvalidTokenError as error:
+            return error.reason, provider.refreshed
+        except KeysUnavailableError:
+            return "unavailable", provider.refreshed
+        return claims["exp"], provider.refreshed
+
+    after = replace(before, timing=longer, read_at=clock.now())
+    assert said(good, before, after) == (NOW + 3600, 0)
+    assert said(long, before, after) == (NOW + 7200, 1)
+    assert said(too_long, before, after) == (Rejection.CLAIMS, 1)
+    assert said(long, before, replace(before, read_at=clock.now())) == (Rejection.CLAIMS, 1)
+    # Where it cannot be read, nothing is said of the token; a revoked key is no key; and no policy is read where none is told.
+    assert said(long, before, None) == ("unavailable", 1)
+    assert said(long, before, replace(after, revoked=frozenset({KID}))) == (Rejection.REVOKED, 1)
+    assert said(long, before, replace(after, verifying={})) == (Rejection.CLAIMS, 1)
+    assert said(long, replace(before, policy_told=False), after) == (Rejection.CLAIMS, 0)
+    # What was signed well before the reading was allowed then, or never.
+    assert said(forge.claiming(iat=NOW - 80, exp=NOW + 7000), before, after) == (Rejection.CLAIMS, 0)
+    assert said(forge.claiming(iat=NOW - 60, exp=NOW + 7000), before, after) == (NOW + 7000, 1)
+    assert said(forge.claiming(iat=NOW - 9000, exp=NOW - 60), before, after) == (Rejection.EXPIRED, 0)

@@ -197,6 +197,18 @@ def test_a_jwks_is_looked_at_again_though_a_change_was_found() -> None:
     assert at[5] > 40
 
 
+def test_a_hint_of_another_epoch_ends_no_looking() -> None:
+    """Forged, or of another installation with a keyset of the same name on the channel."""
+    schedule = Schedule(None, None)
+    start = read(schedule, keys(3))
+    schedule.hint(start, EPOCH, 4)
+    schedule.hint(start, "another", 1)
+    at = [read(schedule, keys(3)) - start for _ in range(4)]
+    assert at[-1] < 6
+    read(schedule, keys(4), news=True)
+    assert schedule.due > start + 60
+
+
 def test_out_of_order_hints_do_not_forget_the_latest() -> None:
     """A hint of an earlier save after that of a later one: the later one is still waited for."""
     schedule = Schedule(None, None)

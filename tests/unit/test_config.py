@@ -15,6 +15,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from rotator.adapters.redis_events import connection_options
 from rotator.config import ENVIRONMENT, load, warnings
 from rotator.config.tables import KEYSETS, TABLES
 from rotator.errors import ConfigError
@@ -479,7 +480,9 @@ def test_addresses_and_paths_come_out_in_one_form(read: Read, tmp_path: Path) ->
     assert publish.file == f"{tmp_path}/public/{{keyset}}.json"
     assert publish.verify_urls == ("https://a/{keyset}/jwks.json?x=1",)
     assert found.path == tmp_path / "config.toml"
-    assert read(MINIMAL + "[redis]\nurl = 'unix:///run/redis/redis.sock?db=1'").redis is not None
+    redis = read(MINIMAL + "[redis]\nurl = 'unix:///run/redis/redis.sock?db=1'").redis
+    assert redis is not None
+    assert connection_options(redis.url, "", None, None).items() >= {"path": "/run/redis/redis.sock", "db": 1}.items()
 
 
 def test_without_its_table_redis_is_off(read: Read) -> None:

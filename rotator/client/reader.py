@@ -93,19 +93,7 @@ class KeysetReader:
         that may start without keys refuses tokens until it has some.
         """
         require_seconds(timeout=timeout)
-        self._closed = False
-        began = self._awake()
-        if timeout == 0:
-            return self
-        with self._condition:
-            self._waiting += 1
-            self._condition.wait_for(lambda: self._hand.held or self._closed or not self._thread, timeout)
-            self._waiting -= 1
-            alone = not self._waiting
-        if self._hand.held is None or self._closed:
-            if began and alone:
-                self._end(patience=0.0)
-            raise KeysUnavailableError(f"no keys within {timeout:g} s: {self._hand.fault or self._source.place}")
+        self._start(timeout, threading.Event())
         return self
 
     def close(self) -> None:
@@ -224,19 +212,50 @@ class KeysetReader:
         self.close()
 
     async def __aenter__(self) -> Self:
-        starting = asyncio.ensure_future(asyncio.to_thread(self.start))
+        gives_up = threading.Event()
+        starting = asyncio.ensure_future(asyncio.to_thread(self._start, START_TIMEOUT, gives_up))
         try:
-            return await asyncio.shield(starting)
+            await asyncio.shield(starting)
         except asyncio.CancelledError:
             # The thread that starts us cannot be cancelled: this makes it give up, and ends what it may have begun by then.
-            starting.add_done_callback(lambda done: (done.cancelled() or done.exception(), self._end(patience=0.0)))
-            self._end(patience=0.0)
+            gives_up.set()
+            with self._condition:
+                self._condition.notify_all()
+            starting.add_done_callback(self._ended_too_late)
             raise
+        return self
 
     async def __aexit__(self, *_: object) -> None:
         await asyncio.to_thread(self.close)
 
     # -- beginning and end ---------------------------------------------------------------------------------------------
+
+    def _start(self, timeout: float, gives_up: threading.Event) -> threading.Thread | None:
+        """
+        Do as `start` does until *gives_up* is set; return the thread that was begun here.
+        """
+        with self._condition:
+            if gives_up.is_set():
+                raise KeysUnavailableError("nobody waits for keys any more")
+            self._closed = False
+            began = self._awake()
+            if timeout == 0:
+                return began
+            self._waiting += 1
+            self._condition.wait_for(
+                lambda: self._hand.held or self._closed or not self._thread or gives_up.is_set(), timeout
+            )
+            self._waiting -= 1
+            failed = self._hand.held is None or self._closed or gives_up.is_set()
+        if failed:
+            if began:
+                self._end(patience=0.0, only=began)
+            raise KeysUnavailableError(f"no keys within {timeout:g} s: {self._hand.fault or self._source.place}")
+        return began
+
+    def _ended_too_late(self, starting: "asyncio.Future[threading.Thread | None]") -> None:
+        if not starting.cancelled() and not starting.exception() and (began := starting.result()):
+            self._end(patience=0.0, only=began)
 
     def _renew(self) -> None:
         self._condition = threading.Condition()
@@ -256,9 +275,9 @@ class KeysetReader:
         if ran and self._hand.watched:
             self._awake()
 
-    def _awake(self) -> bool:
+    def _awake(self) -> threading.Thread | None:
         """
-        Have the thread running, and return whether it was begun here.
+        Have the thread running, and return it if it was begun here.
 
         Raises KeysUnavailableError when closed: old keys would do until the next rotation, and nobody would notice before.
         """
@@ -268,7 +287,7 @@ class KeysetReader:
                     f"{self._source.place}: this reader was closed; use it inside its `with`, or start it"
                 )
             if self._thread is not None:
-                return False
+                return None
             thread = threading.Thread(target=self._run, name="keyset", daemon=True)
             try:
                 if self._hints is not None and self._listener is None:
@@ -276,13 +295,18 @@ class KeysetReader:
                 thread.start()
             except RuntimeError as error:  # no more threads: what was read is served, and the next caller tries again
                 self._hand.fault = str(error)
-                return False
+                return None
             self._thread = thread
             self._ask(fresh=False)
-            return True
+            return thread
 
-    def _end(self, patience: float) -> None:
+    def _end(self, patience: float, only: threading.Thread | None = None) -> None:
+        """
+        End what runs; with *only*, where that is this thread, and nobody waits for its keys.
+        """
         with self._condition:
+            if only is not None and (self._thread is not only or self._waiting):
+                return
             self._closed = True
             thread, self._thread = self._thread, None
             listener, self._listener = self._listener, None

@@ -808,6 +808,31 @@ def test_an_impatient_start_ends_nobody_elses(source: ScriptedSource) -> None:
     keyset.close()
 
 
+@pytest.mark.parametrize("pause", [0.0, 0.002, 0.05])
+def test_a_cancelled_block_ends_no_later_one(source: ScriptedSource, pause: float) -> None:
+    """A timeout around `async with`, and another try at once: the reader of the second block is not closed under it."""
+
+    async def work(keyset: KeysetReader) -> bool:
+        with source.hanging():
+            first = asyncio.ensure_future(keyset.__aenter__())
+            await asyncio.sleep(0.05)
+            first.cancel()
+            with suppress(asyncio.CancelledError):
+                await first
+            await asyncio.sleep(pause)
+            second = asyncio.ensure_future(keyset.__aenter__())
+            await asyncio.sleep(0.05)
+        await second
+        await asyncio.sleep(0.2)
+        served = serves(keyset, "k1")
+        await keyset.__aexit__(None, None, None)
+        return served
+
+    for _ in range(3):
+        assert asyncio.run(work(KeysetReader(source)))
+    until(lambda: not readers_threads())
+
+
 def test_options_must_make_sense(source: ScriptedSource) -> None:
     """A duration of nothing, or less, is a mistake."""
     for options in ({"max_stale": timedelta(0)}, {"poll_interval": -MINUTE}, {"cooldown": timedelta(0)}):

@@ -207,6 +207,10 @@ def test_a_hint_of_another_epoch_ends_no_looking() -> None:
     assert at[-1] < 6
     read(schedule, keys(4), news=True)
     assert schedule.due > start + 60
+    # Alone it is worth one reading, and no looking for what will never be there.
+    schedule.hint(schedule.due, "another", 99)
+    at = read(schedule, keys(4))
+    assert schedule.due > at + 60
 
 
 def test_out_of_order_hints_do_not_forget_the_latest() -> None:

@@ -24,7 +24,7 @@ example: $(VENV)/.tools $(VENV)/.installed ## run the example service: two insta
 
 test: $(VENV)/.tools $(VENV)/.installed ## run all tests against the installed wheel and real servers
 	@$(BIN)/python -c 'import rotator, sys; sys.exit(not rotator.__file__.startswith(sys.prefix) and "not the wheel: " + rotator.__file__)'
-	@PYTHONPATH=$(CURDIR) $(BIN)/python -m tests.servers.prepare
+	@PYTHONPATH=$(CURDIR) $(BIN)/python -m tests.support.servers.prepare
 	$(BIN)/python -m pytest $(ARGS)
 
 check: $(VENV)/.tools ## lint, formatting, types, spelling

@@ -16,7 +16,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Self
 
-from rotator.adapters.file_store import FileStore
+from rotator.adapters.files.store import FileStore
 from rotator.client import (
     FileSource,
     InvalidTokenError,
@@ -27,11 +27,11 @@ from rotator.client import (
     Signer,
     Verifier,
 )
-from rotator.codec import decode_keyset
+from rotator.documents.signing import decode_keyset
 from rotator.errors import RotatorError
-from rotator.keys import CurrentKey, Keyset, NextKey, OldKey
-from rotator.policy import format_duration
-from rotator.ports import Tree
+from rotator.model.keys import CurrentKey, Keyset, NextKey, OldKey
+from rotator.model.policy import format_duration
+from rotator.ports.store import Tree
 
 CONFIG = """\
 # Written by `rotator dev`: seconds instead of days, everything in this folder.
@@ -219,9 +219,9 @@ def run(
 
     Tokens live for *life*, which is also the policy's max_token_lifetime.
     """
-    from rotator import logs
-    from rotator.config import load
-    from rotator.daemon import Daemon
+    from rotator.config.load import load
+    from rotator.daemon.main import Daemon
+    from rotator.telemetry import logs
 
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     server, redis = start_redis(folder)

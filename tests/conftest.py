@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 
 import rotator
-from tests.servers import redis, vault
-from tests.servers.redis import RedisServer
-from tests.servers.vault import VaultServer
+from tests.support.servers import redis, vault
+from tests.support.servers.redis import RedisServer
+from tests.support.servers.vault import VaultServer
 
 NO_SERVER = "no server for this test: "
 

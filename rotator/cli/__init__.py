@@ -8,7 +8,7 @@ from typing import NoReturn
 import click
 
 from rotator import __version__
-from rotator.cli.base import Context, run_command
+from rotator.cli.context import Context, run_command
 
 COMMANDS = {
     "run": ("run", "Run the daemon."),

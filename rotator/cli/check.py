@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING
 
 import click
 
-from rotator.cli.base import Context, Exit, exit_code, output_option, pass_context, print_json
+from rotator.cli.context import Context, Exit, exit_code, output_option, pass_context, print_json
+from rotator.config.settings import Settings
 from rotator.errors import RotatorError
-from rotator.ports import Tree
-from rotator.settings import Settings
+from rotator.ports.store import Tree
 
 if TYPE_CHECKING:
-    from rotator.adapters.vault import VaultStore
+    from rotator.adapters.vault.store import VaultStore
 
 HARMLESS = frozenset({"deny"})
 
@@ -61,7 +61,7 @@ def command(context: Context, output: str) -> None:
 
 
 def _findings(context: Context, settings: Settings) -> Iterator[Finding]:
-    from rotator.config import warnings
+    from rotator.config.load import warnings
 
     yield Finding("configuration", f"{settings.path}: {len(settings.keysets)} keysets")
     for warning in warnings(settings):
@@ -79,7 +79,7 @@ def _guarded(what: str, check: Callable[[], Iterator[Finding]]) -> Iterator[Find
 
 
 def _store(context: Context, settings: Settings) -> Iterator[Finding]:
-    from rotator.parts import make_store, target
+    from rotator.wiring import make_store, target
 
     store = make_store(settings, context.log)
     if settings.store.backend == "vault" and settings.vault.token is not None and settings.vault.auth != "token":
@@ -108,7 +108,7 @@ def _store(context: Context, settings: Settings) -> Iterator[Finding]:
                     Exit.REFUSED,
                 )
     if settings.store.backend == "vault":
-        from rotator.adapters.vault import VaultStore
+        from rotator.adapters.vault.store import VaultStore
 
         assert isinstance(store, VaultStore)  # noqa: S101 - the backend says so
         yield from _capabilities(store, settings)
@@ -118,7 +118,7 @@ def _store(context: Context, settings: Settings) -> Iterator[Finding]:
 
 
 def _capabilities(store: "VaultStore", settings: Settings) -> Iterator[Finding]:
-    from rotator.privileges import Role, needed
+    from rotator.adapters.vault.policies import Role, needed
 
     wanted: dict[str, frozenset[str]] = {}
     for name in settings.keysets:
@@ -162,12 +162,12 @@ def _kv(store: "VaultStore", settings: Settings) -> Iterator[Finding]:
 
 
 def _redis(settings: Settings) -> Iterator[Finding]:
-    from rotator.parts import make_notifier, redis_arguments
+    from rotator.wiring import make_notifier, redis_arguments
 
     if settings.redis is None:
         yield Finding("redis", "not configured: consumers learn of changes by polling")
         return
-    from rotator.adapters.redis_events import RedisNotifier
+    from rotator.adapters.redis.notifier import RedisNotifier
 
     notifier = make_notifier(redis_arguments(settings))
     assert isinstance(notifier, RedisNotifier)  # noqa: S101 - the only notifier there is

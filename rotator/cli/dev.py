@@ -11,8 +11,8 @@ from pathlib import Path
 
 import click
 
-from rotator.cli.base import Exit
-from rotator.policy import parse_duration
+from rotator.cli.context import Exit
+from rotator.model.policy import parse_duration
 
 SHORTEST_LIFE, LONGEST_LIFE = timedelta(seconds=2), timedelta(hours=1)
 

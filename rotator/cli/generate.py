@@ -4,7 +4,7 @@
 
 import click
 
-from rotator.cli.base import output_option, print_json
+from rotator.cli.context import output_option, print_json
 
 
 @click.command()
@@ -13,7 +13,7 @@ def command(output: str) -> None:
     """
     Print 256 random bits as 64 hex digits. Needs no configuration and stores nothing.
     """
-    from rotator.keygen import fresh_secret
+    from rotator.adapters.keygen import fresh_secret
 
     secret = fresh_secret().reveal()
     if output == "json":

@@ -7,13 +7,13 @@ from pathlib import Path
 
 import click
 
-from rotator.cli.base import Context, output_option, pass_context, print_json
+from rotator.adapters.keygen import Keygen, Made, load_pair
+from rotator.cli.context import Context, output_option, pass_context, print_json
 from rotator.errors import RefusedError, VerificationKeyError
-from rotator.keygen import Keygen, Made, load_pair
-from rotator.keys import Algorithm, HmacSecret, Kid
-from rotator.policy import Policy
-from rotator.ports import Tree
-from rotator.secret import SecretText
+from rotator.model.keys import Algorithm, HmacSecret, Kid
+from rotator.model.policy import Policy
+from rotator.model.secret import SecretText
+from rotator.ports.store import Tree
 
 LONGEST_KID = 256
 
@@ -71,7 +71,7 @@ def _warn_of_guessable(secret: SecretText) -> None:
     """
     Say it when the secret is no random one: it is taken, so that tokens already out keep verifying, and should not stay.
     """
-    from rotator.client.strength import FEWEST_BITS, guessable_bits
+    from rotator.model.strength import FEWEST_BITS, guessable_bits
 
     if guessable_bits(secret.reveal()) < FEWEST_BITS:
         click.echo(

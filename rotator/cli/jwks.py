@@ -4,11 +4,11 @@
 
 import click
 
-from rotator.cli.base import Context, pass_context
-from rotator.codec import decode_public
+from rotator.cli.context import Context, pass_context
+from rotator.documents.jwk import combined
+from rotator.documents.signing import decode_public
 from rotator.errors import StoreUnavailableError
-from rotator.jwk import combined
-from rotator.ports import Tree
+from rotator.ports.store import Tree
 
 
 @click.command()
@@ -18,7 +18,7 @@ def command(context: Context, keyset: str | None) -> None:
     """
     Print the JWKS of KEYSET, or of all well-known keysets together. Always JSON, ready for a file.
     """
-    from rotator.parts import make_store, well_known
+    from rotator.wiring import make_store, well_known
 
     settings = context.settings()
     if keyset is not None and context.policy(keyset).algorithm.symmetric:

@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING
 
 import click
 
-from rotator.cli.base import Context, output_option, pass_context, print_json
-from rotator.ports import Tree
-from rotator.privileges import Role, needed, reads, welcome
+from rotator.adapters.vault.policies import Role, needed, reads, welcome
+from rotator.cli.context import Context, output_option, pass_context, print_json
+from rotator.ports.store import Tree
 
 if TYPE_CHECKING:
-    from rotator.settings import Settings
+    from rotator.config.settings import Settings
 
 _KEEPERS = (Role.DAEMON, Role.OPERATOR)
 

@@ -4,8 +4,8 @@
 
 import click
 
-from rotator.cli.base import Context, output_option, pass_context, print_json, say
-from rotator.keys import Kid
+from rotator.cli.context import Context, output_option, pass_context, print_json, say
+from rotator.model.keys import Kid
 
 
 @click.command()
@@ -31,7 +31,7 @@ def command(context: Context, keyset: str, kid: str, *, reason: str, document_le
 
     Prints what stays exposed, and until when.
     """
-    from rotator.commands import revoke
+    from rotator.commands.rotate_now import revoke
 
     policy = context.policy(keyset)
     context.say_target()

@@ -6,7 +6,7 @@ import sys
 
 import click
 
-from rotator.cli.base import (
+from rotator.cli.context import (
     Context,
     Exit,
     exit_code,
@@ -17,7 +17,7 @@ from rotator.cli.base import (
     say,
     started_at,
 )
-from rotator.codec import format_time
+from rotator.documents.signing import format_time
 from rotator.errors import RotatorError
 
 LONGEST_OP_ID = 64
@@ -62,7 +62,7 @@ def command(
         raise click.UsageError("--op-id must be 1 to 64 characters; a UUID is best")
     if op_id is not None and len(names) > 1:
         raise click.UsageError("--op-id names one rotation; give it with one KEYSET")
-    from rotator.commands import Result, Wish, rotate_now
+    from rotator.commands.rotate_now import Result, Wish, rotate_now
 
     wish = Wish(started, op_id, reason, when_ready, unsafe_now, dry_run)
     if not dry_run:
@@ -128,9 +128,9 @@ def _names(context: Context, keysets: tuple[str, ...], *, every: bool) -> tuple[
 
 
 def _ask(context: Context, effects: object, names: tuple[str, ...], *, yes: bool) -> None:
-    from rotator.commands import consequence, hold_of
-    from rotator.effects import Effects
-    from rotator.view import load
+    from rotator.commands.rotate_now import consequence, hold_of
+    from rotator.reconcile.effects import Effects
+    from rotator.reconcile.snapshot import load
 
     assert isinstance(effects, Effects)  # noqa: S101 - typed loosely so that --help imports nothing
     for name in names:

@@ -8,7 +8,7 @@ import sys
 
 import click
 
-from rotator.cli.base import Context, pass_context
+from rotator.cli.context import Context, pass_context
 
 
 @click.command()
@@ -17,14 +17,15 @@ def command(context: Context) -> None:
     """
     Run the daemon until SIGTERM or SIGINT. SIGHUP reads the configuration again, and keeps the old one if it is faulty.
     """
-    from rotator import config, logs
-    from rotator.daemon import run
+    from rotator.config.load import warnings
+    from rotator.daemon.main import run
+    from rotator.telemetry import logs
 
     gc.enable()
     settings = context.settings(command_line=False)
     log = logs.configure(settings.log.level, settings.log.format)
     logs.install_hooks(log)
-    for warning in config.warnings(settings):
+    for warning in warnings(settings):
         log.warning("configuration", detail=warning)
     if run(settings, log, lambda: Context(str(settings.path)).settings(command_line=False)):
         # The same process starts anew with the new configuration: systemd sees the same main PID, nothing half-swapped.

@@ -8,14 +8,14 @@ from itertools import islice
 
 import click
 
-from rotator.cli.base import Context, Exit, exit_code, output_option, pass_context, print_json, print_table, say
-from rotator.codec import format_time
+from rotator.cli.context import Context, Exit, exit_code, output_option, pass_context, print_json, print_table, say
+from rotator.documents.signing import format_time
 from rotator.errors import RotatorError
-from rotator.keys import CurrentKey, Key, Keyset, NextKey
-from rotator.lifecycle import GOOD, activation_hold, due_at, overdue
-from rotator.policy import Policy
-from rotator.timeline import timeline
-from rotator.view import load
+from rotator.lifecycle.decisions import GOOD, activation_hold, due_at, overdue
+from rotator.lifecycle.timeline import timeline
+from rotator.model.keys import CurrentKey, Key, Keyset, NextKey
+from rotator.model.policy import Policy
+from rotator.reconcile.snapshot import load
 
 MILESTONES = 8
 

@@ -4,7 +4,7 @@
 
 import click
 
-from rotator.cli.base import Context, Exit, output_option, pass_context, print_json, say
+from rotator.cli.context import Context, Exit, output_option, pass_context, print_json, say
 
 
 @click.command()
@@ -18,8 +18,8 @@ def command(context: Context, output: str) -> None:
     """
     from concurrent.futures import ThreadPoolExecutor
 
-    from rotator.lifecycle import Reason
-    from rotator.tick import one_pass
+    from rotator.daemon.one_pass import one_pass
+    from rotator.lifecycle.decisions import Reason
 
     settings = context.settings()
     with ThreadPoolExecutor(settings.daemon.workers) as workers:

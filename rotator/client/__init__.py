@@ -16,21 +16,21 @@ from rotator.client.errors import (
     TokenStateError,
     WeakSecretError,
 )
-from rotator.client.keys import Keys
+from rotator.client.jose.keys import Keys
 from rotator.client.reader import KeysetReader, Provider, ReaderStatus
 from rotator.client.signer import Signer
-from rotator.client.sources import FileSource, JwksSource, Source, VaultSource
+from rotator.client.sources.vault import FileSource, JwksSource, Source, VaultSource
 from rotator.client.static import StaticKeys
-from rotator.client.strength import require_strong
 from rotator.client.verifier import ACCESS, REFRESH, Claims, Verifier, verify_with
 from rotator.errors import ConfigError, RotatorError
-from rotator.keys import Timing
+from rotator.model.keys import Timing
+from rotator.model.strength import require_strong
 
 if TYPE_CHECKING:
-    from rotator.client.cookies import Cookie, Cookies
     from rotator.client.hints import RedisHints
-    from rotator.client.redis_state import RedisState
-    from rotator.client.tokens import TokenPair, Tokens
+    from rotator.client.sessions.cookies import Cookie, Cookies
+    from rotator.client.sessions.state import RedisState
+    from rotator.client.sessions.tokens import TokenPair, Tokens
 
 __all__ = [
     "ACCESS",
@@ -66,12 +66,12 @@ __all__ = [
     "verify_with",
 ]
 _WITH_REDIS = {
-    "Cookie": "cookies",
-    "Cookies": "cookies",
+    "Cookie": "sessions.cookies",
+    "Cookies": "sessions.cookies",
     "RedisHints": "hints",
-    "RedisState": "redis_state",
-    "TokenPair": "tokens",
-    "Tokens": "tokens",
+    "RedisState": "sessions.state",
+    "TokenPair": "sessions.tokens",
+    "Tokens": "sessions.tokens",
 }
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from rotator.errors import ConfigError
-from rotator.keys import KEYSET_NAME, Timing
+from rotator.model.keys import KEYSET_NAME, Timing
 
 _LONGEST_TEXT = 1024
 _SESSION = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")

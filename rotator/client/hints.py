@@ -8,11 +8,11 @@ from typing import Any
 
 import redis
 
-from rotator.adapters.cloud_events import decode_hint
-from rotator.adapters.redis_events import PING_INTERVAL, HintListener, connection_options
+from rotator.adapters.redis.notifier import PING_INTERVAL, HintListener, connection_options
 from rotator.client.arguments import require_names, require_redis, require_seconds
+from rotator.documents.event import decode_hint
 from rotator.errors import ConfigError
-from rotator.secret import SecretText
+from rotator.model.secret import SecretText
 
 MOST_MISSED = 100
 # The position where there is no stream, or none that we may read.

@@ -17,12 +17,12 @@ from typing import Self
 
 from rotator.client import clock
 from rotator.client.arguments import require_callable, require_durations, require_seconds
+from rotator.client.cache import READ_TIMEOUT, Held, KeysInHand
 from rotator.client.errors import KeysUnavailableError
-from rotator.client.in_hand import READ_TIMEOUT, Held, KeysInHand
-from rotator.client.keys import Keys
-from rotator.client.ports import Hints, Listener, Provider, ReaderStatus
-from rotator.client.schedule import Schedule
-from rotator.client.sources import Source
+from rotator.client.jose.keys import Keys
+from rotator.client.protocols import Hints, Listener, Provider, ReaderStatus
+from rotator.client.refresh import Schedule
+from rotator.client.sources.vault import Source
 from rotator.errors import ConfigError
 
 __all__ = ["Hints", "KeysetReader", "Listener", "Provider", "ReaderStatus"]

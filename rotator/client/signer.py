@@ -10,11 +10,11 @@ from datetime import timedelta
 from typing import Any
 
 from rotator.client.arguments import is_text, require_names, require_provider
-from rotator.client.compact import LONGEST_TOKEN, parse_object
 from rotator.client.errors import SigningError
+from rotator.client.jose.compact import LONGEST_TOKEN, parse_object
 from rotator.client.reader import Provider
 from rotator.client.verifier import ACCESS, LONGEST_LEEWAY
-from rotator.policy import format_duration
+from rotator.model.policy import format_duration
 
 RESERVED = frozenset({"iss", "sub", "aud", "exp", "iat", "nbf", "jti"})
 LIFETIME = timedelta(minutes=15)

@@ -4,11 +4,11 @@ Keys that do not come from rotator: the old habit of a secret in the environment
 
 from rotator.client import clock
 from rotator.client.arguments import require_timing
-from rotator.client.keys import DEFAULT_TIMING, Keys, secret_key
-from rotator.client.strength import require_strong
+from rotator.client.jose.keys import DEFAULT_TIMING, Keys, secret_key
 from rotator.errors import ConfigError
-from rotator.keys import Algorithm, Timing
-from rotator.secret import SecretText
+from rotator.model.keys import Algorithm, Timing
+from rotator.model.secret import SecretText
+from rotator.model.strength import require_strong
 
 
 class StaticKeys:

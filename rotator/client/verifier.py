@@ -11,14 +11,14 @@ from typing import Any, NoReturn, TypeVar
 
 from rotator.client import clock
 from rotator.client.arguments import is_text, require_durations, require_names, require_provider
-from rotator.client.compact import parse_object
 from rotator.client.errors import InvalidTokenError, KeysUnavailableError, Rejection
-from rotator.client.jws import JwsVerifier
-from rotator.client.keys import Keys, VerifyingKey
+from rotator.client.jose.compact import parse_object
+from rotator.client.jose.jws import JwsVerifier
+from rotator.client.jose.keys import Keys, VerifyingKey
 from rotator.client.reader import Provider
 from rotator.client.static import StaticKeys
 from rotator.errors import ConfigError
-from rotator.keys import Timing
+from rotator.model.keys import Timing
 
 ACCESS, REFRESH = "at+jwt", "rt+jwt"
 LONGEST_LEEWAY = timedelta(minutes=1)

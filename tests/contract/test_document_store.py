@@ -11,13 +11,13 @@ from typing import Any
 import pytest
 import structlog
 
-from rotator.adapters.file_store import FileStore
-from rotator.adapters.vault import TokenCredentials, VaultConnection, VaultStore
+from rotator.adapters.files.store import FileStore
+from rotator.adapters.vault.store import TokenCredentials, VaultConnection, VaultStore
 from rotator.errors import StoreConflictError
-from rotator.ports import DocumentStore, Stored, Tree
-from rotator.secret import SecretText
-from tests.fakes import ManualClock
-from tests.memory_store import MemoryStore
+from rotator.model.secret import SecretText
+from rotator.ports.store import DocumentStore, Stored, Tree
+from tests.support.fakes import ManualClock
+from tests.support.memory_store import MemoryStore
 
 DOCUMENT: dict[str, Any] = {
     "op_id": "c0ffee",

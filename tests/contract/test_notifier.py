@@ -11,10 +11,10 @@ from typing import Any
 import pytest
 import redis
 
-from rotator.adapters.redis_events import RedisNotifier
-from rotator.ports import Event, EventType, Notifier
-from tests.fakes import START, MemoryNotifier
-from tests.servers.redis import RedisServer
+from rotator.adapters.redis.notifier import RedisNotifier
+from rotator.ports.store import Event, EventType, Notifier
+from tests.support.fakes import START, MemoryNotifier
+from tests.support.servers.redis import RedisServer
 
 SOURCE = "rotator/secret/rotator"
 

@@ -19,19 +19,19 @@ from pathlib import Path
 
 import pytest
 
-from rotator.adapters.board import Board
-from rotator.adapters.file_store import FileStore
-from rotator.adapters.publishers import FilePublisher, HttpPublisher, StorePublisher, VerifyUrls
-from rotator.codec import Fields
+from rotator.adapters.files.store import FileStore
+from rotator.adapters.jwks.cache import Board
+from rotator.adapters.jwks.store import FilePublisher, HttpPublisher, StorePublisher, VerifyUrls
+from rotator.daemon.http_handler import Response
+from rotator.daemon.http_server import HttpServer
+from rotator.daemon.jwks_pages import JwksServer
+from rotator.documents.jwk import EMPTY, Jwks, parse_jwks
+from rotator.documents.signing import Fields
 from rotator.errors import ConfigError, PublicationError
-from rotator.http_handler import Response
-from rotator.http_server import HttpServer
-from rotator.jwk import EMPTY, Jwks, parse_jwks
-from rotator.jwks_server import JwksServer
-from rotator.keys import Kid
-from rotator.policy import max_age
-from rotator.ports import JwksPublisher, Stored, Tree
-from tests.publications import P, jwks, kid, publication
+from rotator.model.keys import Kid
+from rotator.model.policy import max_age
+from rotator.ports.store import JwksPublisher, Stored, Tree
+from tests.support.publications import P, jwks, kid, publication
 
 OTHER = publication("other", 9)
 

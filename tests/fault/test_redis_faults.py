@@ -23,12 +23,12 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from cryptography.x509.oid import NameOID
 
-from rotator.adapters.redis_events import HintListener, RedisNotifier
+from rotator.adapters.redis.notifier import HintListener, RedisNotifier
 from rotator.errors import ConfigError, NotificationError
-from rotator.ports import Event, EventType
-from rotator.secret import SecretText
-from tests.fakes import START
-from tests.servers.redis import RedisServer
+from rotator.model.secret import SecretText
+from rotator.ports.store import Event, EventType
+from tests.support.fakes import START
+from tests.support.servers.redis import RedisServer
 
 pytestmark = pytest.mark.redis
 CHANNEL = "rotator:events"

@@ -19,12 +19,12 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
-from rotator.adapters.vault import TokenCredentials, VaultConnection, VaultStore
+from rotator.adapters.vault.store import TokenCredentials, VaultConnection, VaultStore
 from rotator.errors import ConfigError, StoreConflictError, StoreDeniedError, StoreError, StoreUnavailableError
-from rotator.ports import Stored, Tree
-from rotator.secret import SecretText
-from tests.fault.peer import Answer, Hole, Peer, Request, answer, elapsed, forward
-from tests.servers.vault import VaultServer
+from rotator.model.secret import SecretText
+from rotator.ports.store import Stored, Tree
+from tests.support.peer import Answer, Hole, Peer, Request, answer, elapsed, forward
+from tests.support.servers.vault import VaultServer
 
 TOKEN = "hvs.CANARY-TOKEN"
 CREATED = "2026-01-02T03:04:05.123456789Z"

@@ -20,13 +20,13 @@ import pytest
 import structlog
 import structlog.testing
 
-from rotator.adapters.vault import AppRoleCredentials, TokenCredentials, VaultConnection, VaultStore
-from rotator.codec import format_time, parse_time
+from rotator.adapters.vault.store import AppRoleCredentials, TokenCredentials, VaultConnection, VaultStore
+from rotator.documents.signing import format_time, parse_time
 from rotator.errors import StoreDeniedError, StoreUnavailableError
-from rotator.ports import Tree
-from rotator.secret import SecretText
-from tests.fault.peer import Answer, Peer, Request, answer
-from tests.servers.vault import VaultServer
+from rotator.model.secret import SecretText
+from rotator.ports.store import Tree
+from tests.support.peer import Answer, Peer, Request, answer
+from tests.support.servers.vault import VaultServer
 
 ALL = 'path "{mount}/*" {{ capabilities = ["create", "read", "update"] }}'
 

@@ -4,8 +4,8 @@
 
 from pathlib import Path
 
-from tests.integration.site import Site
-from tests.servers.vault import VaultServer
+from tests.support.servers.vault import VaultServer
+from tests.support.site import Site
 
 
 def test_a_token_in_the_environment_is_no_proof_of_the_daemons_login(

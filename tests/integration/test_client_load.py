@@ -28,9 +28,9 @@ from rotator.client import (
     VaultSource,
     Verifier,
 )
-from tests.integration.site import Site, wait_for
-from tests.servers.redis import RedisServer
-from tests.servers.vault import VaultServer
+from tests.support.servers.redis import RedisServer
+from tests.support.servers.vault import VaultServer
+from tests.support.site import Site, wait_for
 
 ISSUER, AUDIENCE = "https://login.example", "api"
 LIFE, PROPAGATION = 5, 4.0

@@ -21,9 +21,9 @@ from rotator.client import (
     VaultSource,
     Verifier,
 )
-from tests.integration.site import Site, wait_for
-from tests.servers.redis import RedisServer
-from tests.servers.vault import VaultServer
+from tests.support.servers.redis import RedisServer
+from tests.support.servers.vault import VaultServer
+from tests.support.site import Site, wait_for
 
 NAMES: dict[str, Any] = {"issuer": "https://login.example", "audience": "api"}
 # So long that no poll falls into the test: who learns of a revocation here was told of it.

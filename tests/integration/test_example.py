@@ -22,9 +22,9 @@ from playwright.sync_api import BrowserContext, ConsoleMessage, Page, Response, 
 from redis import Redis
 
 from tests.conftest import need
-from tests.integration.site import Site, wait_for
-from tests.servers import redis
-from tests.servers.process import free_port
+from tests.support.servers import redis
+from tests.support.servers.process import free_port
+from tests.support.site import Site, wait_for
 
 pytestmark = [pytest.mark.slow, pytest.mark.redis, pytest.mark.timeout(180)]
 PROGRAM = Path(__file__).parents[2] / "examples" / "web" / "run.py"

@@ -20,16 +20,16 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 import rotator
-from rotator.adapters.board import Board
-from rotator.admin_server import AdminServer, Readiness
-from rotator.alarms import Alarm
+from rotator.adapters.jwks.cache import Board
+from rotator.daemon.admin_pages import AdminServer, Readiness
+from rotator.daemon.http_handler import LARGEST_HEAD, PATIENCE, THREADS, Response
+from rotator.daemon.http_server import HttpServer, parse_address
+from rotator.daemon.jwks_pages import JwksServer
 from rotator.errors import ConfigError
-from rotator.http_handler import LARGEST_HEAD, PATIENCE, THREADS, Response
-from rotator.http_server import HttpServer, parse_address
-from rotator.jwks_server import JwksServer
-from rotator.lifecycle import Reason
-from rotator.metrics import KeysetSample, Metrics
-from tests.publications import jwks, kid, pair, publication
+from rotator.lifecycle.decisions import Reason
+from rotator.reconcile.alarms import Alarm
+from rotator.telemetry.metrics import KeysetSample, Metrics
+from tests.support.publications import jwks, kid, pair, publication
 
 Headers = Mapping[str, str]
 

@@ -18,10 +18,10 @@ import redis
 from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
-from tests.integration.consumers import Consumers
-from tests.integration.site import Site, wait_for
-from tests.servers.redis import RedisServer
-from tests.servers.vault import VaultServer
+from tests.support.consumers import Consumers
+from tests.support.servers.redis import RedisServer
+from tests.support.servers.vault import VaultServer
+from tests.support.site import Site, wait_for
 
 LONG = float(os.environ.get("ROTATOR_TEST_SECONDS", "45"))
 WEB = '[keysets.web]\nalgorithm = "RS256"\n'

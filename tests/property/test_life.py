@@ -13,20 +13,20 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from rotator.alarms import Alarms
-from rotator.cli.base import PlainLog
-from rotator.codec import decode_keyset
-from rotator.commands import Wish, revoke, rotate_now
-from rotator.effects import Effects
+from rotator.cli.context import PlainLog
+from rotator.commands.rotate_now import Wish, revoke, rotate_now
+from rotator.documents.signing import decode_keyset
 from rotator.errors import RefusedError, StoreConflictError, StoreUnavailableError
-from rotator.keys import Keyset, Kid
-from rotator.policy import Policy
-from rotator.ports import Tree
-from rotator.reconciler import Clocks, Reconciler
-from rotator.watch import Watch
-from tests.fakes import ManualClock, MemoryNotifier, MemoryPublisher, PooledMaker
-from tests.memory_store import Crash, Fuses, MemoryStore
-from tests.worlds import policy, seconds
+from rotator.model.keys import Keyset, Kid
+from rotator.model.policy import Policy
+from rotator.ports.store import Tree
+from rotator.reconcile.alarms import Alarms
+from rotator.reconcile.effects import Effects
+from rotator.reconcile.reconciler import Clocks, Reconciler
+from rotator.reconcile.tracker import Watch
+from tests.support.fakes import ManualClock, MemoryNotifier, MemoryPublisher, PooledMaker
+from tests.support.memory_store import Crash, Fuses, MemoryStore
+from tests.support.world import policy, seconds
 
 P, LIFE, SKEW, PERIOD = 8.0, 20.0, 2.0, 60.0
 

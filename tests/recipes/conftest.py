@@ -10,10 +10,10 @@ import pytest
 
 from rotator.client import FileSource, VaultSource
 from tests.conftest import need
-from tests.integration.site import Site
 from tests.recipes import tools
 from tests.recipes.world import PERIODS, World
-from tests.servers.vault import VaultServer
+from tests.support.servers.vault import VaultServer
+from tests.support.site import Site
 
 WEB = '[keysets.web]\nalgorithm = "RS256"\n'
 SECRETS = """

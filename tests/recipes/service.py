@@ -11,8 +11,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import rotator
-from tests.integration.site import Site
 from tests.recipes.page import recipe
+from tests.support.site import Site
 
 HERE = Path(__file__).parent
 

@@ -13,10 +13,10 @@ import jwt
 import pytest
 
 from rotator.client import FileSource, InvalidTokenError, Verifier
-from tests.integration.site import Site
 from tests.recipes import service
 from tests.recipes.page import recipe
 from tests.recipes.world import AUDIENCE, ISSUER, PERIODS, SECRET, World
+from tests.support.site import Site
 
 VERIFY = "verify = verifier.verify"
 KEYSET = '[keysets.internal]\nalgorithm = "HS256"\nreaders = "keys"\n'

@@ -8,12 +8,12 @@ from pathlib import Path
 
 import pytest
 
-from tests.integration.site import wait_for
 from tests.recipes import service
 from tests.recipes.page import recipe
 from tests.recipes.service import Service
 from tests.recipes.world import PROPAGATION, SECRET, World, revoke, signer_token
-from tests.servers.vault import VaultServer
+from tests.support.servers.vault import VaultServer
+from tests.support.site import wait_for
 
 pytestmark = [pytest.mark.slow, pytest.mark.vault]
 # Both services run what the recipe makes of them, and a child of theirs, forked before any rotation.

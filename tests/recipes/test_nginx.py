@@ -15,9 +15,9 @@ import pytest
 
 from rotator.client import FileSource, InvalidTokenError, JwksSource, KeysetReader, Timing, Verifier
 from rotator.dev import free_port
-from tests.integration.site import Site, wait_for
 from tests.recipes.page import recipe
 from tests.recipes.world import AUDIENCE, ISSUER, PERIODS, PROPAGATION, World
+from tests.support.site import Site, wait_for
 
 TIMING = Timing(timedelta(seconds=PROPAGATION), timedelta(hours=1), timedelta(seconds=1))
 MAIN = """

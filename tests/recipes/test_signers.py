@@ -8,10 +8,10 @@ import jwt
 import pytest
 
 from rotator.client import Verifier
-from tests.integration.site import wait_for
 from tests.recipes import service
 from tests.recipes.world import AUDIENCE, ISSUER, PROPAGATION, SECRET, World, revoke, signer_token
-from tests.servers.vault import VaultServer
+from tests.support.servers.vault import VaultServer
+from tests.support.site import wait_for
 
 SIGN_CLAIMS = """
 import uuid

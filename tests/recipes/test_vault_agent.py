@@ -13,10 +13,10 @@ from pathlib import Path
 import pytest
 
 from rotator.client import InvalidTokenError, verify_with
-from tests.integration.site import Site, wait_for
 from tests.recipes.page import recipe
 from tests.recipes.world import AUDIENCE, ISSUER, PROPAGATION, World, forge_hmac
-from tests.servers.vault import VaultServer, find_vault
+from tests.support.servers.vault import VaultServer, find_vault
+from tests.support.site import Site, wait_for
 
 pytestmark = [pytest.mark.slow, pytest.mark.vault]
 FIELDS = {"JWT_KID": "kid", "JWT_SECRET": "current", "JWT_SECRET_OLD": "old", "JWT_SECRET_NEXT": "next"}

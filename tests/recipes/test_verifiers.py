@@ -12,7 +12,7 @@ import pytest
 from tests.recipes import service
 from tests.recipes.service import Service
 from tests.recipes.world import PROPAGATION, Scene, WebServer, World, require_verifiers, revoke, signer_token
-from tests.servers.vault import VaultServer
+from tests.support.servers.vault import VaultServer
 
 pytestmark = [pytest.mark.slow, pytest.mark.vault, pytest.mark.timeout(600)]  # the first run fetches libraries
 Run = Callable[[Path, Mapping[str, str]], AbstractContextManager[Service]]

@@ -23,9 +23,9 @@ import jwt
 from cryptography.hazmat.primitives.asymmetric import rsa
 
 from rotator.client import REFRESH, KeysetReader, Signer, Source
-from tests.integration.site import Site, wait_for
 from tests.recipes.service import Service
-from tests.servers.vault import VaultServer
+from tests.support.servers.vault import VaultServer
+from tests.support.site import Site, wait_for
 
 ISSUER, AUDIENCE = "https://login.example", "api"
 PROPAGATION = 2

@@ -12,11 +12,11 @@ from pathlib import Path
 from typing import Any
 
 from rotator.client import InvalidTokenError, Keys, Rejection
-from rotator.client.compact import decode_segment
-from rotator.client.jws import JwsVerifier
-from rotator.client.keys import PRIVATE_MEMBERS, VerifyingKey, key_of_jwk, keys_of_jwks, secret_key
+from rotator.client.jose.compact import decode_segment
+from rotator.client.jose.jws import JwsVerifier
+from rotator.client.jose.keys import PRIVATE_MEMBERS, VerifyingKey, key_of_jwk, keys_of_jwks, secret_key
 from rotator.errors import RotatorError
-from rotator.keys import Algorithm
+from rotator.model.keys import Algorithm
 
 TYPES = frozenset({"JsonWebSignature", "JsonWebKey", "JsonWebCrypto", "JsonWebEncryption"})
 VALID, INVALID, ACCEPTABLE = "valid", "invalid", "acceptable"

@@ -1,0 +1,3 @@
+"""
+Documents and state as files on this host.
+"""

@@ -1,0 +1,188 @@
+"""
+The store of documents as files, for one host without a Vault: no versions are kept, so nothing is left to destroy.
+"""
+
+import errno
+import fcntl
+import json
+import os
+import threading
+import time
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager, suppress
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+from rotator.adapters.files.atomic import UnsafePathError, safe_directory, write_atomically
+from rotator.documents.signing import Fields, parse_time
+from rotator.errors import DocumentError, StoreConflictError, StoreDeniedError, StoreUnavailableError
+from rotator.ports.store import Moment, Stored, Tree
+
+LOCK_PATIENCE = 5.0
+_LOCK_POLL = 0.01
+_LOCK = ".lock"
+_READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC
+_WAY_OUT = {
+    errno.ENOSPC: "; make room on its disk",
+    errno.EDQUOT: "; raise the quota of its user",
+    errno.EROFS: "; mount its disk writable",
+    errno.ELOOP: "; it is a symbolic link, replace it by a regular file",
+}
+_OPEN_LOCK = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
+
+
+class FileStore:
+    """
+    A DocumentStore in the folder *path* (made 0700 when missing): `<tree>/<keyset>.json`, mode 0600.
+
+    A save holds the lock of the whole store, against threads and processes of this host alike; the folder must not be
+    on a network. Waiting for the lock ends with StoreUnavailableError after *lock_patience* seconds.
+    """
+
+    def __init__(self, path: Path, *, lock_patience: float = LOCK_PATIENCE) -> None:
+        self._path = path
+        self._patience = lock_patience
+        self._threads = threading.Lock()
+        self._swept = False
+
+    def load(self, tree: Tree, keyset: str) -> Stored:
+        """
+        Return the document; raises DocumentError when the file is there and is none of ours.
+        """
+        before = datetime.now(UTC)
+        file = self._file(tree, keyset)
+        with _translated(file):
+            try:
+                with safe_directory(file.parent) as directory:
+                    descriptor = os.open(file.name, _READ, dir_fd=directory)
+            except FileNotFoundError:
+                return Stored(0, None, None, _moment(before))
+            with os.fdopen(descriptor, "rb") as opened:
+                data, committed = opened.read(), os.fstat(descriptor).st_ctime
+        version, fields, created_at = _decode(file, data)
+        # The rename sets the ctime: whatever held up the writer, no reader saw this version before.
+        created_at = max(created_at, datetime.fromtimestamp(committed, UTC))
+        return Stored(version, fields, created_at, _moment(before))
+
+    def save(self, tree: Tree, keyset: str, fields: Fields, cas: int) -> Stored:
+        """
+        Write version *cas* + 1 if the latest is still *cas*, durably, and return it as read back.
+        """
+        file = self._file(tree, keyset)
+        with self._locked(file):
+            latest = self.load(tree, keyset).version
+            if latest != cas:
+                raise StoreConflictError(f"{tree}/{keyset} has version {latest}, not {cas}: somebody else saved first")
+            content = {"version": cas + 1, "created_at": datetime.now(UTC).isoformat(), "fields": dict(fields)}
+            write_atomically(file, json.dumps(content, indent=1).encode(), 0o600)
+            return self.load(tree, keyset)
+
+    def versions(self, tree: Tree, keyset: str) -> Collection[int]:
+        """
+        Return the number of the one version that exists, if any.
+        """
+        version = self.load(tree, keyset).version
+        return (version,) if version else ()
+
+    def destroy(self, tree: Tree, keyset: str, versions: Collection[int]) -> None:
+        """
+        Do nothing for versions replaced since; raises StoreDeniedError for the latest, which holds what is in use.
+        """
+        latest = self.load(tree, keyset).version
+        if latest and latest in versions:
+            raise StoreDeniedError(
+                f"{self._file(tree, keyset)} holds version {latest}, the latest: it is not destroyed"
+            )
+
+    def fingerprint(self) -> str:
+        """
+        Return a text that changes when any signing document is saved, for the price of one stat; never raises.
+        """
+        try:
+            status = (self._path / Tree.KEYS).stat()
+        except OSError:
+            return ""
+        return f"{status.st_ino}.{status.st_mtime_ns}"
+
+    def _file(self, tree: Tree, keyset: str) -> Path:
+        return self._path / tree / f"{keyset}.json"
+
+    @contextmanager
+    def _locked(self, file: Path) -> Iterator[None]:
+        deadline = time.monotonic() + self._patience
+        if not self._threads.acquire(timeout=self._patience):
+            raise self._busy()
+        try:
+            with _translated(file):
+                self._path.mkdir(mode=0o700, parents=True, exist_ok=True)
+                file.parent.mkdir(mode=0o700, exist_ok=True)
+                with safe_directory(self._path) as directory:
+                    lock = os.open(_LOCK, _OPEN_LOCK, 0o600, dir_fd=directory)
+                with os.fdopen(lock, "wb"):
+                    self._wait_for(lock, deadline)
+                    self._sweep()
+                    yield
+        finally:
+            self._threads.release()
+
+    def _wait_for(self, lock: int, deadline: float) -> None:
+        while True:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                if time.monotonic() > deadline:
+                    raise self._busy() from None
+                time.sleep(_LOCK_POLL)
+            else:
+                return
+
+    def _busy(self) -> StoreUnavailableError:
+        return StoreUnavailableError(
+            f"{self._path / _LOCK} was locked by another process for {self._patience:g} s; look which one hangs"
+        )
+
+    def _sweep(self) -> None:
+        """
+        Remove what crashed writers left, which may hold key material: under the lock nobody is writing.
+        """
+        if self._swept:
+            return
+        for leftover in self._path.glob("*/.*.tmp"):
+            with suppress(FileNotFoundError):
+                leftover.unlink()
+        self._swept = True
+
+
+def _moment(before: datetime) -> Moment:
+    after = datetime.now(UTC)
+    ceiling = after.replace(microsecond=0) + timedelta(seconds=1 if after.microsecond else 0)
+    return Moment(before.replace(microsecond=0), ceiling)
+
+
+def _decode(file: Path, data: bytes) -> tuple[int, Fields, datetime]:
+    try:
+        content = json.loads(data)
+        version, fields, created_at = content["version"], content["fields"], parse_time(content["created_at"])
+    except (ValueError, KeyError, TypeError, RecursionError):
+        version, fields, created_at = 0, None, datetime.now(UTC)
+    if not isinstance(version, int) or version < 1 or not isinstance(fields, dict):
+        # Not chained: a JSON error carries the whole text.
+        raise DocumentError(
+            f"{file} is damaged or not rotator's; put it back from a backup, or remove it to give up its keys"
+        )
+    return version, fields, created_at
+
+
+@contextmanager
+def _translated(file: Path) -> Iterator[None]:
+    try:
+        yield
+    except UnsafePathError as error:
+        raise StoreDeniedError(str(error)) from error
+    except PermissionError as error:
+        raise StoreDeniedError(
+            f"{file}: permission denied; give its folder and what is in it to the user that rotator runs as"
+        ) from error
+    except OSError as error:
+        detail = f"{file}: {(error.strerror or 'unknown error').lower()}{_WAY_OUT.get(error.errno or 0, '')}"
+        raise StoreUnavailableError(detail) from error

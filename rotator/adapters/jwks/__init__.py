@@ -1,0 +1,3 @@
+"""
+The places where verifiers find the JWKS.
+"""

@@ -1,0 +1,138 @@
+"""
+What this process knows of every keyset's public side: what its listener serves and its JWKS file holds.
+"""
+
+import threading
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from rotator.documents.jwk import Jwk, Jwks, combined, parse_jwks
+from rotator.errors import PublicationError, VerificationKeyError
+from rotator.model.keys import Kid
+from rotator.model.policy import max_age
+from rotator.ports.store import Publication
+
+
+@dataclass(frozen=True, slots=True)
+class Combined:
+    """
+    The keys of all well-known keysets in one set; `max_age` is the shortest of its members', in seconds.
+    """
+
+    jwks: Jwks
+    max_age: int
+
+
+@dataclass(frozen=True, slots=True)
+class _Entry:
+    publication: Publication
+    members: Mapping[Kid, Jwk]
+
+    @property
+    def shared(self) -> bool:
+        return self.publication.well_known and not self.publication.symmetric
+
+
+class Board:
+    """
+    The latest publication of each keyset, in memory. Safe to use from several threads.
+
+    The combined set is withheld until every keyset in *well_known* has been put or settled: a set that lacks a keyset's
+    keys would make good tokens fail.
+    """
+
+    def __init__(self, well_known: Iterable[str]) -> None:
+        self._lock = threading.Lock()
+        self._entries: dict[str, _Entry] = {}
+        self._settled: set[str] = set()
+        self._combined: Combined | None = None
+        self._changed = True
+        self._expected = frozenset(well_known)
+
+    @property
+    def shares(self) -> bool:
+        """
+        Whether there is a combined set, complete or not: a well-known keyset is configured, or was put.
+        """
+        return bool(self._expected) or self.combined() is not None
+
+    def put(self, publication: Publication) -> None:
+        """
+        Keep *publication*, unless a later one of the same epoch is here already.
+
+        Raises PublicationError for a text that may not leave, which is then not kept, and while two well-known keysets
+        use one kid for different keys: then the combined set stays as it last was.
+        """
+        document = publication.document
+        try:
+            entry = _Entry(publication, parse_jwks(document.jwks))
+        except VerificationKeyError as error:
+            raise PublicationError(f"{document.keyset}: {error}") from error
+        if bool(entry.members) is publication.symmetric:
+            raise PublicationError(f"{document.keyset}: a JWKS is empty for shared secrets, and for no other keyset")
+        with self._lock:
+            known = self._entries.get(document.keyset)
+            if known is None or not _later(known.publication, publication):
+                self._entries[document.keyset] = entry
+                self._changed = True
+            self._refuse_shared_kid(document.keyset)
+
+    def settle(self, name: str) -> None:
+        """
+        Note that a keyset contributes nothing for now: it does not exist yet, or cannot be read. What was put stays.
+        """
+        with self._lock:
+            self._settled.add(name)
+            self._changed = True
+
+    def get(self, name: str) -> Publication | None:
+        """
+        Return the latest publication of a keyset.
+        """
+        entry = self._entries.get(name)
+        return entry.publication if entry else None
+
+    def missing(self) -> tuple[str, ...]:
+        """
+        Return the well-known keysets that the combined set still waits for, in order.
+        """
+        with self._lock:
+            return self._missing()
+
+    def combined(self) -> Combined | None:
+        """
+        Return the union of all well-known asymmetric keysets, in the order of their names; None until it is complete.
+
+        Keysets gone from the configuration are in it as long as they are put. It never becomes None again.
+        """
+        with self._lock:
+            if self._changed and not self._missing():
+                self._combined = self._union() or self._combined
+                self._changed = False
+            return self._combined
+
+    def _missing(self) -> tuple[str, ...]:
+        return tuple(sorted(self._expected - self._entries.keys() - self._settled))
+
+    def _union(self) -> Combined | None:
+        shared = [entry.publication for _, entry in sorted(self._entries.items()) if entry.shared]
+        if not shared:
+            return None
+        try:
+            union = combined(publication.document.jwks for publication in shared)
+        except VerificationKeyError:  # one kid for two keys, which `put` has raised
+            return None
+        return Combined(union, min(max_age(publication.timing) for publication in shared))
+
+    def _refuse_shared_kid(self, name: str) -> None:
+        ours = self._entries[name]
+        for other, entry in self._entries.items() if ours.shared else ():
+            for kid in ours.members.keys() & entry.members.keys() if entry.shared else ():
+                if entry.members[kid] != ours.members[kid]:
+                    raise PublicationError(
+                        f"{name}: its kid {kid} names another key in {other}; set well_known = false for one of the two"
+                    )
+
+
+def _later(known: Publication, offered: Publication) -> bool:
+    return known.document.epoch == offered.document.epoch and known.document.sequence > offered.document.sequence

@@ -1,0 +1,3 @@
+"""
+Events on Redis. The daemon's only door to redis.
+"""

@@ -1,0 +1,3 @@
+"""
+Logging in to Vault, a file for each way to do it.
+"""

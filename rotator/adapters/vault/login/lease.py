@@ -1,0 +1,247 @@
+"""
+The token that requests to Vault carry: given or from an AppRole login, renewed in time, replaced when it died.
+"""
+
+import math
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import cast
+
+from hvac.api.auth_methods import AppRole
+
+from rotator.adapters.vault.login.attempts import LoginAttempts
+from rotator.adapters.vault.transport import Call, Reply, Transport
+from rotator.documents.signing import format_time
+from rotator.errors import StoreDeniedError, StoreError, StoreUnavailableError
+from rotator.model.secret import SecretText
+from rotator.reconcile.alarms import Log
+
+Observe = Callable[[str, str], object]
+_LOOKUP, _RENEW = "/v1/auth/token/lookup-self", "/v1/auth/token/renew-self"
+_RETRY = 10.0
+# A token this young did not die: whoever may not look itself up would log in again at each refusal.
+_YOUNG = 10.0
+
+
+@dataclass(frozen=True, slots=True)
+class TokenCredentials:
+    """
+    A token that somebody else made and looks after.
+    """
+
+    token: SecretText
+
+
+@dataclass(frozen=True, slots=True)
+class AppRoleCredentials:
+    """
+    Where role_id and secret_id stand; both files are read at each login.
+    """
+
+    role_id_file: Path
+    secret_id_file: Path
+    mount: str = "approle"
+
+
+Credentials = TokenCredentials | AppRoleCredentials
+
+
+@dataclass(frozen=True, slots=True)
+class _Lease:
+    """
+    A token and what is known of its life: `ttl` in seconds as first granted, `since` and `due` by the monotonic clock.
+    """
+
+    token: SecretText
+    since: float
+    due: float
+    ttl: int | None = None
+    renewable: bool = False
+    expires_at: datetime | None = None
+    warned: bool = False
+
+
+class Login:
+    """
+    The one token of a process, swapped whole. Safe to use from several threads; only one of them logs in at a time.
+    """
+
+    def __init__(
+        self, transport: Transport, credentials: Credentials, log: Log, attempts: LoginAttempts, observe: Observe
+    ) -> None:
+        self._transport = transport
+        self._credentials = credentials
+        self._log = log
+        self._attempts = attempts
+        self._observe = observe
+        self._lock = threading.Lock()
+        self._lease: _Lease | None = None
+
+    @property
+    def expires_at(self) -> datetime | None:
+        """
+        When the token ends unless it is renewed; None when it never does, or nothing is known yet.
+        """
+        lease = self._lease
+        return None if lease is None else lease.expires_at
+
+    def token(self, deadline: float) -> SecretText:
+        """
+        Return the token, after a login when there is none yet.
+        """
+        lease = self._lease
+        if lease is None:
+            with self._alone(deadline):
+                lease = self._lease = self._lease or self._begin(deadline)
+        return lease.token
+
+    def renewed(self, refused: SecretText, deadline: float) -> SecretText | None:
+        """
+        Return another token in place of one that Vault *refused*, None when that one is alive and merely lacks a right.
+        """
+        with self._alone(deadline):
+            lease = self._lease
+            if lease is not None and lease.token is not refused:
+                return lease.token
+            answer = Call(self._transport, refused, deadline).get(_LOOKUP)
+            young = lease is not None and time.monotonic() - lease.since < _YOUNG
+            if answer.status != 403 or (young and not answer.says("invalid token")):  # noqa: PLR2004 - forbidden
+                return None
+            if isinstance(self._credentials, TokenCredentials):
+                raise StoreDeniedError("the vault token is expired, revoked or unknown to vault; supply a new one")
+            self._lease = self._begin(deadline)
+            return self._lease.token
+
+    def maintain(self, deadline: float) -> None:
+        """
+        Renew the token when that is due, or log in again when renewing leads nowhere. Raises nothing: the log tells.
+        """
+        lease = self._lease
+        if lease is None or time.monotonic() < lease.due or not self._lock.acquire(blocking=False):
+            return
+        try:
+            if self._lease is lease:
+                self._lease = self._prolonged(lease, deadline)
+        except StoreError as error:
+            if not lease.warned:
+                self._log.warning("vault_token_not_renewed", expires_at=format_time(lease.expires_at), error=str(error))
+            patience = min(_RETRY, (lease.ttl or _RETRY) / 10)
+            self._lease = replace(lease, due=time.monotonic() + patience, warned=True)
+        finally:
+            self._lock.release()
+
+    @contextmanager
+    def _alone(self, deadline: float) -> Iterator[None]:
+        if not self._lock.acquire(timeout=max(0.0, deadline - time.monotonic())):
+            raise StoreUnavailableError("another thread's login to vault did not end in time")
+        try:
+            yield
+        finally:
+            self._lock.release()
+
+    def _begin(self, deadline: float) -> _Lease:
+        if isinstance(self._credentials, TokenCredentials):
+            now = time.monotonic()
+            return _Lease(self._credentials.token, since=now, due=now)
+        try:
+            lease = self._log_in(self._credentials, deadline)
+        except StoreDeniedError:
+            self._observe("login", "denied")
+            raise
+        except StoreUnavailableError:
+            self._observe("login", "unavailable")
+            raise
+        self._observe("login", "ok")
+        self._log.info("vault_login", expires_at=format_time(lease.expires_at))
+        return lease
+
+    def _log_in(self, approle: AppRoleCredentials, deadline: float) -> _Lease:
+        role_id = _read(approle.role_id_file, "vault.role_id_file")
+        secret_id = _read(approle.secret_id_file, "vault.secret_id_file")
+        where = f"{approle.role_id_file} and {approle.secret_id_file}"
+        credentials = f"{role_id}\n{secret_id}"
+        self._attempts.check(credentials, where)
+        call = Call(self._transport, None, deadline)
+        answer = cast("Reply", AppRole(call).login(role_id, secret_id, use_token=False, mount_point=approle.mount))
+        if answer.status in {400, 403}:
+            self._attempts.refused(credentials)
+            raise StoreDeniedError(
+                f"vault refused the login at auth/{approle.mount} ({answer.status}) with {where}: "
+                "the secret_id is wrong, expired or used up, or no AppRole is there; put a new secret_id there"
+            )
+        token = call.get_login_token(answer)
+        if answer.status != 200 or not token:  # noqa: PLR2004 - the one status that carries a token
+            raise StoreUnavailableError(
+                f"vault answered the login at auth/{approle.mount} with {answer.status} and no token"
+            )
+        self._attempts.accepted()
+        return _granted(SecretText(token), answer)
+
+    def _prolonged(self, lease: _Lease, deadline: float) -> _Lease:
+        if lease.ttl is None:
+            return self._looked_up(lease, deadline)
+        ending = lease
+        if lease.renewable:
+            answer = Call(self._transport, lease.token, deadline).post(_RENEW, json={})
+            self._observe("renew", "ok" if answer.status == 200 else "denied")  # noqa: PLR2004 - granted
+            extended = _granted(lease.token, answer)
+            # Near the token's maximum life a renewal grants less and less: then only a login helps.
+            if extended.ttl is not None and extended.ttl >= lease.ttl:
+                return replace(extended, since=lease.since, ttl=lease.ttl)
+            ending = extended if extended.expires_at else lease
+        if isinstance(self._credentials, AppRoleCredentials):
+            return self._begin(deadline)
+        self._log.warning("vault_token_ends", expires_at=format_time(ending.expires_at))
+        return replace(ending, due=math.inf)
+
+    def _looked_up(self, lease: _Lease, deadline: float) -> _Lease:
+        """
+        Learn what is left of a token that somebody else made.
+        """
+        answer = Call(self._transport, lease.token, deadline).get(_LOOKUP)
+        data = answer.section("data")
+        ttl = data.get("ttl")
+        if not isinstance(ttl, int):
+            raise StoreDeniedError("the vault token may not look itself up, so nobody knows when it ends")
+        # Less than a second left is 0, too; only a token without an end has no `expire_time`.
+        left = max(1, ttl) if data.get("expire_time") else 0
+        return _lasting(lease.token, left, renewable=data.get("renewable") is True)
+
+
+def _granted(token: SecretText, answer: Reply) -> _Lease:
+    auth = answer.section("auth")
+    ttl = auth.get("lease_duration")
+    if not isinstance(ttl, int):
+        return _Lease(token, since=time.monotonic(), due=math.inf)
+    return _lasting(token, ttl, renewable=auth.get("renewable") is True)
+
+
+def _lasting(token: SecretText, ttl: int, *, renewable: bool) -> _Lease:
+    """
+    A token with *ttl* seconds to live, 0 for one that lives for ever.
+    """
+    now = time.monotonic()
+    if ttl <= 0:
+        return _Lease(token, since=now, due=math.inf, ttl=0)
+    ends = datetime.now(UTC) + timedelta(seconds=ttl)
+    return _Lease(token, since=now, due=now + ttl * 2 / 3, ttl=ttl, renewable=renewable, expires_at=ends)
+
+
+def _read(file: Path, option: str) -> str:
+    """
+    Return the one line in *file*.
+    """
+    try:
+        text = file.read_text(encoding="ascii").rstrip("\r\n")
+    except (OSError, UnicodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "it is no plain text"
+        # Not chained: a decoding error holds what was read.
+        raise StoreDeniedError(f"{option}: {file} cannot be read: {reason}") from None
+    if not text or not text.isprintable():
+        raise StoreDeniedError(f"{option}: {file} does not hold one line")
+    return text

@@ -1,0 +1,83 @@
+"""
+What each kind of Vault token must be able to do, and no more: the one source of `rotator policy` and `rotator check`.
+"""
+
+from collections.abc import Iterator, Mapping
+from enum import StrEnum
+
+from rotator.config.settings import Settings
+from rotator.ports.store import Tree
+
+ANY = "+"
+_TOKEN = {
+    "auth/token/lookup-self": frozenset({"read"}),
+    "auth/token/renew-self": frozenset({"update"}),
+    "auth/token/revoke-self": frozenset({"update"}),
+    "sys/capabilities-self": frozenset({"update"}),
+}
+_READ = frozenset({"read"})
+
+
+class Role(StrEnum):
+    """
+    Who holds a token: the daemon, a person at the command line, a service that signs, a service that verifies.
+    """
+
+    DAEMON = "daemon"
+    OPERATOR = "operator"
+    SIGNER = "signer"
+    VERIFIER = "verifier"
+
+
+def needed(role: Role, settings: Settings, keyset: str | None) -> Mapping[str, frozenset[str]]:
+    """
+    Return the capabilities that *role* needs for *keyset*, by path; each is used by some request, none may be missing.
+
+    Without *keyset*: those of any keyset ("+" stands for its name); for a service, of all that are configured.
+    """
+    match role:
+        case Role.DAEMON:
+            return dict(_keeper(settings, keyset)) | _TOKEN
+        case Role.OPERATOR:
+            # A command is over long before its token is; nothing is renewed.
+            return dict(_keeper(settings, keyset)) | {path: can for path, can in _TOKEN.items() if "renew" not in path}
+        case Role.SIGNER | Role.VERIFIER:
+            names = settings.keysets if keyset is None else [keyset]
+            return {path: _READ for name in names for path in reads(role, settings, name)}
+
+
+def welcome(settings: Settings) -> Mapping[str, frozenset[str]]:
+    """
+    Return what the daemon and operator can do without: to see whether the mount deletes versions by itself.
+    """
+    return {f"{settings.vault.mount}/config": _READ}
+
+
+def reads(role: Role, settings: Settings, keyset: str) -> tuple[str, ...]:
+    """
+    Return the paths that a service reads; verifiers of an HMAC keyset need the secret itself.
+    """
+    signing, public = (_path(settings, "data", tree, keyset) for tree in (Tree.KEYS, Tree.JWKS))
+    if role is Role.SIGNER:
+        return (signing,)
+    return (signing, public) if settings.keysets[keyset].algorithm.symmetric else (public,)
+
+
+def _keeper(settings: Settings, keyset: str | None) -> Iterator[tuple[str, frozenset[str]]]:
+    name = keyset or ANY
+    symmetric = keyset is not None and settings.keysets[keyset].algorithm.symmetric
+    secret = [Tree.KEYS] if symmetric else [Tree.KEYS, Tree.STANDBY]
+    for tree in (*secret, Tree.JWKS):
+        yield _path(settings, "data", tree, name), frozenset({"create", "read", "update"})
+    for tree in secret:
+        yield _path(settings, "metadata", tree, name), _READ
+        yield _path(settings, "destroy", tree, name), frozenset({"update"})
+    if keyset is not None and settings.keysets[keyset].well_known:
+        # The first key of a keyset waits for propagation where the combined set already holds other keysets' keys.
+        for other, policy in settings.keysets.items():
+            if policy.well_known and other != keyset:
+                yield _path(settings, "data", Tree.JWKS, other), _READ
+
+
+def _path(settings: Settings, kind: str, tree: Tree, name: str) -> str:
+    return f"{settings.vault.mount}/{kind}/{settings.vault.prefix}/{tree}/{name}"

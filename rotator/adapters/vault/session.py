@@ -1,0 +1,151 @@
+"""
+Requests to Vault as a client that stays logged in: the deadline of an operation, its token, and what its statuses mean.
+"""
+
+import random
+import time
+from collections.abc import Callable, Collection, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from rotator.adapters.vault.login.attempts import LoginAttempts
+from rotator.adapters.vault.login.lease import Credentials, Login, Observe
+from rotator.adapters.vault.transport import Call, LostReplyError, Reply, Transport
+from rotator.errors import StoreConflictError, StoreDeniedError, StoreUnavailableError
+from rotator.reconcile.alarms import Log
+
+OK, NO_CONTENT, BAD_REQUEST, FORBIDDEN, NOT_FOUND, NOT_YET = 200, 204, 400, 403, 404, 412
+_FIRST_PAUSE, _LONGEST_PAUSE = 0.05, 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class VaultConnection:
+    """
+    How to reach one Vault and as whom; *deadline* is in seconds, for a whole operation with its logins and repetitions.
+
+    *observe* is told each operation and its result: ok, conflict, denied or unavailable.
+    """
+
+    address: str
+    namespace: str
+    ca_file: Path | None
+    credentials: Credentials
+    log: Log
+    attempts_file: Path | None = None
+    deadline: float = 10.0
+    observe: Observe | None = None
+
+
+class VaultSession:
+    """
+    A client of one Vault, logged in when first needed. Safe to use from several threads.
+    """
+
+    def __init__(self, connection: VaultConnection) -> None:
+        self._connection = connection
+        self._transport = Transport(connection.address, connection.namespace, connection.ca_file)
+        self._observe = connection.observe or _unobserved
+        attempts = LoginAttempts(connection.attempts_file, connection.log)
+        self._login = Login(self._transport, connection.credentials, connection.log, attempts, self._observe)
+
+    @property
+    def token_expires_at(self) -> datetime | None:
+        """
+        When our token ends unless it is renewed; None when it never does, or nothing is known yet.
+        """
+        return self._login.expires_at
+
+    def maintain(self) -> None:
+        """
+        Keep our token alive; cheap when nothing is due, raises nothing. To be called about every second.
+        """
+        self._login.maintain(time.monotonic() + self._connection.deadline)
+
+    def capabilities(self, paths: Collection[str]) -> Mapping[str, frozenset[str]]:
+        """
+        Return what our token may do with each of *paths* (below /v1/).
+        """
+        where = "sys/capabilities-self"
+        with self._operation("capabilities") as deadline:
+            reply = self._ask(
+                "update", where, deadline, lambda call: call.post(f"/v1/{where}", json={"paths": sorted(paths)})
+            )
+            if reply.status != OK:
+                raise StoreUnavailableError(f"vault did not answer {where}: {reply.status}")
+            found = reply.section("data")
+            try:
+                return {path: frozenset(map(str, found[path])) for path in paths}
+            except (KeyError, TypeError):
+                raise self._nonsense(where) from None
+
+    def read_raw(self, path: str) -> Mapping[str, Any] | None:
+        """
+        Return the `data` that a GET of *path* (below /v1/) answers with, None for a 404.
+        """
+        with self._operation("read") as deadline:
+            reply = self._read(path, deadline, lambda call: call.get(f"/v1/{path}"))
+            return None if reply.status == NOT_FOUND else reply.section("data")
+
+    def close(self) -> None:
+        """
+        Close idle connections.
+        """
+        self._transport.close()
+
+    def _read(self, where: str, deadline: float, send: Callable[[Call], Any]) -> Reply:
+        """
+        Ask again while the server lags behind our last write (412), until *deadline*; the answer is 200 or 404.
+        """
+        pause = _FIRST_PAUSE
+        while (reply := self._ask("read", where, deadline, send)).status == NOT_YET:
+            if time.monotonic() + pause >= deadline:
+                raise StoreUnavailableError(f"vault's standby lags behind: {where} answers {NOT_YET}")
+            time.sleep(random.uniform(pause / 2, pause))  # noqa: S311 - spreads load, guards nothing
+            pause = min(2 * pause, _LONGEST_PAUSE)
+        if reply.status not in {OK, NOT_FOUND}:
+            raise StoreUnavailableError(f"vault did not read {where}: {reply.status}")
+        return reply
+
+    def _ask(self, capability: str, where: str, deadline: float, send: Callable[[Call], Any]) -> Reply:
+        """
+        Send a request, once more with a new token when the old one is dead; never answers 403.
+        """
+        token = self._login.token(deadline)
+        reply: Reply = send(Call(self._transport, token, deadline))
+        if reply.status == FORBIDDEN and (another := self._login.renewed(token, deadline)) is not None:
+            reply = send(Call(self._transport, another, deadline))
+        if reply.status == FORBIDDEN:
+            raise StoreDeniedError(
+                f'denied: needs "{capability}" on {where} (`rotator policy ROLE` prints what a daemon, operator, signer or verifier needs)'
+            )
+        return reply
+
+    @contextmanager
+    def _operation(self, name: str) -> Iterator[float]:
+        """
+        Lend the deadline of one operation, and tell its result.
+        """
+        result = "unavailable"
+        try:
+            yield time.monotonic() + self._connection.deadline
+            result = "ok"
+        except StoreConflictError:
+            result = "conflict"
+            raise
+        except StoreDeniedError:
+            result = "denied"
+            raise
+        finally:
+            self._observe(name, result)
+
+    def _nonsense(self, where: str) -> LostReplyError:
+        return LostReplyError(
+            f"vault at {self._transport.address} answers for {where} with something that proves nothing"
+        )
+
+
+def _unobserved(_operation: str, _result: str) -> None:
+    pass

@@ -1,0 +1,199 @@
+"""
+The store of documents in Vault or OpenBao: KV version 2, every save with compare-and-set.
+"""
+
+import json
+from collections.abc import Collection
+from datetime import datetime
+
+from hvac.api.secrets_engines import KvV2
+
+from rotator.adapters.vault.login.lease import AppRoleCredentials, TokenCredentials
+from rotator.adapters.vault.session import BAD_REQUEST, NO_CONTENT, NOT_FOUND, OK, VaultConnection, VaultSession
+from rotator.adapters.vault.transport import LostReplyError, Reply
+from rotator.documents.signing import Fields, parse_time
+from rotator.errors import StoreConflictError, StoreDeniedError, StoreUnavailableError
+from rotator.ports.store import Stored, Tree
+
+__all__ = ["AppRoleCredentials", "TokenCredentials", "VaultConnection", "VaultStore"]
+
+# What is left of the deadline after a lost reply is for asking what became of the write.
+_SHARE_OF_WRITE = 2 / 3
+
+
+class VaultStore(VaultSession):
+    """
+    A DocumentStore below *prefix* in the KV version 2 store at *mount*.
+
+    Never follows a redirect, never deletes or undeletes, never touches the settings of a path or of the mount.
+    """
+
+    def __init__(self, connection: VaultConnection, mount: str, prefix: str) -> None:
+        super().__init__(connection)
+        self._mount = mount.strip("/")
+        self._prefix = prefix.strip("/")
+        self._proved = False
+
+    def load(self, tree: Tree, keyset: str) -> Stored:
+        """
+        Return the latest version of a document.
+        """
+        with self._operation("load") as deadline:
+            return self._load(self._path(tree, keyset), None, deadline)
+
+    def load_version(self, tree: Tree, keyset: str, version: int) -> Stored:
+        """
+        Return one version of a document; 0 for its version when there is no such one.
+        """
+        with self._operation("load") as deadline:
+            return self._load(self._path(tree, keyset), version, deadline)
+
+    def save(self, tree: Tree, keyset: str, fields: Fields, cas: int) -> Stored:
+        """
+        Write version *cas* + 1; a lost reply is settled by reading that version back, never by writing again.
+        """
+        path = self._path(tree, keyset)
+        with self._operation("save") as deadline:
+            writing = deadline - self._connection.deadline * (1 - _SHARE_OF_WRITE)
+            try:
+                return self._save(path, fields, cas, writing)
+            except (LostReplyError, StoreConflictError) as failure:
+                # A proxy may have sent the same write twice: then a conflict, too, can be with ourselves.
+                done = self._written(path, fields, cas, deadline, by_op_id=isinstance(failure, StoreConflictError))
+                if done is None:
+                    raise
+                return done
+
+    def versions(self, tree: Tree, keyset: str) -> Collection[int]:
+        """
+        Return the numbers of the versions whose data still exists, soft-deleted ones included.
+        """
+        path = self._path(tree, keyset)
+        with self._operation("versions") as deadline:
+            reply = self._read(
+                f"{self._mount}/metadata/{path}",
+                deadline,
+                lambda call: KvV2(call).read_secret_metadata(path, mount_point=self._mount),
+            )
+            if reply.status == NOT_FOUND:
+                self._prove_absence(reply, deadline)
+                return frozenset()
+            try:
+                versions = reply.body["data"]["versions"]
+                return frozenset(int(number) for number, about in versions.items() if not about["destroyed"])
+            except (AttributeError, KeyError, TypeError, ValueError):
+                raise self._nonsense(f"{self._mount}/metadata/{path}") from None
+
+    def destroy(self, tree: Tree, keyset: str, versions: Collection[int]) -> None:
+        """
+        Destroy the data of *versions* for good.
+        """
+        path = self._path(tree, keyset)
+        if not versions:
+            return
+        with self._operation("destroy") as deadline:
+            where = f"{self._mount}/destroy/{path}"
+            reply = self._ask(
+                "update",
+                where,
+                deadline,
+                lambda call: KvV2(call).destroy_secret_versions(path, sorted(versions), mount_point=self._mount),
+            )
+            if reply.status not in {OK, NO_CONTENT}:
+                raise StoreUnavailableError(f"vault did not destroy versions at {where}: {reply.status}")
+
+    def _path(self, tree: Tree, keyset: str) -> str:
+        return f"{self._prefix}/{tree}/{keyset}".lstrip("/")
+
+    def _load(self, path: str, version: int | None, deadline: float) -> Stored:
+        where = f"{self._mount}/data/{path}"
+        reply = self._read(
+            where,
+            deadline,
+            lambda call: KvV2(call).read_secret_version(
+                path, version=version, mount_point=self._mount, raise_on_deleted_version=False
+            ),
+        )
+        metadata = reply.section("data", "metadata")
+        if reply.status == NOT_FOUND and not metadata:
+            self._prove_absence(reply, deadline)
+            return Stored(0, None, None, reply.moment)
+        fields = reply.section("data").get("data")
+        number = _whole(metadata.get("version"))
+        created_at = _time(metadata.get("created_time"))
+        if number is None or created_at is None or isinstance(fields, dict) != (reply.status == OK):
+            raise self._nonsense(where)
+        return Stored(number, fields, created_at, reply.moment)
+
+    def _save(self, path: str, fields: Fields, cas: int, deadline: float) -> Stored:
+        where = f"{self._mount}/data/{path}"
+        reply = self._ask(
+            "update" if cas else "create",
+            where,
+            deadline,
+            lambda call: KvV2(call).create_or_update_secret(path, dict(fields), cas=cas, mount_point=self._mount),
+        )
+        if reply.status == BAD_REQUEST and reply.says("check-and-set parameter did not match"):
+            raise StoreConflictError(f"{where} has another version than {cas}: somebody else saved first")
+        if reply.status not in {OK, NO_CONTENT}:
+            raise StoreUnavailableError(f"vault did not save {where}: {reply.status}")
+        data = reply.section("data")
+        created_at = _time(data.get("created_time"))
+        if _whole(data.get("version")) != cas + 1 or created_at is None:
+            raise self._nonsense(where)
+        return Stored(cas + 1, fields, created_at, reply.moment)
+
+    def _written(self, path: str, fields: Fields, cas: int, deadline: float, *, by_op_id: bool) -> Stored | None:
+        """
+        Return version *cas* + 1 when it is the one we tried to write.
+        """
+        if by_op_id and "op_id" not in fields:
+            return None
+        try:
+            found = self._load(path, cas + 1, deadline)
+        except (StoreUnavailableError, StoreDeniedError):
+            return None
+        if found.version != cas + 1 or found.fields is None:
+            return None
+        ours = (
+            found.fields.get("op_id") == fields["op_id"]
+            if "op_id" in fields
+            else found.fields == json.loads(json.dumps(dict(fields)))
+        )
+        return found if ours else None
+
+    def _prove_absence(self, reply: Reply, deadline: float) -> None:
+        """
+        Return when a 404 means an absent document: a store of KV version 1 answers so, too, a missing mount nearly so.
+        """
+        if reply.says("no handler for route"):
+            raise StoreDeniedError(
+                f"vault has nothing mounted at {self._mount}; mount a KV version 2 store or set vault.mount"
+            )
+        if reply.body.get("errors") != []:
+            raise self._nonsense(self._mount)
+        if self._proved:
+            return
+        where = f"sys/internal/ui/mounts/{self._mount}"
+        data = self._read(where, deadline, lambda call: call.get(f"/v1/{where}")).section("data")
+        options = data.get("options")
+        version = options.get("version") if isinstance(options, dict) else None
+        if data.get("type") != "kv" or version != "2" or data.get("path") != f"{self._mount}/":
+            raise StoreDeniedError(
+                f"the mount {self._mount} of vault is no KV version 2 store; mount one or set vault.mount"
+            )
+        self._proved = True
+
+
+def _whole(value: object) -> int | None:
+    return value if isinstance(value, int) and not isinstance(value, bool) and value > 0 else None
+
+
+def _time(value: object) -> datetime | None:
+    """
+    Read Vault's nanoseconds as microseconds.
+    """
+    try:
+        return parse_time(value) if isinstance(value, str) else None
+    except ValueError:
+        return None

@@ -1,0 +1,229 @@
+"""
+Requests to one Vault or OpenBao: bounded in time and size, never redirected, deaf to the environment.
+
+hvac shapes the requests and this module sends them: hvac's own adapter follows redirects with the token, takes its
+timeout for each read anew, and obeys the proxies that the environment names.
+"""
+
+import http.client
+import json
+import ssl
+from collections import deque
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from email.utils import parsedate_to_datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlencode, urlsplit
+
+from hvac.adapters import Adapter
+
+from rotator.adapters.http_client import Connection, connect, tls_context
+from rotator.errors import ConfigError, StoreUnavailableError
+from rotator.model.secret import SecretText
+from rotator.ports.store import Moment
+
+_READABLE = frozenset({200, 204, 400, 403, 404, 412})
+_REDIRECTS = range(300, 400)
+_REASONS = {
+    429: "it limits the rate of requests, or is a standby",
+    472: "it is a disaster-recovery secondary",
+    473: "it is a performance standby that cannot answer this",
+    501: "it is not initialised",
+    502: "its proxy cannot reach it",
+    503: "it is sealed, or in maintenance",
+    504: "its proxy had no answer in time",
+}
+# Said before anything is carried out; after any other failure a write may have happened.
+_NOT_DONE = frozenset({429, 472, 473, 501})
+
+
+if TYPE_CHECKING:
+    _Adapter = Adapter["Reply"]
+else:
+    _Adapter = Adapter  # generic in its stubs only
+
+
+class LostReplyError(StoreUnavailableError):
+    """
+    The request was sent and what came back proves nothing: it may have been carried out.
+    """
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """
+    An answer that means something (200, 204, 400, 403, 404, 412): a JSON object or nothing, and the server's clock.
+    """
+
+    status: int
+    body: Mapping[str, Any]
+    moment: Moment
+
+    def section(self, *names: str) -> Mapping[str, Any]:
+        """
+        Return the object found by following *names* into the body, an empty one where there is none.
+        """
+        found: Any = self.body
+        for name in names:
+            found = found.get(name) if isinstance(found, dict) else None
+        return found if isinstance(found, dict) else {}
+
+    def says(self, words: str) -> bool:
+        """
+        Whether one of the errors in the body contains *words*.
+        """
+        errors = self.body.get("errors")
+        return isinstance(errors, list) and any(words in str(error) for error in errors)
+
+
+class Transport:
+    """
+    Idle connections to one server, each lent to one request at a time. Safe to use from several threads.
+    """
+
+    def __init__(self, address: str, namespace: str = "", ca_file: Path | None = None) -> None:
+        try:
+            parts = urlsplit(address)
+            port = parts.port or {"http": 80, "https": 443}[parts.scheme]
+        except (KeyError, ValueError) as error:
+            raise ConfigError("vault.address: must look like https://vault.example.org:8200") from error
+        if not parts.hostname or parts.hostname.startswith("."):
+            raise ConfigError("vault.address: has no host name")
+        self.address = f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}"
+        self._host, self._port = parts.hostname, port
+        self._base = parts.path.rstrip("/")
+        self._tls = _context(ca_file) if parts.scheme == "https" else None
+        self._headers = {"X-Vault-Request": "true", "Content-Type": "application/json", "User-Agent": "rotator"}
+        if namespace:
+            self._headers["X-Vault-Namespace"] = namespace
+        self._idle: deque[Connection] = deque()
+
+    def ask(self, method: str, path: str, content: object, token: SecretText | None, deadline: float) -> Reply:
+        """
+        Send one request and return its answer before *deadline*, a moment of `time.monotonic()`.
+
+        Raises LostReplyError when the request may have been carried out, StoreUnavailableError when it was not.
+        """
+        body = None if content is None else json.dumps(content, separators=(",", ":")).encode()
+        headers = self._headers if token is None else {**self._headers, "X-Vault-Token": token.reveal()}
+        connection = self._lend(deadline)
+        started = datetime.now(UTC)
+        try:
+            try:
+                response, data = connection.exchange(method, self._base + path, body, headers, deadline)
+            except ConnectionError:
+                # Closed in the moment it was taken up again. Reading twice does no harm; writing twice might.
+                if method != "GET" or not connection.used:
+                    raise
+                connection = self._open(deadline)
+                response, data = connection.exchange(method, self._base + path, body, headers, deadline)
+        except (OSError, http.client.HTTPException) as error:
+            # Not chained: some of these exceptions quote what was received.
+            raise LostReplyError(f"vault at {self.address}: no answer to {method} {path}: {_what(error)}") from None
+        if connection.open:
+            self._idle.append(connection)
+        return self._judge(f"vault at {self.address}: {method} {path}", response, data, started)
+
+    def close(self) -> None:
+        """
+        Close the idle connections.
+        """
+        while self._idle:
+            self._idle.pop().close()
+
+    def _lend(self, deadline: float) -> Connection:
+        while True:
+            try:
+                connection = self._idle.pop()
+            except IndexError:
+                return self._open(deadline)
+            if connection.fit():
+                return connection
+            connection.close()
+
+    def _open(self, deadline: float) -> Connection:
+        try:
+            return Connection(self._host, self._port, connect(self._host, self._port, self._tls, deadline))
+        except ssl.SSLCertVerificationError as error:
+            raise StoreUnavailableError(
+                f"vault at {self.address}: its certificate is not accepted: {error.verify_message}; see vault.ca_file"
+            ) from error
+        except OSError as error:
+            raise StoreUnavailableError(f"vault at {self.address}: cannot connect: {_what(error)}") from error
+
+    @staticmethod
+    def _judge(what: str, response: http.client.HTTPResponse, data: bytes, started: datetime) -> Reply:
+        status = response.status
+        if status in _REDIRECTS:
+            raise StoreUnavailableError(
+                f"{what}: redirect refused ({status}); set vault.address to the active node or the public address"
+            )
+        if status not in _READABLE:
+            error = StoreUnavailableError if status in _NOT_DONE else LostReplyError
+            raise error(f"{what}: {status}, {_REASONS.get(status, 'an answer that proves nothing')}")
+        try:
+            body = json.loads(data) if data else {}
+        except (ValueError, RecursionError):
+            body = None
+        if not isinstance(body, dict) or bool(data) == (status == http.HTTPStatus.NO_CONTENT):
+            raise LostReplyError(f"{what}: {status}, but the answer is not Vault's; is a proxy in between?")
+        return Reply(status, body, _moment(what, response, started))
+
+
+class Call(_Adapter):
+    """
+    What hvac sends the requests of one operation through: a token, and a deadline for all of them together.
+    """
+
+    def __init__(self, transport: Transport, token: SecretText | None, deadline: float) -> None:
+        self._transport = transport
+        self._secret = token
+        self._deadline = deadline
+
+    def request(
+        self,
+        method: str,
+        url: str,
+        headers: Mapping[str, str] | None = None,
+        raise_exception: bool = True,  # noqa: FBT001, FBT002 - hvac's signature
+        **kwargs: Any,
+    ) -> Reply:
+        """
+        Send one request; a status is for the caller to judge, whatever hvac asks for.
+        """
+        del headers, raise_exception
+        query = urlencode(kwargs.get("params") or {})
+        return self._transport.ask(
+            method.upper(), f"{url}?{query}" if query else url, kwargs.get("json"), self._secret, self._deadline
+        )
+
+    def get_login_token(self, response: Reply) -> str:
+        """
+        Return the token that a login brought.
+        """
+        return str(response.section("auth").get("client_token", ""))
+
+
+def _context(ca_file: Path | None) -> ssl.SSLContext:
+    try:
+        return tls_context(ca_file)
+    except OSError as error:
+        raise ConfigError(f"vault.ca_file: {ca_file} cannot be used: {_what(error)}") from error
+
+
+def _moment(what: str, response: http.client.HTTPResponse, started: datetime) -> Moment:
+    took = datetime.now(UTC) - started
+    try:
+        floor = parsedate_to_datetime(response.headers["Date"]).astimezone(UTC)
+    except (TypeError, ValueError):
+        raise LostReplyError(f"{what}: the answer has no Date; let the proxy pass it on") from None
+    second = timedelta(seconds=1)
+    return Moment(floor, floor + second, drift=started + took / 2 - floor, tolerance=second + abs(took))
+
+
+def _what(error: Exception) -> str:
+    if isinstance(error, TimeoutError):
+        return "no answer in time"
+    return (error.strerror if isinstance(error, OSError) else None) or type(error).__name__

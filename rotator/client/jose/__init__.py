@@ -1,0 +1,3 @@
+"""
+JWS and JWK as services need them.
+"""

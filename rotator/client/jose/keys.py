@@ -1,0 +1,232 @@
+"""
+Keys as a service uses them: one algorithm each, bound when the key is read, never taken from a token.
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import Any
+
+from joserfc.errors import JoseError, SecurityWarning
+from joserfc.jwk import OctKey, RSAKey
+from joserfc.jws import JWSRegistry
+
+from rotator.client.errors import WeakSecretError
+from rotator.client.jose.compact import encode_segment
+from rotator.documents.jwk import PUBLIC_MEMBERS
+from rotator.errors import VerificationKeyError
+from rotator.model.keys import Algorithm, HmacSecret, KeyPair, Keyset, NextKey, Timing, public_half
+from rotator.model.secret import SecretText
+
+# What rotator itself takes for a keyset that says nothing else.
+DEFAULT_TIMING = Timing(timedelta(hours=2), timedelta(days=7), timedelta(minutes=1))
+SMALLEST_RSA = 2048
+SMALLEST_EXPONENT = 3
+PRIVATE_MEMBERS = frozenset({"d", "p", "q", "dp", "dq", "qi", "oth", "k", "priv"})
+LARGEST_JWKS = 1 << 20
+_SIGN = JWSRegistry.algorithms
+# Modulus residues of RSA keys from the flawed generator of CVE-2017-15361 ("ROCA") lie in the group that 65537 generates.
+_ROCA_PRIMES = (11, 13, 17, 19, 37, 53, 61, 71, 73, 79, 97, 103, 107, 109, 127, 151, 157)
+_ROCA = {prime: frozenset(pow(65537, power, prime) for power in range(prime)) for prime in _ROCA_PRIMES}
+
+
+@dataclass(frozen=True, slots=True)
+class VerifyingKey:
+    """
+    What verifies signatures made with one kid: its algorithm is the only one it takes.
+
+    `longest_token` is how long tokens may live that were signed with it under an earlier policy; zero where that is not told.
+    """
+
+    kid: str
+    algorithm: Algorithm
+    _key: OctKey | RSAKey = field(repr=False)
+    longest_token: timedelta = timedelta(0)
+
+    def verifies(self, signing_input: bytes, signature: bytes) -> bool:
+        """
+        Whether *signature* was made over *signing_input* with this key; HMACs are compared in constant time.
+        """
+        return _SIGN[self.algorithm].verify(signing_input, signature, self._key)
+
+
+@dataclass(frozen=True, slots=True)
+class SigningKey:
+    """
+    The one key that signs.
+    """
+
+    kid: str
+    algorithm: Algorithm
+    _key: OctKey | RSAKey = field(repr=False)
+
+    def signed(self, typ: str, payload: bytes) -> str:
+        """
+        Return *payload* as a compact JWS with the header members alg, kid (unless it has none) and typ.
+        """
+        named = {"kid": self.kid} if self.kid else {}
+        members = {"alg": self.algorithm, **named, "typ": typ}
+        header = json.dumps(members, separators=(",", ":"), ensure_ascii=False).encode()
+        signing_input = f"{encode_segment(header)}.{encode_segment(payload)}"
+        signature = _SIGN[self.algorithm].sign(signing_input.encode(), self._key)
+        return f"{signing_input}.{encode_segment(signature)}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Keys:
+    """
+    The keys of one keyset as of one reading.
+
+    `verifying` is in the order current, next, old, by kid, and holds either secrets or public keys; where they are not
+    *named*, kids of tokens mean nothing and each key is tried. `signing` is None where private halves are not read, or none
+    signs yet. `epoch` is "" and `sequence` 0 where the source does not tell (a JWKS). `timing` is what signers and readers
+    obey, and `policy_told` whether the source tells it; `secrets` the texts of an HMAC keyset, current first. `read_at` is
+    `clock.now()` when the reading began.
+    """
+
+    verifying: Mapping[str, VerifyingKey]
+    signing: SigningKey | None = None
+    revoked: frozenset[str] = frozenset()
+    timing: Timing = DEFAULT_TIMING
+    policy_told: bool = False
+    keyset: str = ""
+    epoch: str = ""
+    sequence: int = 0
+    op_id: str = ""
+    secrets: tuple[SecretText, ...] = field(default=(), repr=False)
+    read_at: float = 0.0
+    named: bool = True
+
+    @property
+    def longest_token(self) -> timedelta:
+        """
+        The longest that a token may live which one of these keys signed.
+        """
+        return max([self.timing.max_token_lifetime, *(key.longest_token for key in self.verifying.values())])
+
+    def __post_init__(self) -> None:
+        # Each key has its one algorithm; that no set holds both kinds is the second lock against taking one for the other.
+        if len({key.algorithm.symmetric for key in self.verifying.values()}) > 1:
+            raise VerificationKeyError(f"{self.keyset or 'a keyset'}: shared secrets and public keys in one set")
+
+
+def keys_of(keyset: Keyset) -> Keys:
+    """
+    Return the keys of a signing document.
+
+    Raises VerificationKeyError for material that is unfit.
+    """
+    verifying, secrets = {}, []
+    for key in keyset.keys():
+        if isinstance(key.material, HmacSecret):
+            secrets.append(key.material.secret)
+            what = f"{keyset.name}: the secret {key.kid}"
+            imported: OctKey | RSAKey = _oct(key.material.secret.reveal().encode(), key.algorithm, what)
+        else:
+            public = public_half(key)
+            imported = _rsa(public.pem if public else "", f"{keyset.name}: the public half {key.kid}")
+        longest = timedelta(0) if isinstance(key, NextKey) else key.longest_token
+        verifying[str(key.kid)] = VerifyingKey(key.kid, key.algorithm, imported, longest)
+    current, signing = keyset.current, None
+    if current:
+        material = current.material
+        signer = _rsa(material.private.reveal(), keyset.name) if isinstance(material, KeyPair) else None
+        signing = SigningKey(current.kid, current.algorithm, signer or verifying[current.kid]._key)  # noqa: SLF001
+    return Keys(
+        verifying=verifying,
+        signing=signing,
+        revoked=frozenset(str(revocation.kid) for revocation in keyset.revoked),
+        timing=keyset.timing,
+        policy_told=True,
+        keyset=keyset.name,
+        epoch=keyset.epoch,
+        sequence=keyset.sequence,
+        op_id=keyset.op_id,
+        secrets=tuple(secrets),
+    )
+
+
+def keys_of_jwks(data: str | bytes) -> dict[str, VerifyingKey]:
+    """
+    Return the keys of a JWKS (RFC 7517) by kid, in its order.
+
+    Members of kinds that rotator does not make are ignored (section 5). Raises VerificationKeyError for a set that is damaged:
+    no JSON, a private or symmetric member, a kid twice, a key of ours that cannot be one, or no key at all.
+    """
+    try:
+        members = json.loads(data)["keys"]
+        if not isinstance(members, list):
+            raise TypeError  # noqa: TRY301
+    except (ValueError, KeyError, TypeError, RecursionError):
+        raise VerificationKeyError("no JWKS") from None
+    found: dict[str, VerifyingKey] = {}
+    for member in members:
+        key = key_of_jwk(member) if isinstance(member, dict) else None
+        if key is None:
+            continue
+        if key.kid in found:
+            raise VerificationKeyError("a JWKS holds a kid twice")
+        found[key.kid] = key
+    if not found:
+        raise VerificationKeyError("a JWKS without any key that can be used")
+    return found
+
+
+def key_of_jwk(member: Mapping[str, Any]) -> VerifyingKey | None:
+    """
+    Return the public key that one member of a JWKS is, None for a kind of key that rotator does not make.
+
+    Raises VerificationKeyError where it is private or symmetric, or claims to be ours and is not fit.
+    """
+    if not PRIVATE_MEMBERS.isdisjoint(member) or member.get("kty") == "oct":
+        raise VerificationKeyError("a JWKS holds a member that is not public")
+    operations = member.get("key_ops", ["verify"])
+    if (
+        member.get("kty") != "RSA"
+        or member.get("alg") != Algorithm.RS256
+        or member.get("use", "sig") != "sig"
+        or not isinstance(operations, list)
+        or "verify" not in operations
+    ):
+        return None
+    kid = member.get("kid")
+    if not isinstance(kid, str) or not kid:
+        raise VerificationKeyError("a JWKS holds a key without a kid")
+    public = {name: member[name] for name in PUBLIC_MEMBERS & member.keys()}
+    return VerifyingKey(kid, Algorithm.RS256, _rsa(public, f"the key {kid!r} of a JWKS"))
+
+
+def secret_key(kid: str, algorithm: Algorithm, secret: bytes) -> tuple[VerifyingKey, SigningKey]:
+    """
+    Return a shared secret as the pair that verifies and signs; raises WeakSecretError where it is too short.
+    """
+    key = _oct(secret, algorithm, "the secret")
+    return VerifyingKey(kid, algorithm, key), SigningKey(kid, algorithm, key)
+
+
+def _oct(secret: bytes, algorithm: Algorithm, what: str) -> OctKey:
+    shortest = algorithm.shortest_secret
+    if len(secret) < shortest:
+        raise WeakSecretError(
+            f"{what} has {len(secret)} bytes, fewer than the {shortest} that {algorithm} needs: too weak to sign with; "
+            "make one with `rotator generate` (256 random bits as 64 hex digits)"
+        )
+    try:
+        return OctKey.import_key(secret)
+    except (ValueError, SecurityWarning):
+        raise VerificationKeyError(f"{what} is a public key, and no shared secret") from None
+
+
+def _rsa(value: str | dict[str, Any], what: str) -> RSAKey:
+    try:
+        key = RSAKey.import_key(value)
+        numbers = key.public_key.public_numbers()
+    except (ValueError, TypeError, KeyError, OverflowError, JoseError, SecurityWarning):
+        # Not chained: such errors quote what they were given. A warning is raised where warnings are errors.
+        raise VerificationKeyError(f"{what} is no RSA key") from None
+    if numbers.n.bit_length() < SMALLEST_RSA or numbers.e < SMALLEST_EXPONENT or numbers.n % 2 == 0:
+        raise VerificationKeyError(f"{what} is too weak: RSA takes 2048 bits and an exponent of 3 or more")
+    if all(numbers.n % prime in _ROCA[prime] for prime in _ROCA_PRIMES):
+        raise VerificationKeyError(f"{what} comes from a generator known to be flawed (CVE-2017-15361)")
+    return key

@@ -1,0 +1,3 @@
+"""
+Access and refresh tokens, their state, and cookies.
+"""

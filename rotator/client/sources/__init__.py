@@ -1,0 +1,3 @@
+"""
+Where a service reads its keys.
+"""

@@ -1,0 +1,148 @@
+"""
+A JWKS at a URL as a source of keys: fetched within a deadline, never redirected, believed only when it is one.
+"""
+
+import re
+import ssl
+import time
+from datetime import timedelta
+from http import HTTPStatus
+from http.client import HTTPException, HTTPResponse
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from rotator.adapters.http_client import Connection, connect, tls_context
+from rotator.client.arguments import require_keyset, require_names, require_timing
+from rotator.client.jose.keys import DEFAULT_TIMING, LARGEST_JWKS, Keys, keys_of_jwks
+from rotator.errors import ConfigError, PublicationError, VerificationKeyError
+from rotator.model.keys import Timing
+
+_HEADERS = {
+    "Accept": "application/jwk-set+json, application/json",
+    "Accept-Encoding": "identity",
+    "User-Agent": "rotator",
+}
+_LONGEST_ETAG = 256
+_LONGEST_AGE = 10**6
+
+
+class JwksSource:
+    """
+    A JWKS at an http or https *url*: public keys for verifiers, nothing to sign with.
+
+    A JWKS does not tell the policy of its keyset: *timing* says what the daemon's configuration says of it, and has the
+    same defaults. *keyset* names it, so that hints can be told apart, or each of any keyset is a reason to read; it is taken from
+    `/keysets/NAME/jwks.json` itself.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        *,
+        keyset: str = "",
+        timing: Timing = DEFAULT_TIMING,
+        ca_file: Path | str | None = None,
+    ) -> None:
+        require_names(url=url)
+        require_timing(timing)
+        if keyset:
+            require_keyset(keyset)
+        try:
+            parts = urlsplit(url)
+            port = parts.port
+        except ValueError:
+            raise ConfigError("url: is no address; write https://HOST/keysets/NAME/jwks.json") from None
+        if parts.scheme not in {"http", "https"} or not parts.hostname or "@" in parts.netloc:
+            raise ConfigError("url: must be http or https, with a host and without a user or password")
+        if not re.fullmatch(r"[!-~]+", url):
+            raise ConfigError("url: must be printable ASCII without spaces; write others as %XX")
+        segments = parts.path.split("/")
+        named = segments[-2] if segments[-3:-2] == ["keysets"] and segments[-1] == "jwks.json" else ""
+        self.keyset = keyset or named
+        # What follows a question mark may be a secret.
+        self.place = f"{parts.scheme}://{parts.netloc}{parts.path}"
+        self._host, self._port = parts.hostname, port or (443 if parts.scheme == "https" else 80)
+        self._target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
+        self._tls = _tls(ca_file) if parts.scheme == "https" else None
+        self._timing = timing
+        # The last answer that was a set, and what it was read as: of use for as long as those are the keys in hand.
+        self._etag, self._text = "", b""
+        self._verifying: object = None
+
+    def read(self, known: Keys | None, timeout: float, *, fresh: bool) -> tuple[Keys, timedelta | None]:
+        """
+        Fetch the set; a redirect is refused, and so is what is no JWKS.
+        """
+        headers = {**_HEADERS, **({"Cache-Control": "no-cache"} if fresh else {})}
+        answered = known is not None and known.verifying is self._verifying
+        if answered and self._etag:
+            headers["If-None-Match"] = self._etag
+        response, body = self._fetched(headers, time.monotonic() + timeout)
+        may_keep = _max_age(response.headers.get("Cache-Control", ""))
+        if response.status == HTTPStatus.NOT_MODIFIED and known is not None and "If-None-Match" in headers:
+            return known, may_keep
+        if response.status != HTTPStatus.OK:
+            raise PublicationError(f"{self.place} {_what(response.status)} ({response.status})")
+        if len(body) > LARGEST_JWKS:
+            raise PublicationError(f"{self.place} answers with more than {LARGEST_JWKS} bytes")
+        if known is None or not answered or body != self._text:
+            try:
+                verifying = keys_of_jwks(body)
+            except VerificationKeyError as error:
+                raise VerificationKeyError(f"{self.place}: {error}") from None
+            known = Keys(verifying=verifying, timing=self._timing, keyset=self.keyset)
+        self._etag, self._text, self._verifying = _etag(response), body, known.verifying
+        return known, may_keep
+
+    def look(self) -> bool:
+        """
+        A URL tells nothing by itself.
+        """
+        return False
+
+    def _fetched(self, headers: dict[str, str], deadline: float) -> tuple[HTTPResponse, bytes]:
+        try:
+            connection = Connection(self._host, self._port, connect(self._host, self._port, self._tls, deadline))
+            try:
+                return connection.exchange("GET", self._target, None, headers, deadline)
+            finally:
+                connection.close()
+        except (OSError, HTTPException) as error:
+            raise PublicationError(f"{self.place} cannot be read: {_reason(error)}") from None
+
+
+def _tls(ca_file: Path | str | None) -> ssl.SSLContext:
+    try:
+        return tls_context(Path(ca_file) if ca_file else None)
+    except OSError as error:
+        raise ConfigError(f"ca_file: {ca_file} cannot be used ({type(error).__name__})") from None
+
+
+def _reason(error: OSError | HTTPException) -> str:
+    if isinstance(error, TimeoutError):
+        return "no answer in time"
+    if isinstance(error, ssl.SSLCertVerificationError):
+        return f"its certificate is not accepted: {error.verify_message}; see ca_file"
+    return (error.strerror if isinstance(error, OSError) else None) or type(error).__name__
+
+
+def _what(status: int) -> str:
+    if status == HTTPStatus.NOT_FOUND:
+        return "is not there; is the keyset's name right? Shared secrets (HS256 …) have no JWKS, and are read by VaultSource"
+    return "redirects; name the address it redirects to" if 300 <= status < 400 else "answered"  # noqa: PLR2004
+
+
+def _etag(response: HTTPResponse) -> str:
+    """
+    Return what may be sent back as it came; one that is folded, or long, would spoil every request after it.
+    """
+    etag = response.headers.get("ETag", "")
+    return etag if len(etag) <= _LONGEST_ETAG and etag.isascii() and etag.isprintable() else ""
+
+
+def _max_age(cache_control: str) -> timedelta | None:
+    for directive in cache_control.split(","):
+        name, _, value = directive.strip().partition("=")
+        if name.lower() == "max-age" and value.isascii() and value.isdecimal():
+            return timedelta(seconds=int(value) if len(value) < len(str(_LONGEST_AGE)) else _LONGEST_AGE)
+    return None

@@ -1,0 +1,3 @@
+"""
+What operators ask, apart from how it is typed.
+"""

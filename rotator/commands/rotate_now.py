@@ -1,0 +1,252 @@
+"""
+What the changing commands do, apart from how they are typed and printed: judged by the same rules as the daemon's decisions.
+"""
+
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from enum import StrEnum
+
+from rotator.adapters.keygen import milliseconds_of
+from rotator.errors import ArgumentError, PublicationError, StoreConflictError
+from rotator.lifecycle.decisions import Activate, Evidence, Hold, Reason, activation_hold, still_needed
+from rotator.model.keys import Keyset, Kid, NextKey, RotateRequest
+from rotator.model.policy import Policy
+from rotator.reconcile.effects import Effects
+from rotator.reconcile.snapshot import View, load
+from rotator.reconcile.standby import StandbyLostError
+
+ATTEMPTS = 8
+
+
+class Result(StrEnum):
+    """
+    What became of a request to rotate.
+    """
+
+    ROTATED = "rotated"
+    ALREADY = "already rotated"
+    PLANNED = "planned"
+    REFUSED = "refused"
+    WOULD_ROTATE = "would rotate"
+    WOULD_PLAN = "would plan"
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """
+    The answer to `rotate-now` for one keyset; `op_id` is that of the activating save, done or planned.
+    """
+
+    keyset: str
+    result: Result
+    op_id: str
+    kid: str
+    detail: str
+    safe_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """
+    What the operator asked for. `started_at` tells parallel callers of one moment from later ones.
+    """
+
+    started_at: datetime
+    op_id: str | None = None
+    reason: str = ""
+    when_ready: bool = False
+    unsafe: bool = False
+    dry_run: bool = False
+
+
+def rotate_now(effects: Effects, name: str, policy: Policy, wish: Wish) -> Outcome:
+    """
+    Activate `next` now where that is safe, and say what came of it. Losing a race to a parallel caller is success.
+    """
+    for _ in range(ATTEMPTS):
+        view = load(effects.store, name)
+        if (done := _already(view.keyset, wish)) is not None:
+            return done
+        try:
+            return _rotate(effects, view, policy, wish)
+        except StoreConflictError:
+            continue
+    raise StoreConflictError(f"{name}: changed {ATTEMPTS} times while it was looked at; try again")
+
+
+def _already(keyset: Keyset, wish: Wish) -> Outcome | None:
+    current = keyset.current
+    if current is None:
+        return None
+    retried = wish.op_id is not None and current.activated_by == wish.op_id
+    made = milliseconds_of(current.activated_by)
+    # An op_id of ours tells milliseconds; of another's only the whole second of activation is known.
+    activated = (
+        datetime.fromtimestamp(made / 1000, UTC) if made is not None else current.activated_at + timedelta(seconds=1)
+    )
+    if retried or activated > wish.started_at:
+        return Outcome(keyset.name, Result.ALREADY, current.activated_by, current.kid, "current changed already")
+    return None
+
+
+def _rotate(effects: Effects, view: View, policy: Policy, wish: Wish) -> Outcome:
+    keyset = view.keyset
+    following = keyset.next
+    hold = hold_of(effects, view, policy)
+    if hold is None or (
+        wish.unsafe and following is not None and hold.reason not in (Reason.CLOCK, Reason.STANDBY_LOST)
+    ):
+        return _activate(effects, view, policy, wish, hold)
+    if wish.when_ready:
+        return _plan(effects, view, policy, wish, hold)
+    return Outcome(keyset.name, Result.REFUSED, "", following.kid if following else "", _refusal(hold), hold.until)
+
+
+def hold_of(effects: Effects, view: View, policy: Policy) -> Hold | None:
+    """
+    Return what forbids activating `next` at this moment, with the standby and the clock looked at.
+    """
+    matches = effects.standby_matches(view.keyset)
+    trusted = view.moment.trusted(policy.timing.clock_skew)
+    evidence = Evidence(clock_trusted=trusted, standby_doubted=not matches)
+    return activation_hold(view.keyset, policy, evidence, view.moment.floor)
+
+
+def consequence(view: View, policy: Policy, hold: Hold) -> str:
+    """
+    Return what `--unsafe-now` would cost, in words for the prompt.
+    """
+    if hold.reason is Reason.OLD_NEEDED and (needed := still_needed(view.keyset, policy, view.moment.floor)):
+        return (
+            f"readers of the flat fields lose {needed.kid}: tokens signed with it fail until {_say(needed.retire_at)}, "
+            "by when the last has expired"
+        )
+    until = hold.until or view.moment.ceiling + view.keyset.timing.longest(policy.timing).propagation_time
+    return f"verifiers that have not noticed the new key refuse fresh tokens until {_say(until)}"
+
+
+def _activate(effects: Effects, view: View, policy: Policy, wish: Wish, hold: Hold | None) -> Outcome:
+    name, following = view.keyset.name, view.keyset.next
+    kid = following.kid if following else ""
+    detail = consequence(view, policy, hold) if hold else ""
+    if wish.dry_run:
+        if hold is None:
+            try:
+                effects.read_back(view, policy)
+            except PublicationError as error:
+                return Outcome(name, Result.REFUSED, "", kid, str(error))
+        return Outcome(name, Result.WOULD_ROTATE, "", kid, detail)
+    op_id = wish.op_id or effects.maker.op_id()
+    reason = Reason.UNSAFE if hold else Reason.COMMAND
+    try:
+        after = effects.activate(view, policy, Activate(reason, op_id, wish.reason))
+    except (PublicationError, StandbyLostError) as error:
+        return Outcome(name, Result.REFUSED, "", kid, f"{Reason.UNCONFIRMED.value}: {error}")
+    return Outcome(name, Result.ROTATED, after.keyset.op_id, kid, detail)
+
+
+def _plan(effects: Effects, view: View, policy: Policy, wish: Wish, hold: Hold) -> Outcome:
+    name, kid = view.keyset.name, view.keyset.next.kid if view.keyset.next else ""
+    asked = view.keyset.rotate_requested
+    detail = f"{hold.reason.value}; the daemon activates it as soon as that is safe"
+    if asked:
+        return Outcome(name, Result.PLANNED, asked.op_id, kid, f"{detail} (asked for before)", hold.until)
+    if wish.dry_run:
+        return Outcome(name, Result.WOULD_PLAN, "", kid, detail, hold.until)
+    request = RotateRequest(wish.op_id or effects.maker.op_id(), view.moment.floor, wish.reason)
+    effects.request(view, policy, request)
+    return Outcome(name, Result.PLANNED, request.op_id, kid, detail, hold.until)
+
+
+def _refusal(hold: Hold) -> str:
+    when = f"; it becomes safe at {_say(hold.until)}" if hold.until else ""
+    ways = {
+        Reason.UNCONFIRMED: "; the daemon confirms the publication, then propagation_time must pass: see `rotator status`",
+        Reason.NO_NEXT: "; the daemon generates one: see `rotator status`",
+        Reason.CLOCK: "; this machine's clock and the store's differ by more than clock_skew: correct it",
+        Reason.STANDBY_LOST: "; the daemon withdraws it and makes another",
+    }
+    return f"{hold.reason.value}{when}{ways.get(hold.reason, ', or use --when-ready')}"
+
+
+def _say(at: datetime | None) -> str:
+    return at.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ") if at else "an unknown moment"
+
+
+@dataclass(frozen=True, slots=True)
+class Exposure:
+    """
+    What stays exposed after a revocation, and for how long.
+    """
+
+    keyset: str
+    kids: tuple[Kid, ...]
+    current: str
+    op_id: str
+    lines: tuple[str, ...]
+    purged: bool
+
+
+def revoke(effects: Effects, name: str, policy: Policy, kid: Kid, reason: str, *, document_leaked: bool) -> Exposure:
+    """
+    Revoke *kid*, with the other secrets of the document where that leaked; raises ArgumentError for a kid that is not there.
+    """
+    for _ in range(ATTEMPTS):
+        view = load(effects.store, name)
+        keyset = view.keyset
+        if any(revocation.kid == kid for revocation in keyset.revoked):
+            current = keyset.current.kid if keyset.current else ""
+            return Exposure(
+                name, (kid,), current, keyset.op_id, (f"{kid} is revoked already; nothing was changed",), purged=True
+            )
+        if keyset.find(kid) is None:
+            known = ", ".join(key.kid for key in keyset.keys())
+            raise ArgumentError(f"{name}: no key has the kid {kid!r}; the keyset holds {known}")
+        kids = _compromised(keyset, kid, document_leaked=document_leaked)
+        before = view
+        try:
+            after = effects.revoke(view, policy, kids, reason)
+        except StoreConflictError:
+            continue
+        held = ["legal hold: the material stays in old versions of the store"] if policy.retain else []
+        lines = (*_exposed(before, after, policy, kids), *held)
+        current = after.keyset.current.kid if after.keyset.current else ""
+        return Exposure(name, kids, current, after.keyset.op_id, lines, effects.purge(after, policy))
+    raise StoreConflictError(f"{name}: changed {ATTEMPTS} times while it was looked at; try again")
+
+
+def _compromised(keyset: Keyset, kid: Kid, *, document_leaked: bool) -> tuple[Kid, ...]:
+    if not document_leaked:
+        return (kid,)
+    if not keyset.symmetric:
+        raise ArgumentError(
+            f"{keyset.name}: --document-leaked is for shared secrets; an asymmetric document holds no private half but "
+            "current's, so revoke that kid"
+        )
+    return tuple(dict.fromkeys((kid, *(key.kid for key in (keyset.current, keyset.next) if key))))
+
+
+def _exposed(before: View, after: View, policy: Policy, kids: tuple[Kid, ...]) -> list[str]:
+    keyset, now = after.keyset, after.moment.ceiling
+    timing = before.keyset.timing.longest(policy.timing)
+    noticed = now + timing.propagation_time
+    denied = {revocation.kid: revocation.until for revocation in keyset.revoked}
+    lines = [
+        f"verifiers that cache keys may accept tokens of {kid} until {_say(noticed)}; it stays on the deny-list until {_say(denied[kid])}"
+        for kid in kids
+    ]
+    replaced = before.keyset.current
+    if replaced is None or keyset.current is None or replaced.kid == keyset.current.kid:
+        return lines
+    lines.append(f"tokens signed with {replaced.kid} are refused from now on; their holders must log in again")
+    successor = before.keyset.find(keyset.current.kid)
+    usable = successor.usable_at if isinstance(successor, NextKey) else None
+    if usable is None or usable > now:
+        until = usable or noticed
+        lines.append(f"next was not yet safe: fresh tokens may be refused from {_say(now)} to {_say(until)}")
+    if keyset.symmetric and len(kids) == 1:
+        lines.append(
+            f"whoever read the signing document has the secret {keyset.current.kid} too, which signs now; if the document leaked, "
+            f"run `rotator revoke {keyset.name} {keyset.current.kid} --document-leaked`"
+        )
+    return lines

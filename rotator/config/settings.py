@@ -1,0 +1,111 @@
+"""
+The settings of a process, as `rotator.config` reads them: complete, checked, frozen.
+
+They stand apart from their reading so that nobody who is given settings must import pydantic.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+from typing import Literal
+
+from rotator.model.policy import Policy
+from rotator.model.secret import SecretText
+
+
+@dataclass(frozen=True, slots=True)
+class StoreSettings:
+    """
+    Where keysets are kept; `path` is the folder of the file backend.
+    """
+
+    backend: Literal["vault", "file"]
+    path: Path
+
+
+@dataclass(frozen=True, slots=True)
+class VaultSettings:
+    """
+    How to reach and enter Vault; `token` is VAULT_TOKEN where that applies, and then goes before `auth`.
+
+    `address` has no trailing slash, `mount`, `prefix` and `namespace` have none at either end. The credential files
+    need not exist.
+    """
+
+    address: str
+    mount: str
+    prefix: str
+    namespace: str
+    ca_file: Path | None
+    auth: Literal["approle", "token"]
+    role_id_file: Path
+    secret_id_file: Path
+    token_file: Path
+    token: SecretText | None
+
+
+@dataclass(frozen=True, slots=True)
+class RedisSettings:
+    """
+    Where changes are announced; `url` holds no credentials.
+    """
+
+    url: str
+    channel: str
+    username: str
+    password_file: Path | None
+    ca_file: Path | None
+
+
+@dataclass(frozen=True, slots=True)
+class PublishSettings:
+    """
+    Where verifiers find the JWKS; "" is off. `file` is absolute and may hold "{keyset}" in its last part.
+    """
+
+    vault: bool
+    file: str
+    http: str
+    verify_urls: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class DaemonSettings:
+    """
+    How the daemon runs; `poll_interval` is None for "auto", which follows each keyset's propagation time.
+    """
+
+    poll_interval: timedelta | None
+    workers: int
+    state_dir: Path
+
+
+@dataclass(frozen=True, slots=True)
+class LogSettings:
+    """
+    What is logged, and how.
+    """
+
+    level: Literal["debug", "info", "warning", "error"]
+    format: Literal["auto", "json", "console"]
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """
+    One configuration: read from `path` (absolute), with the environment's part in it. All paths in it are absolute.
+
+    `redis` is None when nothing is announced, `admin_http` "" when there is no admin listener. `keysets` has at least
+    one, in the order of the file.
+    """
+
+    path: Path
+    store: StoreSettings
+    vault: VaultSettings
+    redis: RedisSettings | None
+    publish: PublishSettings
+    admin_http: str
+    daemon: DaemonSettings
+    log: LogSettings
+    keysets: Mapping[str, Policy]

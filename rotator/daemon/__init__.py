@@ -1,0 +1,3 @@
+"""
+The process behind `rotator run`: signals, systemd, listeners, health.
+"""

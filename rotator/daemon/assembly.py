@@ -1,0 +1,142 @@
+"""
+What a daemon and a single pass are both made of.
+"""
+
+import time
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from rotator.adapters.files.last_seen import Memory
+from rotator.adapters.jwks.cache import Board
+from rotator.adapters.keygen import Keygen
+from rotator.config.settings import Settings
+from rotator.errors import FrozenError
+from rotator.lifecycle.rollback import Remembered
+from rotator.model.keys import Algorithm
+from rotator.model.policy import Policy
+from rotator.ports.store import DocumentStore, Notifier
+from rotator.reconcile.alarms import Alarms, Log
+from rotator.reconcile.effects import Effects
+from rotator.reconcile.reconciler import Clocks, Reconciler
+from rotator.reconcile.tracker import Watch
+from rotator.reconcile.work_queue import Rounds
+from rotator.wiring import (
+    Observe,
+    OwnUrl,
+    make_notifier,
+    make_publishers,
+    make_store,
+    neighbours,
+    redis_arguments,
+    well_known,
+)
+
+LOCAL = Clocks(lambda: datetime.now(UTC), time.monotonic)
+
+
+@dataclass(frozen=True, slots=True)
+class Assembly:
+    """
+    The parts that look after keysets, connected.
+    """
+
+    alarms: Alarms
+    board: Board
+    memory: Memory
+    store: DocumentStore
+    notifier: Notifier | None
+    effects: Effects
+    reconciler: Reconciler
+    rounds: Rounds
+
+    def close(self) -> None:
+        """
+        Give back connections and file locks.
+        """
+        for part in (*self.effects.publishers, self.notifier, self.store):
+            if (close := getattr(part, "close", None)) is not None:
+                close()
+
+
+def assemble(
+    settings: Settings,
+    log: Log,
+    memory: Memory,
+    board: Board,
+    own_url: OwnUrl | None = None,
+    observe: Observe | None = None,
+) -> Assembly:
+    """
+    Connect the parts that *settings* name; raises ConfigError or FrozenError where one cannot be had.
+    """
+    alarms = Alarms(log)
+    store = make_store(settings, log, state_dir=settings.daemon.state_dir, observe=observe)
+    notifier = make_notifier(redis_arguments(settings))
+    effects = Effects(
+        store,
+        make_publishers(settings, store, board, own_url),
+        notifier,
+        Keygen(),
+        alarms,
+        log,
+        saved=lambda view, policy: reconciler.saved(view, policy),  # noqa: PLW0108 - made below
+        neighbours=neighbours(_sharing(settings, memory, log)),
+    )
+    reconciler = Reconciler(effects, memory, board, alarms, log, LOCAL)
+    rounds = Rounds(
+        watches(settings, memory, log),
+        reconciler,
+        board,
+        notifier,
+        lambda: effects.unannounced,
+        alarms,
+        log,
+        LOCAL,
+        settings.daemon.poll_interval,
+    )
+    return Assembly(alarms, board, memory, store, notifier, effects, reconciler, rounds)
+
+
+def make_board(settings: Settings, memory: Memory, log: Log) -> Board:
+    """
+    Return an empty board that waits for every keyset of the combined set, those gone from the configuration included.
+    """
+    return Board(_sharing(settings, memory, log))
+
+
+def _gone(settings: Settings, memory: Memory, log: Log) -> Iterable[tuple[str, Remembered]]:
+    for name in memory.names():
+        if name in settings.keysets:
+            continue
+        try:
+            remembered = memory.recall(name)
+        except FrozenError as error:
+            log.error("memory_damaged", keyset=name, detail=str(error))  # noqa: TRY400 - the text says it all
+            continue
+        if remembered is not None:
+            yield name, remembered
+
+
+def _sharing(settings: Settings, memory: Memory, log: Log) -> tuple[str, ...]:
+    gone = (name for name, seen in _gone(settings, memory, log) if seen.well_known and not seen.symmetric)
+    return (*well_known(settings), *gone)
+
+
+def watches(settings: Settings, memory: Memory, log: Log) -> Iterable[Watch]:
+    """
+    Yield a watch for each configured keyset, and for each that is remembered but gone from the configuration.
+    """
+    for name, policy in settings.keysets.items():
+        yield Watch(name, policy)
+    for name, remembered in _gone(settings, memory, log):
+        yield Watch(
+            name,
+            Policy(
+                algorithm=Algorithm.HS256 if remembered.symmetric else Algorithm.RS256,
+                rotation_period=2 * remembered.timing.propagation_time,
+                timing=remembered.timing,
+                well_known=remembered.well_known,
+                rotates=False,
+            ),
+        )

@@ -1,0 +1,97 @@
+"""
+The public listener: the JWKS of each keyset, the combined one, and nothing else.
+"""
+
+import hashlib
+from collections.abc import Collection, Mapping
+from http import HTTPStatus
+
+from rotator.adapters.jwks.cache import Board, Combined
+from rotator.adapters.jwks.store import WELL_KNOWN_PATH
+from rotator.daemon.http_handler import Response, plain
+from rotator.daemon.http_server import HttpServer
+from rotator.documents.jwk import Jwks
+from rotator.model.policy import max_age
+from rotator.ports.store import Publication
+
+_NOT_YET = plain(HTTPStatus.SERVICE_UNAVAILABLE, "not loaded yet", retry_after="1")
+_NOT_FOUND = plain(HTTPStatus.NOT_FOUND)
+
+
+def render(jwks: Jwks, seconds: int) -> Response:
+    """
+    Return the answer that serves *jwks* and lets caches keep it for *seconds*.
+    """
+    body = jwks.encode()
+    return Response(
+        HTTPStatus.OK,
+        {
+            "Content-Type": "application/jwk-set+json",
+            "Cache-Control": f"public, max-age={seconds}",
+            "ETag": f'"{hashlib.sha256(body).hexdigest()[:32]}"',
+        },
+        body,
+    )
+
+
+def unless_known(response: Response, headers: Mapping[str, str]) -> Response:
+    """
+    Return *response*, or 304 without a body where the caller has it already (RFC 9110 section 13.1.2).
+    """
+    known = {tag.strip().removeprefix("W/") for tag in (headers.get("If-None-Match") or "").split(",")}
+    if "*" not in known and response.headers.get("ETag") not in known:
+        return response
+    return Response(
+        HTTPStatus.NOT_MODIFIED, {name: value for name, value in response.headers.items() if name != "Content-Type"}
+    )
+
+
+class JwksPages:
+    """
+    What the listener answers. A keyset in *names* that is not on the board yet is on its way: 503, not 404.
+    """
+
+    def __init__(self, board: Board, names: Collection[str]) -> None:
+        self._board = board
+        self._names = frozenset(names)
+        self._rendered: dict[str, tuple[Publication | Combined, Response]] = {}
+
+    def respond(self, path: str, headers: Mapping[str, str]) -> Response:
+        """
+        Return the answer to a GET of *path*.
+        """
+        if path == WELL_KNOWN_PATH:
+            return self._combined(headers)
+        name = path.removeprefix("/keysets/").removesuffix("/jwks.json")
+        if path != f"/keysets/{name}/jwks.json":
+            return _NOT_FOUND
+        publication = self._board.get(name)
+        if publication is None:
+            return _NOT_YET if name in self._names else _NOT_FOUND
+        if publication.symmetric:
+            return _NOT_FOUND
+        return self._serve(path, publication, publication.document.jwks, max_age(publication.timing), headers)
+
+    def _combined(self, headers: Mapping[str, str]) -> Response:
+        combined = self._board.combined()
+        if combined is None:
+            return _NOT_YET if self._board.shares else _NOT_FOUND
+        return self._serve(WELL_KNOWN_PATH, combined, combined.jwks, combined.max_age, headers)
+
+    def _serve(
+        self, path: str, source: Publication | Combined, jwks: Jwks, seconds: int, headers: Mapping[str, str]
+    ) -> Response:
+        known, response = self._rendered.get(path, (None, _NOT_FOUND))
+        if known is not source:
+            response = render(jwks, seconds)
+            self._rendered[path] = source, response
+        return unless_known(response, headers)
+
+
+class JwksServer(HttpServer):
+    """
+    The listener named by `[publish] http`.
+    """
+
+    def __init__(self, address: str, board: Board, names: Collection[str]) -> None:
+        super().__init__(address, JwksPages(board, names).respond, "[publish] http")

@@ -1,0 +1,23 @@
+"""
+One pass of the daemon without a daemon.
+"""
+
+from concurrent.futures import Executor
+
+from rotator.adapters.files.last_seen import Memory
+from rotator.config.settings import Settings
+from rotator.daemon.assembly import Assembly, assemble, make_board
+from rotator.reconcile.alarms import Log
+
+
+def one_pass(settings: Settings, log: Log, workers: Executor) -> Assembly:
+    """
+    Look at every keyset once, in *workers*, and return when all is done; troubles are alarms, not exceptions.
+    """
+    memory = Memory(settings.daemon.state_dir)
+    assembly = assemble(settings, log, memory, make_board(settings, memory, log))
+    try:
+        assembly.rounds.run_once(workers)
+    finally:
+        assembly.close()
+    return assembly

@@ -1,0 +1,50 @@
+"""
+What systemd is told, and what it told us; without systemd everything here does nothing.
+"""
+
+import ctypes
+import os
+import resource
+import socket
+
+from rotator.telemetry.redaction import redact
+
+_PR_SET_DUMPABLE = 4
+
+
+def notify(**fields: str) -> bool:
+    """
+    Send *fields* (READY="1", STATUS="...") to the service manager in one datagram; return whether it took them.
+
+    Values are put on one line and redacted: they are shown to every user of the machine.
+    """
+    path = os.environ.get("NOTIFY_SOCKET", "")
+    if not path.startswith(("/", "@")):
+        return False
+    message = "\n".join(f"{name}={redact(' '.join(value.splitlines()))}" for name, value in fields.items())
+    try:
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as manager:
+            manager.settimeout(1.0)
+            manager.connect("\0" + path[1:] if path.startswith("@") else path)
+            manager.sendall(message.encode())
+    except OSError:
+        return False
+    return True
+
+
+def watchdog_interval() -> float | None:
+    """
+    Return the seconds between two signs of life, half of what the service manager allows; None when it watches not us.
+    """
+    allowed = os.environ.get("WATCHDOG_USEC", "")
+    if not allowed.isdecimal() or os.environ.get("WATCHDOG_PID", str(os.getpid())) != str(os.getpid()):
+        return None
+    return int(allowed) / 2_000_000 or None
+
+
+def no_core_dumps() -> None:
+    """
+    Keep this process's memory out of core files, and from other processes of the same user.
+    """
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    ctypes.CDLL(None).prctl(_PR_SET_DUMPABLE, 0, 0, 0, 0)

@@ -1,0 +1,3 @@
+"""
+Formats: values to and from what is stored and sent. Pure.
+"""

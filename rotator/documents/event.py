@@ -1,0 +1,53 @@
+"""
+Events as CloudEvents 1.0 JSON, and what may be taken from one that somebody sent: names, no authority.
+"""
+
+import json
+
+from rotator.documents.signing import format_time
+from rotator.ports.store import Event
+
+LARGEST = 64 * 1024
+
+
+def encode_event(event: Event, source: str) -> str:
+    """
+    Return *event* as one JSON object; `kid` and `reason` are left out where there is none.
+    """
+    data: dict[str, object] = {"keyset": event.keyset, "epoch": event.epoch, "sequence": event.sequence}
+    if event.kid:
+        data["kid"] = event.kid
+    if event.reason:
+        data["reason"] = event.reason
+    return json.dumps(
+        {
+            "specversion": "1.0",
+            "id": event.id,
+            "source": source,
+            "type": event.type.value,
+            "subject": event.keyset,
+            "time": format_time(event.at),
+            "datacontenttype": "application/json",
+            "data": data,
+        },
+        separators=(",", ":"),
+    )
+
+
+def decode_hint(message: bytes, source: str | None) -> tuple[str, str, int] | None:
+    """
+    Return the keyset, epoch and sequence that a message names, None for one too long, malformed or not from *source*.
+
+    Anybody may have written it.
+    """
+    if len(message) > LARGEST:
+        return None
+    try:
+        event = json.loads(message)
+        data, ours = event["data"], source is None or event["source"] == source
+        keyset, epoch, sequence = data["keyset"], data["epoch"], data["sequence"]
+    except (ValueError, KeyError, TypeError, IndexError, RecursionError):
+        return None
+    if not ours or not isinstance(keyset, str) or not isinstance(epoch, str) or type(sequence) is not int:
+        return None
+    return keyset, epoch, sequence

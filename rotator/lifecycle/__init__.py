@@ -1,0 +1,3 @@
+"""
+The rules of a key's life, as pure functions of values.
+"""

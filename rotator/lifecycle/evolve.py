@@ -1,0 +1,404 @@
+"""
+From one keyset to the next: what each change does to the document, and the guard that no change may pass by. Pure.
+"""
+
+import math
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+from typing import assert_never
+
+from rotator.errors import InvariantError
+from rotator.lifecycle.decisions import Reason, belated
+from rotator.model.keys import (
+    CurrentKey,
+    HmacSecret,
+    KeyPair,
+    Keyset,
+    Kid,
+    NextKey,
+    OldKey,
+    PublicHalf,
+    Revocation,
+    RotateRequest,
+    Timing,
+)
+from rotator.model.policy import Policy
+from rotator.model.secret import SecretText
+
+
+@dataclass(frozen=True, slots=True)
+class Stamp:
+    """
+    When and as what a change is saved.
+
+    `floor` and `ceiling` bound the moment, in whole seconds; `version` is the store version that the save will be.
+    """
+
+    floor: datetime
+    ceiling: datetime
+    op_id: str
+    version: int
+
+
+@dataclass(frozen=True, slots=True)
+class Create:
+    """
+    A new keyset: `next` alone (asymmetric), current and next together (HMAC), or an imported current.
+    """
+
+    name: str
+    epoch: str
+    next: NextKey | None
+    first: CurrentKey | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class AddNext:
+    """
+    A new `next`, in place of *replaces* where that one can never sign.
+    """
+
+    key: NextKey
+    replaces: Kid | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Confirmed:
+    """
+    `next` was read back everywhere by *published_at*; *shared* when it came into a set that verifiers may have cached.
+    """
+
+    published_at: datetime
+    shared: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Unconfirmed:
+    """
+    A publisher lacked `next`.
+    """
+
+
+@dataclass(frozen=True, slots=True)
+class Activated:
+    """
+    `next` signs from now on; *private* is its private half from the standby, None for a secret.
+    """
+
+    reason: Reason
+    private: SecretText | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Retired:
+    """
+    Old keys leave.
+    """
+
+    kids: tuple[Kid, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Extended:
+    """
+    Longer durations come into force.
+    """
+
+
+@dataclass(frozen=True, slots=True)
+class Revoked:
+    """
+    Compromised keys leave at once. Where current is among them *successor* signs next: the present `next`, or a fresh key.
+    """
+
+    kids: tuple[Kid, ...]
+    reason: str
+    successor: NextKey | None = None
+    private: SecretText | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Requested:
+    """
+    An operator asks for an activation as soon as it is safe.
+    """
+
+    request: RotateRequest
+
+
+Change = Create | AddNext | Confirmed | Unconfirmed | Activated | Retired | Extended | Revoked | Requested
+
+
+def round_up(at: datetime) -> datetime:
+    """
+    Return *at* in whole seconds, rounded up: so are deadlines and `published_at`.
+    """
+    return datetime.fromtimestamp(math.ceil(at.timestamp()), UTC)
+
+
+def evolve(
+    keyset: Keyset | None, change: Change, policy: Policy, stamp: Stamp, committed_at: datetime | None = None
+) -> Keyset:
+    """
+    Return the keyset after *change*, as it is to be saved.
+
+    A longer policy than the stored one comes into force with any save, a shorter one with any but Extended; neither shortens
+    a deadline that was recorded. *committed_at* is when the store committed *keyset*. Raises InvariantError where the change would break the promise.
+    """
+    if isinstance(change, Create):
+        after = Keyset(
+            name=change.name,
+            epoch=change.epoch,
+            sequence=0,
+            op_id="",
+            timing=policy.timing,
+            current=change.first,
+            next=change.next,
+        )
+    else:
+        if keyset is None:
+            raise InvariantError("a keyset must exist before it can change")
+        keyset = _on_time(keyset, committed_at)
+        after = _prolonged(_changed(keyset, change, policy, stamp), keyset.timing.longest(policy.timing))
+    timing = after.timing.longest(policy.timing) if isinstance(change, Extended) else policy.timing
+    after = replace(
+        after,
+        timing=timing,
+        sequence=after.sequence + 1,
+        op_id=stamp.op_id,
+        rotates_at=after.current.activated_at + policy.rotation_period
+        if after.current and policy.rotates
+        else after.rotates_at,
+    )
+    if after.current and after.current.longest_token < timing.max_token_lifetime:
+        after = replace(after, current=replace(after.current, longest_token=timing.max_token_lifetime))
+    if keyset is not None and _drops_material(keyset, after):
+        after = replace(after, purge_below=stamp.version)
+    guard(keyset, after, change, stamp)
+    return after
+
+
+def _changed(keyset: Keyset, change: Change, policy: Policy, stamp: Stamp) -> Keyset:
+    match change:
+        case AddNext(key=key):
+            return replace(keyset, next=key)
+        case Confirmed(published_at=published_at, shared=shared):
+            following = _next(keyset)
+            wait = keyset.timing.longest(policy.timing).propagation_time
+            if keyset.current is None and not shared:
+                wait = timedelta(0)
+            at = round_up(published_at)
+            return replace(keyset, next=replace(following, published_at=at, usable_at=at + wait))
+        case Unconfirmed():
+            return replace(keyset, next=replace(_next(keyset), published_at=None, usable_at=None))
+        case Activated(private=private):
+            after = _activated(keyset, _next(keyset), private, policy, stamp)
+            return replace(after, rotate_requested=None)
+        case Retired(kids=kids):
+            return replace(
+                keyset,
+                old=tuple(key for key in keyset.old if key.kid not in kids),
+                revoked=tuple(revocation for revocation in keyset.revoked if stamp.floor < revocation.until),
+            )
+        case Extended():
+            return keyset
+        case Revoked():
+            return _revoked(keyset, change, policy, stamp)
+        case Requested(request=request):
+            return replace(keyset, rotate_requested=request)
+        case Create():
+            raise InvariantError("a keyset that exists is not created again")
+        case _:
+            assert_never(change)
+
+
+def _next(keyset: Keyset) -> NextKey:
+    if keyset.next is None:
+        raise InvariantError("there is no next key")
+    return keyset.next
+
+
+def _activated(keyset: Keyset, key: NextKey, private: SecretText | None, policy: Policy, stamp: Stamp) -> Keyset:
+    current, timing = keyset.current, keyset.timing.longest(policy.timing)
+    old = keyset.old
+    if current:
+        deactivated = OldKey(
+            kid=current.kid,
+            algorithm=current.algorithm,
+            material=current.material.public if isinstance(current.material, KeyPair) else current.material,
+            created_at=current.created_at,
+            published_at=current.published_at,
+            usable_at=current.usable_at,
+            activated_at=current.activated_at,
+            activated_by=current.activated_by,
+            longest_token=max(current.longest_token, keyset.timing.max_token_lifetime),
+            deactivated_at=stamp.floor,
+            retire_at=stamp.ceiling,
+            extra=current.extra,
+        )
+        old = (replace(deactivated, retire_at=stamp.ceiling + _retention(deactivated, timing)), *old)
+    return replace(keyset, current=promoted(key, private, policy, stamp), next=None, old=old)
+
+
+def promoted(key: NextKey, private: SecretText | None, policy: Policy, stamp: Stamp) -> CurrentKey:
+    """
+    Return *key* as the one that signs from now on.
+    """
+    material: HmacSecret | KeyPair
+    if isinstance(key.material, PublicHalf):
+        if private is None:
+            raise InvariantError("a key pair without its private half cannot sign")
+        material = KeyPair(private, key.material)
+    else:
+        material = key.material
+    return CurrentKey(
+        kid=key.kid,
+        algorithm=key.algorithm,
+        material=material,
+        created_at=key.created_at,
+        published_at=key.published_at,
+        usable_at=key.usable_at,
+        activated_at=stamp.floor,
+        activated_by=stamp.op_id,
+        longest_token=policy.timing.max_token_lifetime,
+        extra=key.extra,
+    )
+
+
+def _retention(key: OldKey, timing: Timing) -> timedelta:
+    return timing.propagation_time + key.longest_token + timing.clock_skew
+
+
+def _prolonged(keyset: Keyset, timing: Timing) -> Keyset:
+    """
+    Move recorded deadlines later where *timing* promises more than they do.
+    """
+    following = keyset.next
+    if (
+        following
+        and following.published_at
+        and following.usable_at
+        and (keyset.current or following.usable_at > following.published_at)
+    ):
+        later = max(following.usable_at, following.published_at + timing.propagation_time)
+        following = replace(following, usable_at=later)
+    old = tuple(
+        replace(key, retire_at=max(key.retire_at, key.deactivated_at + _retention(key, timing))) for key in keyset.old
+    )
+    return replace(keyset, next=following, old=old)
+
+
+def _on_time(keyset: Keyset, committed_at: datetime | None) -> Keyset:
+    """
+    Count the retention of a key that became old late from the commit that made it old.
+    """
+    late = belated(keyset, committed_at)
+    if late is None or committed_at is None:
+        return keyset
+    retire_at = round_up(committed_at) + _retention(late, keyset.timing)
+    return replace(
+        keyset, old=tuple(replace(key, retire_at=retire_at) if key.kid == late.kid else key for key in keyset.old)
+    )
+
+
+def _revoked(keyset: Keyset, change: Revoked, policy: Policy, stamp: Stamp) -> Keyset:
+    current = keyset.current
+    if current is None:
+        raise InvariantError("a keyset that never had a current key has nothing to revoke")
+    timing = keyset.timing.longest(policy.timing)
+    revoked = list(keyset.revoked)
+    for kid in change.kids:
+        key = keyset.find(kid)
+        if key is None:
+            raise InvariantError("a key that is not in the keyset cannot be revoked")
+        longest = (
+            timing.max_token_lifetime if isinstance(key, NextKey) else max(key.longest_token, timing.max_token_lifetime)
+        )
+        until = stamp.ceiling + timing.propagation_time + longest + timing.clock_skew
+        revoked.append(Revocation(kid, stamp.floor, change.reason, until))
+    following = None if keyset.next and keyset.next.kid in change.kids else keyset.next
+    if current.kid in change.kids:
+        if change.successor is None:
+            raise InvariantError("there must be a key to sign before current leaves")
+        if following and following.kid == change.successor.kid:
+            following = None
+        current = promoted(change.successor, change.private, policy, stamp)
+    return replace(
+        keyset,
+        current=current,
+        next=following,
+        old=tuple(key for key in keyset.old if key.kid not in change.kids),
+        revoked=tuple(revoked),
+        rotate_requested=keyset.rotate_requested if current is keyset.current else None,
+    )
+
+
+def _drops_material(before: Keyset, after: Keyset) -> bool:
+    secret_before = {key.kid for key in before.keys() if isinstance(key.material, HmacSecret | KeyPair)}
+    return not secret_before <= {
+        key.kid for key in after.keys() if isinstance(key.material, HmacSecret | KeyPair)
+    } or any(after.find(key.kid) is None for key in before.keys())
+
+
+def guard(before: Keyset | None, after: Keyset, change: Change, stamp: Stamp) -> None:
+    """
+    Raise InvariantError where *after* breaks a promise that *before* made; asked of every change before it is saved.
+    """
+    kids = [key.kid for key in after.keys()]
+    if len(set(kids)) != len(kids):
+        raise InvariantError("a kid would be used twice")
+    if set(kids) & {revocation.kid for revocation in after.revoked}:
+        raise InvariantError("a revoked kid would stay in the keyset")
+    if any(key.retire_at < key.deactivated_at + _retention(key, after.timing) for key in after.old):
+        raise InvariantError("an old key would leave before the last token it signed has expired")
+    if before is None:
+        if not isinstance(change, Create) or after.sequence != 1:
+            raise InvariantError("a keyset would come from nothing")
+        return
+    if (after.name, after.epoch, after.sequence) != (before.name, before.epoch, before.sequence + 1):
+        raise InvariantError("the sequence would not grow by one")
+    if after.purge_below < before.purge_below:
+        raise InvariantError("a purge would be forgotten")
+    _guard_signing(before, after, change, stamp)
+    _guard_leaving(before, after, change, stamp)
+
+
+def _guard_signing(before: Keyset, after: Keyset, change: Change, stamp: Stamp) -> None:
+    if after.current is None:
+        if before.current is not None:
+            raise InvariantError("no key would sign")
+        return
+    if before.current and before.current.kid == after.current.kid:
+        return
+    excused = isinstance(change, Revoked) or (isinstance(change, Activated) and change.reason is Reason.UNSAFE)
+    following = before.next
+    if excused:
+        return
+    if not isinstance(change, Activated) or following is None or following.kid != after.current.kid:
+        raise InvariantError("a key would sign that was not next")
+    if following.published_at is None or following.usable_at is None or stamp.floor < following.usable_at:
+        raise InvariantError("a key would sign before its publication has propagated")
+
+
+def _guard_leaving(before: Keyset, after: Keyset, change: Change, stamp: Stamp) -> None:
+    denied = {revocation.kid for revocation in after.revoked}
+    for key in before.keys():
+        kept = after.find(key.kid)
+        if kept is None:
+            withdrawn = isinstance(key, NextKey) and isinstance(change, AddNext) and change.replaces == key.kid
+            retired = isinstance(key, OldKey) and isinstance(change, Retired) and stamp.floor >= key.retire_at
+            if key.kid not in denied and not withdrawn and not retired:
+                raise InvariantError("a key would leave before its time")
+        elif isinstance(key, OldKey) and (not isinstance(kept, OldKey) or kept.retire_at < key.retire_at):
+            raise InvariantError("the deadline of an old key would move earlier")
+        elif (
+            isinstance(key, NextKey)
+            and isinstance(kept, NextKey)
+            and key.usable_at
+            and kept.usable_at
+            and kept.usable_at < key.usable_at
+        ):
+            raise InvariantError("the deadline of next would move earlier")
+    new = {key.kid for key in after.keys()} - {key.kid for key in before.keys()}
+    if any(before.knows(kid) for kid in new):
+        raise InvariantError("a kid would be used again")

@@ -1,0 +1,122 @@
+"""
+Durations, and the inequalities that make a policy possible, beside the sums they protect.
+"""
+
+import re
+from dataclasses import dataclass
+from datetime import timedelta
+from enum import StrEnum
+
+from rotator.model.keys import Algorithm, Timing
+
+_UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
+_DURATION = re.compile(r"([0-9]{1,9})([smhdw])")
+SECOND = timedelta(seconds=1)
+LONGEST = timedelta(days=36500)
+LONGEST_POLL = timedelta(minutes=5)
+
+
+def parse_duration(text: object) -> timedelta:
+    """
+    Return the duration that *text* names: a whole number and one unit of s, m, h, d, w ("20s", "15m", "30d").
+
+    Raises ValueError for anything else; a bare number has no unit and is refused.
+    """
+    match = _DURATION.fullmatch(text) if isinstance(text, str) else None
+    if match is None:
+        raise ValueError('must be a whole number and a unit of s, m, h, d or w, as in "20s", "15m", "30d"')
+    duration = timedelta(seconds=int(match[1]) * _UNITS[match[2]])
+    if duration > LONGEST:
+        raise ValueError("must be at most 36500d")
+    return duration
+
+
+def format_duration(duration: timedelta) -> str:
+    """
+    Return *duration* in the largest unit up to days that divides it, as `parse_duration` reads it.
+    """
+    seconds = int(duration.total_seconds())
+    for unit in ("d", "h", "m"):
+        if seconds and seconds % _UNITS[unit] == 0:
+            return f"{seconds // _UNITS[unit]}{unit}"
+    return f"{seconds}s"
+
+
+class Readers(StrEnum):
+    """
+    What the readers of an HMAC keyset use: the flat fields, which promise one old key, or the list `keys[]`.
+    """
+
+    FLAT = "flat"
+    KEYS = "keys"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Policy:
+    """
+    How one keyset is to be rotated.
+
+    `well_known` puts it into the combined set; `retain` is a legal hold (nothing is retired or purged); `rotates` is False for
+    a keyset that is gone from the configuration: served and retired on time, never rotated.
+    """
+
+    algorithm: Algorithm
+    rotation_period: timedelta
+    timing: Timing
+    rsa_bits: int = 2048
+    well_known: bool = False
+    readers: Readers = Readers.FLAT
+    retain: bool = False
+    rotates: bool = True
+
+    @property
+    def one_old_key(self) -> bool:
+        """
+        Whether readers can be promised one old key only, so that a second must wait for the first to retire.
+        """
+        return self.algorithm.symmetric and self.readers is Readers.FLAT
+
+    def faults(self) -> list[str]:
+        """
+        Return what is impossible in this policy, each with both ways out; empty when it can work.
+        """
+        found = []
+        period, timing, say = self.rotation_period, self.timing, format_duration
+        if timing.propagation_time < SECOND:
+            found.append("propagation_time must be at least 1s")
+        if timing.max_token_lifetime < SECOND:
+            found.append("max_token_lifetime must be at least 1s")
+        if period <= timing.propagation_time:
+            found.append(
+                f"rotation_period ({say(period)}) must be longer than propagation_time ({say(timing.propagation_time)}); "
+                f"raise rotation_period above {say(timing.propagation_time)} "
+                f"or lower propagation_time below {say(period)}"
+            )
+        elif self.one_old_key and period < timing.retention:
+            room = period - timing.propagation_time - timing.clock_skew
+            lower = (
+                f"lower max_token_lifetime to at most {say(room)}"
+                if room >= SECOND
+                else "lower propagation_time and clock_skew"
+            )
+            found.append(
+                f"retention ({say(timing.retention)} = propagation_time + max_token_lifetime + clock_skew) exceeds "
+                f"rotation_period ({say(period)}), and readers of the flat fields know one old secret only; "
+                f'raise rotation_period to at least {say(timing.retention)} or {lower} (or say readers = "keys" '
+                "when every reader uses keys[])"
+            )
+        return found
+
+    @property
+    def poll_interval(self) -> timedelta:
+        """
+        The longest a daemon may go without looking: P/8, at most five minutes.
+        """
+        return min(self.timing.propagation_time / 8, LONGEST_POLL)
+
+
+def max_age(timing: Timing) -> int:
+    """
+    Return the seconds for which a published JWKS may be cached: min(P/4, five minutes), whole seconds.
+    """
+    return int(min(timing.propagation_time / 4, LONGEST_POLL).total_seconds())

@@ -1,0 +1,3 @@
+"""
+What rotator asks of the outside world: protocols and nothing else.
+"""

@@ -1,0 +1,3 @@
+"""
+One keyset from load to save, and which keyset is next.
+"""

@@ -1,0 +1,257 @@
+"""
+Fakes of the ports and clocks, for tests that move time themselves.
+"""
+
+import threading
+from collections.abc import Collection, Iterable, Mapping
+from datetime import UTC, datetime, timedelta
+
+from cryptography.hazmat.primitives.asymmetric import rsa
+
+from rotator.adapters.keygen import Made, pair_of
+from rotator.documents.jwk import parse_jwks
+from rotator.errors import NotificationError, PublicationError
+from rotator.model.keys import Algorithm, HmacSecret, Kid
+from rotator.model.secret import SecretText
+from rotator.ports.store import Event, EventType, Publication
+from tests.support.memory_store import Fuses
+
+START = datetime(2026, 1, 1, tzinfo=UTC)
+
+
+class ManualClock:
+    """
+    A wall clock and a monotonic one that stand still until a test moves them.
+    """
+
+    def __init__(self, start: datetime = START) -> None:
+        self._now = start
+        self._elapsed = 0.0
+
+    def now(self) -> datetime:
+        """
+        Return the wall clock's moment.
+        """
+        return self._now
+
+    def monotonic(self) -> float:
+        """
+        Return seconds since the clock was made.
+        """
+        return self._elapsed
+
+    def advance(self, by: timedelta | float) -> None:
+        """
+        Let time pass (seconds, where it is a number).
+        """
+        by = by if isinstance(by, timedelta) else timedelta(seconds=by)
+        self._now += by
+        self._elapsed += by.total_seconds()
+
+    def step(self, by: timedelta) -> None:
+        """
+        Set the wall clock, as an operator or NTP does; no time passes.
+        """
+        self._now += by
+
+
+class MemoryNotifier:
+    """
+    A Notifier that keeps all events; `down` makes it fail, `flush` forgets everything.
+    """
+
+    def __init__(self, fuses: Fuses | None = None) -> None:
+        self.fuses = fuses or Fuses()
+        self.down = False
+        self.events: list[Event] = []
+        self.positions: dict[str, str] = {}
+
+    def announce(self, event: Event) -> None:
+        """
+        Keep *event*.
+        """
+        self._up()
+        with self.fuses.effect(f"announce {event.type.value}"):
+            self.events.append(event)
+            if event.type not in {EventType.HELD, EventType.OVERDUE}:
+                self.positions[event.keyset] = f"{event.epoch}:{event.sequence}"
+
+    def announced(self, keysets: Iterable[str]) -> Mapping[str, str]:
+        """
+        Return the positions kept.
+        """
+        self._up()
+        return {name: self.positions[name] for name in keysets if name in self.positions}
+
+    def flush(self) -> None:
+        """
+        Lose everything, as FLUSHALL does.
+        """
+        self.events.clear()
+        self.positions.clear()
+
+    def _up(self) -> None:
+        if self.down:
+            raise NotificationError("redis is down")
+
+
+class MemoryPublisher:
+    """
+    A JwksPublisher that notes from when on consumers could see what.
+
+    `failing`: it cannot be written or read; `stale`: what is written does not reach consumers until it is switched off.
+    `history` holds (moment, keyset, kids) for each change that consumers could see.
+    """
+
+    def __init__(self, clock: ManualClock, name: str = "memory", fuses: Fuses | None = None) -> None:
+        self.fuses = fuses or Fuses()
+        self.failing = False
+        self.history: list[tuple[datetime, str, frozenset[Kid]]] = []
+        self._clock = clock
+        self._name = name
+        self._stale = False
+        self._written: dict[str, Publication] = {}
+        self._visible: dict[str, Publication] = {}
+
+    @property
+    def name(self) -> str:
+        """
+        The name given.
+        """
+        return self._name
+
+    @property
+    def stale(self) -> bool:
+        """
+        Whether consumers see an old view.
+        """
+        return self._stale
+
+    @stale.setter
+    def stale(self, stale: bool) -> None:
+        self._stale = stale
+        if not stale:
+            for publication in self._written.values():
+                self._show(publication)
+
+    def publish(self, publication: Publication) -> None:
+        """
+        Show *publication*, unless a later one of the same epoch is written.
+        """
+        self._works()
+        name, new = publication.document.keyset, publication.document
+        old = self._written[name].document if name in self._written else None
+        if old and old.epoch == new.epoch and old.sequence > new.sequence:
+            return
+        if self._written.get(name) == publication:
+            return
+        with self.fuses.effect(f"publish {self._name}"):
+            self._written[name] = publication
+            if not self._stale:
+                self._show(publication)
+
+    def shown(self, publication: Publication) -> Collection[Kid] | None:
+        """
+        Return the kids that consumers see.
+        """
+        self._works()
+        visible = self._visible.get(publication.document.keyset)
+        return None if visible is None else tuple(parse_jwks(visible.document.jwks))
+
+    def confirm(self, publication: Publication) -> None:
+        """
+        Return when every key is visible, member for member.
+        """
+        self._works()
+        visible = self._visible.get(publication.document.keyset)
+        seen = parse_jwks(visible.document.jwks) if visible else {}
+        for kid, member in parse_jwks(publication.document.jwks).items():
+            if seen.get(kid) != member:
+                raise PublicationError(f"{self._name}: {kid} is not there")
+
+    def lose(self, keyset: str) -> None:
+        """
+        Forget a keyset, as a publisher that lost its disk does.
+        """
+        self._written.pop(keyset, None)
+        self._visible.pop(keyset, None)
+        self.history.append((self._clock.now(), keyset, frozenset()))
+
+    def serve(self, publication: Publication) -> None:
+        """
+        Make consumers see *publication*, whatever was published: an old replica, a restored file.
+        """
+        self._written[publication.document.keyset] = publication
+        self._show(publication)
+
+    def visible(self, keyset: str) -> Publication | None:
+        """
+        Return what consumers see now.
+        """
+        return self._visible.get(keyset)
+
+    def _show(self, publication: Publication) -> None:
+        name = publication.document.keyset
+        if self._visible.get(name) != publication:
+            self._visible[name] = publication
+            self.history.append((self._clock.now(), name, frozenset(parse_jwks(publication.document.jwks))))
+
+    def _works(self) -> None:
+        if self.failing:
+            raise PublicationError(f"{self._name} fails")
+
+
+_pool: list[Made] = []
+_pool_lock = threading.Lock()
+
+
+class PooledMaker:
+    """
+    A KeyMaker that is cheap and repeatable.
+
+    RSA pairs are real, from a pool that the session fills as needed, and never given twice by one maker. Secrets,
+    op_ids and epochs are counted. Let the daemons of one test share one maker.
+    """
+
+    def __init__(self) -> None:
+        self.made: list[Made] = []
+        self._pairs = 0
+        self._names = 0
+        self._lock = threading.Lock()
+
+    def make(self, algorithm: Algorithm, rsa_bits: int) -> Made:  # noqa: ARG002 - all pairs of the pool are of 2048 bits
+        """
+        Return the next key.
+        """
+        with self._lock:
+            made = self._secret() if algorithm.symmetric else self._pair()
+            self.made.append(made)
+            return made
+
+    def op_id(self) -> str:
+        """
+        Return the next name of a save.
+        """
+        return self._name("op")
+
+    def epoch(self) -> str:
+        """
+        Return the next name of a life.
+        """
+        return self._name("epoch")
+
+    def _name(self, what: str) -> str:
+        with self._lock:
+            self._names += 1
+            return f"{what}-{self._names}"
+
+    def _secret(self) -> Made:
+        number = len(self.made) + 1
+        return Made(Kid(f"{number:032x}"), HmacSecret(SecretText(f"{number:064x}")), None)
+
+    def _pair(self) -> Made:
+        with _pool_lock:
+            if self._pairs == len(_pool):
+                _pool.append(pair_of(rsa.generate_private_key(public_exponent=65537, key_size=2048)))
+            self._pairs += 1
+            return _pool[self._pairs - 1]

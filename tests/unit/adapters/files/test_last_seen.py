@@ -1,0 +1,266 @@
+"""
+What is remembered of keysets outside the store: kept over restarts, never lowered, never mistaken for nothing.
+"""
+
+import json
+import os
+from dataclasses import replace
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from rotator.adapters.files.last_seen import Memory, MemoryWriteError
+from rotator.documents.jwk import Jwks
+from rotator.documents.signing import PublicDocument, public_document
+from rotator.errors import FrozenError
+from rotator.lifecycle.rollback import Remembered
+from rotator.model.keys import Algorithm, Keyset, Kid, NextKey, PublicHalf, Revocation, Timing
+from tests.support.fakes import START, PooledMaker
+
+
+@pytest.fixture(name="document", scope="module")
+def _document() -> PublicDocument:
+    """
+    The public document of a keyset with one key and one revoked kid.
+    """
+    made = PooledMaker().make(Algorithm.RS256, 2048)
+    assert isinstance(made.half, PublicHalf)
+    return public_document(
+        Keyset(
+            name="web",
+            epoch="epoch-1",
+            sequence=5,
+            op_id="op-5",
+            timing=Timing(timedelta(hours=2), timedelta(days=7), timedelta(minutes=1)),
+            next=NextKey(kid=made.kid, algorithm=Algorithm.RS256, material=made.half, created_at=START),
+            revoked=(Revocation(Kid("stolen"), START, "laptop lost", START + timedelta(days=8)),),
+        )
+    )
+
+
+@pytest.fixture(name="seen")
+def _seen(document: PublicDocument) -> Remembered:
+    """
+    That keyset, as the reconciler remembers it.
+    """
+    return Remembered(
+        epoch=document.epoch,
+        sequence=document.sequence,
+        op_id="op-5",
+        well_known=True,
+        symmetric=False,
+        timing=Timing(timedelta(hours=2), timedelta(days=7), timedelta(minutes=1)),
+        document=document,
+    )
+
+
+def later(seen: Remembered, sequence: int, epoch: str = "epoch-1") -> Remembered:
+    """
+    The same keyset after other saves.
+    """
+    document = replace(seen.document, sequence=sequence, epoch=epoch)
+    return replace(seen, sequence=sequence, epoch=epoch, op_id=f"op-{sequence}", document=document)
+
+
+def test_what_was_seen_is_recalled_by_the_next_process(tmp_path: Path, seen: Remembered) -> None:
+    """
+    Everything survives but the reason of a revocation, which is not public.
+    """
+    Memory(tmp_path).remember(seen)
+    revoked = (replace(seen.document.revoked[0], reason=""),)
+    assert Memory(tmp_path).recall("web") == replace(seen, document=replace(seen.document, revoked=revoked))
+    assert Memory(tmp_path).names() == ("web",)
+
+
+def test_nothing_is_remembered_at_first(tmp_path: Path) -> None:
+    """
+    A fresh state folder, or one that is not there, remembers nothing, and asking makes nothing.
+    """
+    for folder in (tmp_path, tmp_path / "missing"):
+        assert Memory(folder).names() == ()
+        assert Memory(folder).recall("web") is None
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_files_are_private(tmp_path: Path, seen: Remembered) -> None:
+    """
+    Folder 0700, file 0600, whatever the umask; and nothing else lies beside it.
+    """
+    before = os.umask(0)
+    try:
+        Memory(tmp_path).remember(seen)
+    finally:
+        os.umask(before)
+    file = tmp_path / "keysets" / "web.json"
+    assert (file.stat().st_mode & 0o777, file.parent.stat().st_mode & 0o777) == (0o600, 0o700)
+    assert [entry.name for entry in file.parent.iterdir()] == ["web.json"]
+
+
+def test_a_higher_sequence_is_never_replaced(tmp_path: Path, seen: Remembered) -> None:
+    """
+    Within an epoch memory only goes forward, also over a restart.
+    """
+    memory = Memory(tmp_path)
+    memory.remember(later(seen, 9))
+    memory.remember(seen)
+    Memory(tmp_path).remember(seen)
+    for look in (memory, Memory(tmp_path)):
+        recalled = look.recall("web")
+        assert recalled
+        assert (recalled.sequence, recalled.op_id) == (9, "op-9")
+
+
+def test_another_epoch_replaces(tmp_path: Path, seen: Remembered) -> None:
+    """
+    Whoever asks to remember another life has judged it; its sequence starts low.
+    """
+    Memory(tmp_path).remember(seen)
+    Memory(tmp_path).remember(later(seen, 1, "epoch-2"))
+    recalled = Memory(tmp_path).recall("web")
+    assert recalled
+    assert (recalled.epoch, recalled.sequence) == ("epoch-2", 1)
+
+
+def test_the_same_is_not_written_again(tmp_path: Path, seen: Remembered) -> None:
+    """
+    No write for what the file says already, in this process or after a restart.
+    """
+    memory = Memory(tmp_path)
+    memory.remember(seen)
+    file = tmp_path / "keysets" / "web.json"
+    inode = file.stat().st_ino
+    memory.remember(seen)
+    Memory(tmp_path).remember(seen)
+    assert file.stat().st_ino == inode
+    memory.remember(replace(seen, well_known=False))
+    assert file.stat().st_ino != inode
+
+
+def test_recall_reads_a_file_once(tmp_path: Path, seen: Remembered) -> None:
+    """
+    After the first time there is no I/O, for what is remembered and for what is not.
+    """
+    Memory(tmp_path).remember(seen)
+    memory = Memory(tmp_path)
+    first = memory.recall("web")
+    assert memory.recall("api") is None
+    (tmp_path / "keysets" / "web.json").rename(tmp_path / "keysets" / "api.json")
+    assert memory.recall("web") is first
+    assert memory.recall("api") is None
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        b"",
+        b"{",
+        b"[]",
+        b"null",
+        b"\xff\xfe",
+        b"[" * 100_000,
+        b'{"public": {}}',
+    ],
+)
+def test_a_damaged_file_is_not_nothing(tmp_path: Path, damage: bytes, seen: Remembered) -> None:
+    """
+    A file that cannot be understood freezes, naming itself and the way out, each time it is asked.
+    """
+    file = tmp_path / "keysets" / "web.json"
+    file.parent.mkdir()
+    file.write_bytes(damage)
+    memory = Memory(tmp_path)
+    for _ in range(2):
+        with pytest.raises(FrozenError, match=rf"{file} is damaged.*move the file away"):
+            memory.recall("web")
+    with pytest.raises(FrozenError):
+        memory.remember(seen)
+    assert file.read_bytes() == damage
+    assert memory.names() == ("web",)
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [("op_id", None), ("well_known", "no"), ("symmetric", 1), ("propagation_time", "2h"), ("clock_skew", 1e300)],
+)
+def test_a_file_with_one_wrong_field_is_damaged(tmp_path: Path, seen: Remembered, field: str, value: object) -> None:
+    """
+    Each field is checked; a missing one too.
+    """
+    Memory(tmp_path).remember(seen)
+    file = tmp_path / "keysets" / "web.json"
+    good = json.loads(file.read_text())
+    missing = {name: kept for name, kept in good.items() if name != field}
+    for bad in (missing,) if value is None else (missing, good | {field: value}):
+        file.write_text(json.dumps(bad))
+        with pytest.raises(FrozenError, match="damaged"):
+            Memory(tmp_path).recall("web")
+
+
+def test_a_remembered_set_with_a_private_member_is_damaged(tmp_path: Path, seen: Remembered) -> None:
+    """
+    What would be served in an outage passes the same scan as what is published.
+    """
+    leak = Jwks('{"keys":[{"kty":"RSA","kid":"a","use":"sig","alg":"RS256","n":"AQ","e":"AQAB","d":"AQ"}]}')
+    Memory(tmp_path).remember(replace(seen, document=replace(seen.document, jwks=leak)))
+    with pytest.raises(FrozenError, match="damaged"):
+        Memory(tmp_path).recall("web")
+
+
+def test_another_keysets_file_is_damaged(tmp_path: Path, seen: Remembered) -> None:
+    """
+    A file copied under another name does not pass for that keyset's.
+    """
+    Memory(tmp_path).remember(seen)
+    (tmp_path / "keysets" / "web.json").rename(tmp_path / "keysets" / "api.json")
+    with pytest.raises(FrozenError, match="damaged"):
+        Memory(tmp_path).recall("api")
+
+
+def test_what_cannot_be_read_is_not_nothing(tmp_path: Path) -> None:
+    """
+    A file or folder that the disk refuses to give freezes too.
+    """
+    (tmp_path / "keysets" / "web.json").mkdir(parents=True)
+    with pytest.raises(FrozenError, match="cannot be read"):
+        Memory(tmp_path).recall("web")
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / "keysets").write_text("")
+    with pytest.raises(FrozenError, match="cannot be read"):
+        Memory(tmp_path / "other").names()
+
+
+def test_a_failed_write_is_told_known_and_tried_again(tmp_path: Path, seen: Remembered) -> None:
+    """
+    When the file cannot be written this process still knows, and the next call writes it though nothing changed.
+    """
+    state = tmp_path / "state"
+    state.write_text("a file where a folder should be")
+    memory = Memory(tmp_path)
+    memory.remember(seen)
+    hindered = Memory(state / "none")
+    with pytest.raises(FrozenError):
+        hindered.recall("web")
+    folder = tmp_path / "keysets"
+    folder.chmod(0o777)
+    with pytest.raises(MemoryWriteError, match="others may write"):
+        memory.remember(later(seen, 6))
+    recalled = memory.recall("web")
+    assert recalled
+    assert recalled.sequence == 6
+    folder.chmod(0o700)
+    memory.remember(later(seen, 6))
+    again = Memory(tmp_path).recall("web")
+    assert again
+    assert again.sequence == 6
+
+
+def test_hidden_and_foreign_files_are_no_keysets(tmp_path: Path, seen: Remembered) -> None:
+    """
+    Temporary files of a crash and files of others are not listed.
+    """
+    memory = Memory(tmp_path)
+    memory.remember(seen)
+    for name in (".web.json.0011223344556677.tmp", ".hidden.json", "README"):
+        (tmp_path / "keysets" / name).write_text("")
+    assert memory.names() == ("web",)

@@ -1,0 +1,160 @@
+"""
+Stored documents: the golden ones of docs/documents.md, unknown fields, and what is refused.
+"""
+
+import json
+import re
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from rotator.adapters.keygen import load_pair
+from rotator.documents.signing import (
+    decode_keyset,
+    decode_public,
+    decode_standby,
+    encode_keyset,
+    encode_public,
+    encode_standby,
+    format_time,
+    parse_time,
+    public_document,
+)
+from rotator.errors import DocumentError
+from rotator.model.keys import CurrentKey, KeyPair
+
+PAGE = Path(__file__).parents[3] / "docs" / "documents.md"
+GOLDEN = {
+    title: json.loads(text)
+    for title, text in re.findall(r"### `(\S+)`[^\n]*\n\n```json\n(.*?)\n```", PAGE.read_text(), re.DOTALL)
+}
+
+
+def golden(title: str) -> dict[str, Any]:
+    """Return a copy of a golden document."""
+    copy: dict[str, Any] = json.loads(json.dumps(GOLDEN[title]))
+    return copy
+
+
+def test_the_page_has_all_golden_documents() -> None:
+    """Both keysets are there, whole."""
+    assert set(GOLDEN) == {"keys/web", "jwks/web", "standby/web", "keys/internal", "jwks/internal"}
+
+
+@pytest.mark.parametrize("name", ["web", "internal"])
+def test_signing_document_round_trips(name: str) -> None:
+    """Decoding and encoding changes nothing."""
+    document = golden(f"keys/{name}")
+
+    assert document == encode_keyset(decode_keyset(document, name))
+
+
+@pytest.mark.parametrize("name", ["web", "internal"])
+def test_public_document_is_computed_from_the_signing_one(name: str) -> None:
+    """The JWKS of the page is what the keys of the page give, byte for byte."""
+    assert golden(f"jwks/{name}") == encode_public(public_document(decode_keyset(golden(f"keys/{name}"), name)))
+    assert golden(f"jwks/{name}") == encode_public(decode_public(golden(f"jwks/{name}"), name))
+
+
+def test_standby_round_trips_and_matches_next() -> None:
+    """The standby holds the private half of next."""
+    standby = decode_standby(golden("standby/web"), "web")
+    keyset = decode_keyset(golden("keys/web"), "web")
+
+    assert golden("standby/web") == encode_standby(standby)
+    assert standby.private is not None
+    assert keyset.next is not None
+    assert load_pair(standby.private).half == keyset.next.material
+
+
+def test_flat_fields_are_the_view_of_the_list() -> None:
+    """current, old and next are those of keys[], and every flat field is a string."""
+    document = golden("keys/internal")
+    by_state = {key["state"]: key for key in document["keys"]}
+
+    for state in ("current", "old", "next"):
+        assert document[state] == by_state[state]["secret"]
+        kid = "kid" if state == "current" else f"{state}_kid"
+        assert document[kid] == by_state[state]["kid"]
+    assert all(isinstance(value, str) for name, value in document.items() if name not in {"keys", "revoked"})
+
+
+def test_no_private_half_but_current_s() -> None:
+    """The signing document of a pair holds one private key: current."""
+    document = golden("keys/web")
+
+    assert json.dumps(document).count("BEGIN PRIVATE KEY") == 2
+    assert document["old"].startswith("-----BEGIN PUBLIC KEY")
+
+
+def test_without_old_and_next_the_flat_fields_repeat_current() -> None:
+    """A template or a naive reader never holds an empty or guessable key."""
+    document = golden("keys/internal")
+    document["keys"] = [key for key in document["keys"] if key["state"] == "current"]
+    again = encode_keyset(decode_keyset(document, "internal"))
+
+    assert again["old"] == again["next"] == again["current"]
+    assert again["old_kid"] == again["next_kid"] == again["kid"]
+    assert again["old_retires_at"] == ""
+
+
+def test_unknown_fields_survive() -> None:
+    """A field of a later rotator is kept, in the document and in each key."""
+    document = golden("keys/web")
+    document["labels"] = {"team": "payments"}
+    document["keys"][0]["note"] = "kept"
+
+    assert document == encode_keyset(decode_keyset(document, "web"))
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("schema", "2"),
+        ("schema", "x"),
+        ("keyset", "other"),
+        ("epoch", ""),
+        ("sequence", "many"),
+        ("keys", []),
+        ("keys", "none"),
+        ("propagation_time", None),
+    ],
+)
+def test_what_is_not_ours_is_refused(field: str, value: object) -> None:
+    """A damaged, foreign or newer document raises DocumentError, whose text holds nothing of it."""
+    document = golden("keys/web") | {field: value}
+
+    with pytest.raises(DocumentError) as caught:
+        decode_keyset(document, "web")
+    assert "PRIVATE" not in str(caught.value)
+
+
+def test_two_current_keys_are_refused() -> None:
+    """There is one current key, or the document is damaged."""
+    document = golden("keys/web")
+    document["keys"].append(document["keys"][0] | {"kid": "another"})
+
+    with pytest.raises(DocumentError):
+        decode_keyset(document, "web")
+
+
+def test_repr_shows_no_material() -> None:
+    """Neither the repr of a keyset nor of its keys gives a secret away, unknown fields included."""
+    document = golden("keys/web") | {"later": "canary-secret"}
+    keyset = decode_keyset(document, "web")
+
+    assert isinstance(keyset.current, CurrentKey)
+    assert isinstance(keyset.current.material, KeyPair)
+    assert "PRIVATE" not in repr(keyset)
+    assert "canary" not in repr(keyset)
+
+
+def test_times_are_whole_seconds_in_utc() -> None:
+    """Nanoseconds of the store are cut, offsets become UTC, a time without an offset is refused."""
+    assert format_time(parse_time("2026-01-01T01:00:00.123456789+01:00")) == "2026-01-01T00:00:00Z"
+    assert parse_time("2026-01-01T00:00:00Z") == datetime(2026, 1, 1, tzinfo=UTC)
+    assert parse_time("2026-01-01T00:00:00Z").utcoffset() == timedelta(0)
+    with pytest.raises(ValueError, match="offset"):
+        parse_time("2026-01-01T00:00:00")

@@ -1,0 +1,353 @@
+"""
+Looks at a keyset with fakes of every port: crashes at each effect, stale views, contradictions, and what is told of them.
+"""
+
+from dataclasses import replace
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from rotator.adapters.files.last_seen import Memory
+from rotator.cli.context import PlainLog
+from rotator.documents.jwk import jwks_of
+from rotator.documents.signing import decode_keyset, encode_public, public_document
+from rotator.errors import DocumentError, FrozenError, StoreUnavailableError
+from rotator.lifecycle.decisions import Reason, Wait
+from rotator.model.keys import Keyset
+from rotator.model.policy import Policy
+from rotator.ports.store import EventType, Publication, Tree
+from rotator.reconcile.alarms import Alarms
+from rotator.reconcile.effects import Effects
+from rotator.reconcile.reconciler import Clocks, Reconciler
+from rotator.reconcile.tracker import Watch, backoff
+from tests.support.fakes import ManualClock, MemoryNotifier, MemoryPublisher, PooledMaker
+from tests.support.memory_store import Crash, Fuses, MemoryStore
+from tests.support.world import policy, seconds
+
+
+class Quiet(PlainLog):
+    """Says nothing."""
+
+    def warning(self, event: str, **fields: object) -> None:
+        """Say nothing."""
+
+    error = warning
+
+
+class Shelf:
+    """A showcase that keeps what was put."""
+
+    def __init__(self) -> None:
+        self.shown: dict[str, Publication] = {}
+
+    def put(self, publication: Publication) -> None:
+        """Keep it."""
+        self.shown[publication.document.keyset] = publication
+
+    def settle(self, name: str) -> None:
+        """Do nothing."""
+
+
+class Place:
+    """The world outside, and the process that looks at it."""
+
+    def __init__(self, policy_: Policy, memory: Path | None = None) -> None:
+        self.clock, self.fuses, self.policy = ManualClock(), Fuses(), policy_
+        self.store, self.maker = MemoryStore(self.clock, self.fuses), PooledMaker()
+        self.publisher, self.notifier = MemoryPublisher(self.clock, fuses=self.fuses), MemoryNotifier(self.fuses)
+        self._memory = memory
+        self.restart()
+
+    def restart(self) -> None:
+        """Begin a new process, which knows what is in its memory folder only."""
+        self.alarms, self.shelf = Alarms(Quiet()), Shelf()
+        memory = Memory(self._memory) if self._memory else None
+        self.effects = Effects(
+            self.store,
+            [self.publisher],
+            self.notifier,
+            self.maker,
+            self.alarms,
+            Quiet(),
+            saved=lambda v, p: self.reconciler.saved(v, p),
+        )
+        clocks = Clocks(self.clock.now, self.clock.monotonic)
+        self.reconciler = Reconciler(
+            self.effects, memory, self.shelf, self.alarms, Quiet(), clocks, pause=lambda _: None
+        )
+        self.watch = Watch("web", self.policy)
+
+    def look(self, *, stepped: bool = False) -> Wait:
+        """Look once."""
+        announced = None if self.notifier.down else dict(self.notifier.positions)
+        return self.reconciler.look(self.watch, announced, clock_stepped=stepped)
+
+    def live(self, for_: float, every: float = 1.0) -> None:
+        """Look again and again for some seconds."""
+        elapsed = 0.0
+        while elapsed < for_:
+            self.look()
+            self.clock.advance(every)
+            elapsed += every
+
+    @property
+    def keyset(self) -> Keyset:
+        """The keyset as stored."""
+        latest = self.store.history(Tree.KEYS, "web")[-1]
+        assert latest is not None
+        return decode_keyset(latest, "web")
+
+    def reasons(self) -> set[Reason]:
+        """The alarms that stand."""
+        return {alarm.reason for alarm in self.alarms.standing()}
+
+    def types(self) -> list[EventType]:
+        """The events so far."""
+        return [event.type for event in self.notifier.events]
+
+
+POLICIES = {"RS256": policy(p=8, life=20), "HS256": policy("HS256", p=8, life=20)}
+
+
+@pytest.mark.parametrize("algorithm", POLICIES)
+@pytest.mark.parametrize("after", [False, True])
+@pytest.mark.parametrize("kind", [Crash, StoreUnavailableError])
+def test_interrupted_at_every_effect(algorithm: str, after: bool, kind: type[BaseException]) -> None:
+    """Whichever effect a crash or a lost reply hits, a whole life ends with one rotation done, announced and clean."""
+    nth = 0
+    while True:
+        nth += 1
+        place = Place(policy(algorithm, period=40, p=4, life=10))
+        place.fuses.blow(nth, after=after, with_=kind)
+        for _ in range(62):
+            try:
+                place.look()
+            except (Crash, StoreUnavailableError):
+                place.restart()
+            place.clock.advance(1.0)
+        if place.fuses.armed:
+            break
+        keyset = place.keyset
+        assert keyset.current is not None, nth
+        assert keyset.next is not None, nth
+        assert keyset.old == (), nth
+        assert place.notifier.positions["web"] == f"{keyset.epoch}:{keyset.sequence}", nth
+        alive = {key.kid for key in keyset.keys()}
+        for version in place.store.history(Tree.KEYS, "web"):
+            assert version is None or {key["kid"] for key in version["keys"]} <= alive, nth
+        standbys = [s for s in place.store.history(Tree.STANDBY, "web") if s]
+        assert all(standby["kid"] == keyset.next.kid for standby in standbys), nth
+        made = [m.kid for m in place.maker.made]
+        assert len(made) <= 4 + (kind is Crash or not after), (nth, made)
+    assert nth > 12
+
+
+def test_a_stale_view_holds_the_first_activation() -> None:
+    """What consumers do not see yet is not confirmed, alarmed, and signs nothing; once seen it does."""
+    place = Place(POLICIES["RS256"])
+    place.publisher.stale = True
+    place.live(30)
+
+    assert place.keyset.current is None
+    assert Reason.UNCONFIRMED in place.reasons()
+    place.publisher.stale = False
+    place.live(10)
+    assert place.keyset.current is not None
+    assert place.reasons() == set()
+
+
+def test_a_view_gone_stale_holds_the_rotation() -> None:
+    """A publisher that lost next by the time of activation starts its propagation anew; the old key goes on signing."""
+    place = Place(POLICIES["RS256"])
+    place.live(50)
+    signing = place.keyset.current
+    assert signing is not None
+    visible = place.publisher.visible("web")
+    assert visible is not None
+    place.publisher.lose("web")
+    place.watch.converged_at = float("inf")
+    place.clock.advance(51.0)
+    place.look()
+
+    assert place.keyset.current is not None
+    assert place.keyset.current.kid != signing.kid or place.keyset.next is not None
+    place.live(20)
+    assert place.keyset.current.kid != signing.kid
+    assert place.reasons() == set()
+
+
+def test_a_daemon_cut_off_unconfirms_before_it_repairs() -> None:
+    """Our listener lacked next for longer than P/4: published_at is emptied first, and propagation starts anew."""
+    place = Place(POLICIES["RS256"])
+    place.live(20)
+    seen = place.publisher.visible("web")
+    assert seen is not None
+    assert place.keyset.next is not None
+    early = replace(seen, document=replace(seen.document, sequence=1, jwks=jwks_of(replace(place.keyset, next=None))))
+    confirmed = place.keyset.next.published_at
+    place.restart()
+    place.publisher.serve(early)
+    place.look()
+
+    assert place.keyset.next.published_at is not None
+    assert confirmed is not None
+    assert place.keyset.next.published_at > confirmed
+    assert place.keyset.next.usable_at == place.keyset.next.published_at + seconds(8)
+
+
+def test_a_failing_publisher_does_not_stop_retirement() -> None:
+    """Activation is held while a publisher fails; what is due to retire retires and is purged."""
+    place = Place(POLICIES["RS256"])
+    place.live(105)
+    assert place.keyset.old
+    place.publisher.failing = True
+    place.live(40)
+
+    assert place.keyset.old == ()
+    assert Reason.PUBLISH_FAILED in place.reasons()
+
+
+def test_redis_away_and_flushed_is_healed() -> None:
+    """Rotation goes on; the position is announced when Redis is back, and again when it forgot."""
+    place = Place(POLICIES["HS256"])
+    place.notifier.down = True
+    place.live(105)
+    assert place.types() == []
+    assert place.effects.unannounced == {"web"}
+    place.notifier.down = False
+    place.look()
+    assert place.types() == [EventType.CHANGED]
+    assert place.effects.unannounced == set()
+    place.notifier.flush()
+    place.look()
+    assert place.notifier.positions["web"] == f"{place.keyset.epoch}:{place.keyset.sequence}"
+
+
+def test_events_tell_each_step() -> None:
+    """published, activated and retired are told, and the id names the save."""
+    place = Place(POLICIES["RS256"])
+    place.live(140)
+
+    assert {EventType.PUBLISHED, EventType.ACTIVATED, EventType.RETIRED, EventType.CHANGED} == set(place.types())
+    ids = [event.id for event in place.notifier.events]
+    assert len(ids) == len(set(ids))
+    assert all(event.id.endswith(f"/{event.type.value}") for event in place.notifier.events)
+
+
+def test_clock_that_disagrees_or_stepped_changes_nothing() -> None:
+    """No creation, activation or retirement; the alarm clears with the clock."""
+    place = Place(POLICIES["HS256"])
+    place.store.drift = timedelta(hours=1)
+    assert place.look().held is Reason.CLOCK
+    assert place.store.history(Tree.KEYS, "web") == []
+    place.store.drift = timedelta(0)
+    place.live(20)
+    place.clock.advance(100.0)
+    before = place.keyset
+    assert place.look(stepped=True).held is Reason.CLOCK
+    assert place.keyset == before
+    place.look()
+    assert place.keyset != before
+    assert place.reasons() == set()
+
+
+def test_lost_standby_is_withdrawn_after_two_sights() -> None:
+    """One mismatch holds; a second one P/8 later replaces next."""
+    place = Place(POLICIES["RS256"])
+    place.live(20)
+    lost = place.keyset.next
+    assert lost is not None
+    place.store.delete(Tree.STANDBY, "web")
+    place.restart()
+    place.look()
+    assert Reason.STANDBY_LOST in place.reasons()
+    assert place.keyset.next == lost
+    place.clock.advance(2.0)
+    place.live(3)
+
+    assert place.keyset.next is not None
+    assert place.keyset.next.kid != lost.kid
+    assert Reason.STANDBY_LOST not in place.reasons()
+
+
+def test_contradictions_freeze(tmp_path: Path) -> None:
+    """Deleted, forgotten, another epoch, a fork, a foreign document: nothing is written, and undoing thaws."""
+    place = Place(POLICIES["HS256"], tmp_path)
+    place.live(20)
+    backup, saves = place.store.snapshot(), len(place.store.history(Tree.KEYS, "web"))
+    latest = place.store.history(Tree.KEYS, "web")[-1]
+    assert latest is not None
+    disasters = {
+        "undelete": lambda: place.store.delete(Tree.KEYS, "web"),
+        "backup": lambda: (
+            place.store.forget_metadata(Tree.KEYS, "web"),
+            place.store.forget_metadata(Tree.JWKS, "web"),
+        ),
+        "epoch": lambda: place.store.put(Tree.KEYS, "web", {**latest, "epoch": "another"}),
+        "another save": lambda: place.store.put(Tree.KEYS, "web", {**latest, "op_id": "forged"}),
+        "not rotator's": lambda: place.store.put(Tree.KEYS, "web", {"current": "by hand"}),
+        "newer": lambda: place.store.put(Tree.KEYS, "web", {**latest, "schema": "2"}),
+    }
+    for word, strike in disasters.items():
+        strike()
+        place.restart()
+        with pytest.raises((FrozenError, DocumentError), match=word):
+            place.look()
+        assert place.reconciler.recall(place.watch, ask=False)
+        assert "web" in place.shelf.shown
+        place.store.restore(backup)
+        place.look()
+        assert len(place.store.history(Tree.KEYS, "web")) == saves
+
+
+def test_without_memory_the_public_document_is_served(tmp_path: Path) -> None:
+    """A frozen keyset whose memory is lost or damaged still shows what the store's public document holds."""
+    place = Place(POLICIES["RS256"], tmp_path)
+    place.live(20)
+    keyset = place.keyset
+    place.store.save(Tree.JWKS, "web", encode_public(public_document(keyset)), 0)
+    place.store.delete(Tree.KEYS, "web")
+    (tmp_path / "keysets" / "web.json").write_text("damaged")
+    place.restart()
+    with pytest.raises(FrozenError, match="damaged"):
+        place.look()
+
+    assert not place.reconciler.recall(place.watch, ask=False)
+    assert place.reconciler.recall(place.watch, ask=True)
+    assert place.shelf.shown["web"].document.jwks == jwks_of(keyset)
+
+
+def test_an_older_sequence_is_waited_out_then_frozen(tmp_path: Path) -> None:
+    """A lagging standby is ignored; a restored backup freezes after a minute."""
+    place = Place(POLICIES["HS256"], tmp_path)
+    place.look()
+    backup = place.store.snapshot()
+    place.live(105)
+    place.store.restore(backup)
+
+    with pytest.raises(StoreUnavailableError):
+        place.look()
+    assert Reason.LAGGING in place.reasons()
+    place.clock.advance(61.0)
+    with pytest.raises(FrozenError):
+        place.look()
+
+
+def test_symmetric_and_asymmetric_do_not_follow_each_other() -> None:
+    """A keyset whose configured algorithm changed kind is served and retired, never rotated, and alarmed."""
+    place = Place(POLICIES["RS256"])
+    place.live(20)
+    place.watch.policy = POLICIES["HS256"]
+    current = place.keyset.current
+    place.live(200)
+
+    assert Reason.NOT_CONFIGURED in place.reasons()
+    assert place.keyset.current == current
+
+
+def test_backoff_is_bounded() -> None:
+    """From 1 s, doubling, to min(30 s, P/4), never below 1 s."""
+    assert [backoff(n, timedelta(hours=2)).total_seconds() for n in (1, 2, 3, 6, 50)] == [1, 2, 4, 30, 30]
+    assert backoff(9, seconds(5)).total_seconds() == pytest.approx(1.25)
+    assert backoff(9, seconds(2)).total_seconds() == 1

@@ -29,9 +29,10 @@ from rotator.client import (
 )
 from rotator.documents.signing import decode_keyset
 from rotator.errors import RotatorError
-from rotator.model.keys import CurrentKey, Keyset, NextKey, OldKey
-from rotator.model.policy import format_duration
-from rotator.ports.store import Tree
+from rotator.model.document import Tree
+from rotator.model.keys import CurrentKey, NextKey, OldKey
+from rotator.model.keyset import Keyset
+from rotator.model.times import format_duration
 
 CONFIG = """\
 # Written by `rotator dev`: seconds instead of days, everything in this folder.

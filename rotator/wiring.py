@@ -10,8 +10,10 @@ from typing import TYPE_CHECKING
 from rotator.config.settings import RedisSettings, Settings
 from rotator.errors import ConfigError
 from rotator.model.secret import SecretText
-from rotator.ports.store import DocumentStore, JwksPublisher, Notifier
-from rotator.reconcile.alarms import Log
+from rotator.ports.log import Log
+from rotator.ports.notifier import Notifier
+from rotator.ports.publisher import JwksPublisher
+from rotator.ports.store import DocumentStore
 
 if TYPE_CHECKING:
     from rotator.adapters.jwks.cache import Board
@@ -108,7 +110,8 @@ def make_publishers(
 
     Without a *board* (the commands) only the store is written; files and the listener belong to the daemon.
     """
-    from rotator.adapters.jwks.store import FilePublisher, HttpPublisher, StorePublisher, VerifyUrls
+    from rotator.adapters.jwks.http import HttpPublisher, VerifyUrls
+    from rotator.adapters.jwks.store import FilePublisher, StorePublisher
 
     if settings.publish.vault:
         yield StorePublisher(store)

@@ -11,10 +11,12 @@ from typing import TYPE_CHECKING
 
 import click
 
-from rotator.cli.context import Context, Exit, exit_code, output_option, pass_context, print_json
+from rotator.cli.context import Context, pass_context
+from rotator.cli.exit_codes import Exit, exit_code
+from rotator.cli.output import output_option, print_json
 from rotator.config.settings import Settings
 from rotator.errors import RotatorError
-from rotator.ports.store import Tree
+from rotator.model.document import Tree
 
 if TYPE_CHECKING:
     from rotator.adapters.vault.store import VaultStore

@@ -2,102 +2,24 @@
 What all commands share: settings, exit codes, output, and a log for a terminal.
 """
 
-import json
 import os
 import sys
 import time
-from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
-from enum import IntEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
+from typing import TYPE_CHECKING, NoReturn
 
 import click
 
-from rotator.errors import (
-    ArgumentError,
-    ConfigError,
-    DocumentError,
-    FrozenError,
-    PublicationError,
-    RefusedError,
-    RotatorError,
-    StoreConflictError,
-    StoreDeniedError,
-    StoreUnavailableError,
-    VerificationKeyError,
-)
+from rotator.cli.exit_codes import Exit, exit_code
+from rotator.cli.output import PlainLog, say
+from rotator.errors import ConfigError, RotatorError
 
 if TYPE_CHECKING:
     from rotator.config.settings import Settings
     from rotator.model.policy import Policy
     from rotator.ports.store import DocumentStore
     from rotator.reconcile.effects import Effects
-
-F = TypeVar("F", bound=Callable[..., Any])
-
-
-class Exit(IntEnum):
-    """
-    Exit codes; from 64 on they are those of sysexits.h.
-    """
-
-    DONE = 0
-    USAGE = 2
-    REFUSED = 3
-    DATA = 65
-    UNAVAILABLE = 69
-    SOFTWARE = 70
-    TEMPORARY = 75
-    DENIED = 77
-    CONFIG = 78
-
-
-_CODES: tuple[tuple[type[RotatorError], Exit], ...] = (
-    (ConfigError, Exit.CONFIG),
-    (RefusedError, Exit.REFUSED),
-    (PublicationError, Exit.REFUSED),
-    (StoreConflictError, Exit.TEMPORARY),
-    (StoreDeniedError, Exit.DENIED),
-    (StoreUnavailableError, Exit.UNAVAILABLE),
-    (FrozenError, Exit.REFUSED),
-    (DocumentError, Exit.DATA),
-    (VerificationKeyError, Exit.USAGE),
-    (ArgumentError, Exit.USAGE),
-)
-
-
-def exit_code(error: RotatorError) -> Exit:
-    """
-    Return the exit code that tells a script what kind of failure *error* is.
-    """
-    return next((code for kind, code in _CODES if isinstance(error, kind)), Exit.SOFTWARE)
-
-
-class PlainLog:
-    """
-    The log of a command: steps are silent, warnings and alarms go to stderr, one line each.
-    """
-
-    def debug(self, event: str, **fields: object) -> None:
-        """
-        Say nothing.
-        """
-
-    def info(self, event: str, **fields: object) -> None:
-        """
-        Say nothing: the command prints what it did.
-        """
-
-    def warning(self, event: str, **fields: object) -> None:
-        """
-        Print the event to stderr.
-        """
-        said = " ".join(f"{name}={value}" for name, value in fields.items() if value not in ("", None))
-        say(f"{event}: {said}")
-
-    error = warning
-    exception = warning
 
 
 class Context:
@@ -169,48 +91,6 @@ class Context:
 
 
 pass_context = click.make_pass_decorator(Context)
-
-
-def output_option(command: F) -> F:
-    """
-    Add `--output table|json`.
-    """
-    option = click.option(
-        "--output",
-        type=click.Choice(["table", "json"]),
-        default="table",
-        show_default=True,
-        help="For people, or for programs.",
-    )
-    return option(command)
-
-
-def say(text: str) -> None:
-    """
-    Print *text* to stderr, redacted.
-    """
-    from rotator.telemetry.redaction import redact
-
-    click.echo(redact(text), err=True)
-
-
-def print_json(value: object) -> None:
-    """
-    Print *value* as one JSON document.
-    """
-    click.echo(json.dumps(value, indent=2))
-
-
-def print_table(rows: list[Mapping[str, str]]) -> None:
-    """
-    Print rows of the same columns, aligned.
-    """
-    if not rows:
-        return
-    names = list(rows[0])
-    widths = {name: max(len(name), *(len(row[name]) for row in rows)) for name in names}
-    for row in ({name: name.upper() for name in names}, *rows):
-        click.echo("  ".join(row[name].ljust(widths[name]) for name in names).rstrip())
 
 
 def started_at() -> datetime:

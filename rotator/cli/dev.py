@@ -11,8 +11,8 @@ from pathlib import Path
 
 import click
 
-from rotator.cli.context import Exit
-from rotator.model.policy import parse_duration
+from rotator.cli.exit_codes import Exit
+from rotator.model.times import parse_duration
 
 SHORTEST_LIFE, LONGEST_LIFE = timedelta(seconds=2), timedelta(hours=1)
 

@@ -4,7 +4,7 @@
 
 import click
 
-from rotator.cli.context import output_option, print_json
+from rotator.cli.output import output_option, print_json
 
 
 @click.command()

@@ -7,13 +7,16 @@ from pathlib import Path
 
 import click
 
-from rotator.adapters.keygen import Keygen, Made, load_pair
-from rotator.cli.context import Context, output_option, pass_context, print_json
+from rotator.adapters.keygen import Keygen
+from rotator.cli.context import Context, pass_context
+from rotator.cli.output import output_option, print_json
+from rotator.documents.private_key import load_pair
 from rotator.errors import RefusedError, VerificationKeyError
-from rotator.model.keys import Algorithm, HmacSecret, Kid
+from rotator.model.algorithms import Algorithm
+from rotator.model.document import Tree
+from rotator.model.keys import HmacSecret, Kid, Made
 from rotator.model.policy import Policy
 from rotator.model.secret import SecretText
-from rotator.ports.store import Tree
 
 LONGEST_KID = 256
 

@@ -6,9 +6,9 @@ import click
 
 from rotator.cli.context import Context, pass_context
 from rotator.documents.jwk import combined
-from rotator.documents.signing import decode_public
+from rotator.documents.public import decode_public
 from rotator.errors import StoreUnavailableError
-from rotator.ports.store import Tree
+from rotator.model.document import Tree
 
 
 @click.command()

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING
 import click
 
 from rotator.adapters.vault.policies import Role, needed, reads, welcome
-from rotator.cli.context import Context, output_option, pass_context, print_json
-from rotator.ports.store import Tree
+from rotator.cli.context import Context, pass_context
+from rotator.cli.output import output_option, print_json
+from rotator.model.document import Tree
 
 if TYPE_CHECKING:
     from rotator.config.settings import Settings

@@ -4,7 +4,8 @@
 
 import click
 
-from rotator.cli.context import Context, output_option, pass_context, print_json, say
+from rotator.cli.context import Context, pass_context
+from rotator.cli.output import output_option, print_json, say
 from rotator.model.keys import Kid
 
 
@@ -31,7 +32,7 @@ def command(context: Context, keyset: str, kid: str, *, reason: str, document_le
 
     Prints what stays exposed, and until when.
     """
-    from rotator.commands.rotate_now import revoke
+    from rotator.commands.revoke import revoke
 
     policy = context.policy(keyset)
     context.say_target()

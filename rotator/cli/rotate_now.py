@@ -6,19 +6,11 @@ import sys
 
 import click
 
-from rotator.cli.context import (
-    Context,
-    Exit,
-    exit_code,
-    output_option,
-    pass_context,
-    print_json,
-    print_table,
-    say,
-    started_at,
-)
-from rotator.documents.signing import format_time
+from rotator.cli.context import Context, pass_context, started_at
+from rotator.cli.exit_codes import Exit, exit_code
+from rotator.cli.output import output_option, print_json, print_table, say
 from rotator.errors import RotatorError
+from rotator.model.times import format_time
 
 LONGEST_OP_ID = 64
 

@@ -8,13 +8,16 @@ from itertools import islice
 
 import click
 
-from rotator.cli.context import Context, Exit, exit_code, output_option, pass_context, print_json, print_table, say
-from rotator.documents.signing import format_time
+from rotator.cli.context import Context, pass_context
+from rotator.cli.exit_codes import Exit, exit_code
+from rotator.cli.output import output_option, print_json, print_table, say
 from rotator.errors import RotatorError
-from rotator.lifecycle.decisions import GOOD, activation_hold, due_at, overdue
+from rotator.lifecycle.holds import GOOD, activation_hold, due_at, overdue
 from rotator.lifecycle.timeline import timeline
-from rotator.model.keys import CurrentKey, Key, Keyset, NextKey
+from rotator.model.keys import CurrentKey, Key, NextKey
+from rotator.model.keyset import Keyset
 from rotator.model.policy import Policy
+from rotator.model.times import format_time
 from rotator.reconcile.snapshot import load
 
 MILESTONES = 8

@@ -4,7 +4,9 @@
 
 import click
 
-from rotator.cli.context import Context, Exit, output_option, pass_context, print_json, say
+from rotator.cli.context import Context, pass_context
+from rotator.cli.exit_codes import Exit
+from rotator.cli.output import output_option, print_json, say
 
 
 @click.command()
@@ -19,7 +21,7 @@ def command(context: Context, output: str) -> None:
     from concurrent.futures import ThreadPoolExecutor
 
     from rotator.daemon.one_pass import one_pass
-    from rotator.lifecycle.decisions import Reason
+    from rotator.model.reasons import Reason
 
     settings = context.settings()
     with ThreadPoolExecutor(settings.daemon.workers) as workers:

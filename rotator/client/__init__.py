@@ -19,11 +19,13 @@ from rotator.client.errors import (
 from rotator.client.jose.keys import Keys
 from rotator.client.reader import KeysetReader, Provider, ReaderStatus
 from rotator.client.signer import Signer
-from rotator.client.sources.vault import FileSource, JwksSource, Source, VaultSource
+from rotator.client.sources.document import Source
+from rotator.client.sources.file import FileSource
+from rotator.client.sources.vault import JwksSource, VaultSource
 from rotator.client.static import StaticKeys
 from rotator.client.verifier import ACCESS, REFRESH, Claims, Verifier, verify_with
 from rotator.errors import ConfigError, RotatorError
-from rotator.model.keys import Timing
+from rotator.model.policy import Timing
 from rotator.model.strength import require_strong
 
 if TYPE_CHECKING:

@@ -11,7 +11,8 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from rotator.errors import ConfigError
-from rotator.model.keys import KEYSET_NAME, Timing
+from rotator.model.keyset import KEYSET_NAME
+from rotator.model.policy import Timing
 
 _LONGEST_TEXT = 1024
 _SESSION = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")

@@ -10,7 +10,7 @@ from datetime import timedelta
 from rotator.client.errors import KeysUnavailableError
 from rotator.client.jose.keys import Keys
 from rotator.client.log import Quiet
-from rotator.client.sources.vault import Source
+from rotator.client.sources.document import Source
 from rotator.errors import RotatorError
 
 LONGEST_STALE = timedelta(days=1)

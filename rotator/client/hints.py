@@ -8,7 +8,8 @@ from typing import Any
 
 import redis
 
-from rotator.adapters.redis.notifier import PING_INTERVAL, HintListener, connection_options
+from rotator.adapters.redis.connection import PING_INTERVAL, connection_options
+from rotator.adapters.redis.listener import HintListener
 from rotator.client.arguments import require_names, require_redis, require_seconds
 from rotator.documents.event import decode_hint
 from rotator.errors import ConfigError

@@ -22,7 +22,7 @@ from rotator.client.errors import KeysUnavailableError
 from rotator.client.jose.keys import Keys
 from rotator.client.protocols import Hints, Listener, Provider, ReaderStatus
 from rotator.client.refresh import Schedule
-from rotator.client.sources.vault import Source
+from rotator.client.sources.document import Source
 from rotator.errors import ConfigError
 
 __all__ = ["Hints", "KeysetReader", "Listener", "Provider", "ReaderStatus"]

@@ -14,7 +14,7 @@ from rotator.client.errors import SigningError
 from rotator.client.jose.compact import LONGEST_TOKEN, parse_object
 from rotator.client.reader import Provider
 from rotator.client.verifier import ACCESS, LONGEST_LEEWAY
-from rotator.model.policy import format_duration
+from rotator.model.times import format_duration
 
 RESERVED = frozenset({"iss", "sub", "aud", "exp", "iat", "nbf", "jti"})
 LIFETIME = timedelta(minutes=15)

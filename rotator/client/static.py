@@ -6,7 +6,8 @@ from rotator.client import clock
 from rotator.client.arguments import require_timing
 from rotator.client.jose.keys import DEFAULT_TIMING, Keys, secret_key
 from rotator.errors import ConfigError
-from rotator.model.keys import Algorithm, Timing
+from rotator.model.algorithms import Algorithm
+from rotator.model.policy import Timing
 from rotator.model.secret import SecretText
 from rotator.model.strength import require_strong
 

@@ -18,7 +18,7 @@ from rotator.client.jose.keys import Keys, VerifyingKey
 from rotator.client.reader import Provider
 from rotator.client.static import StaticKeys
 from rotator.errors import ConfigError
-from rotator.model.keys import Timing
+from rotator.model.policy import Timing
 
 ACCESS, REFRESH = "at+jwt", "rt+jwt"
 LONGEST_LEEWAY = timedelta(minutes=1)

@@ -6,11 +6,14 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 
-from rotator.adapters.keygen import milliseconds_of
-from rotator.errors import ArgumentError, PublicationError, StoreConflictError
-from rotator.lifecycle.decisions import Activate, Evidence, Hold, Reason, activation_hold, still_needed
-from rotator.model.keys import Keyset, Kid, NextKey, RotateRequest
+from rotator.errors import PublicationError, StoreConflictError
+from rotator.lifecycle.decisions import Activate
+from rotator.lifecycle.holds import Evidence, Hold, activation_hold, still_needed
+from rotator.model.keyset import Keyset, RotateRequest
+from rotator.model.op_id import milliseconds_of
 from rotator.model.policy import Policy
+from rotator.model.reasons import Reason
+from rotator.model.times import message_time
 from rotator.reconcile.effects import Effects
 from rotator.reconcile.snapshot import View, load
 from rotator.reconcile.standby import StandbyLostError
@@ -118,11 +121,11 @@ def consequence(view: View, policy: Policy, hold: Hold) -> str:
     """
     if hold.reason is Reason.OLD_NEEDED and (needed := still_needed(view.keyset, policy, view.moment.floor)):
         return (
-            f"readers of the flat fields lose {needed.kid}: tokens signed with it fail until {_say(needed.retire_at)}, "
+            f"readers of the flat fields lose {needed.kid}: tokens signed with it fail until {message_time(needed.retire_at)}, "
             "by when the last has expired"
         )
     until = hold.until or view.moment.ceiling + view.keyset.timing.longest(policy.timing).propagation_time
-    return f"verifiers that have not noticed the new key refuse fresh tokens until {_say(until)}"
+    return f"verifiers that have not noticed the new key refuse fresh tokens until {message_time(until)}"
 
 
 def _activate(effects: Effects, view: View, policy: Policy, wish: Wish, hold: Hold | None) -> Outcome:
@@ -159,7 +162,7 @@ def _plan(effects: Effects, view: View, policy: Policy, wish: Wish, hold: Hold) 
 
 
 def _refusal(hold: Hold) -> str:
-    when = f"; it becomes safe at {_say(hold.until)}" if hold.until else ""
+    when = f"; it becomes safe at {message_time(hold.until)}" if hold.until else ""
     ways = {
         Reason.UNCONFIRMED: "; the daemon confirms the publication, then propagation_time must pass: see `rotator status`",
         Reason.NO_NEXT: "; the daemon generates one: see `rotator status`",
@@ -167,86 +170,3 @@ def _refusal(hold: Hold) -> str:
         Reason.STANDBY_LOST: "; the daemon withdraws it and makes another",
     }
     return f"{hold.reason.value}{when}{ways.get(hold.reason, ', or use --when-ready')}"
-
-
-def _say(at: datetime | None) -> str:
-    return at.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ") if at else "an unknown moment"
-
-
-@dataclass(frozen=True, slots=True)
-class Exposure:
-    """
-    What stays exposed after a revocation, and for how long.
-    """
-
-    keyset: str
-    kids: tuple[Kid, ...]
-    current: str
-    op_id: str
-    lines: tuple[str, ...]
-    purged: bool
-
-
-def revoke(effects: Effects, name: str, policy: Policy, kid: Kid, reason: str, *, document_leaked: bool) -> Exposure:
-    """
-    Revoke *kid*, with the other secrets of the document where that leaked; raises ArgumentError for a kid that is not there.
-    """
-    for _ in range(ATTEMPTS):
-        view = load(effects.store, name)
-        keyset = view.keyset
-        if any(revocation.kid == kid for revocation in keyset.revoked):
-            current = keyset.current.kid if keyset.current else ""
-            return Exposure(
-                name, (kid,), current, keyset.op_id, (f"{kid} is revoked already; nothing was changed",), purged=True
-            )
-        if keyset.find(kid) is None:
-            known = ", ".join(key.kid for key in keyset.keys())
-            raise ArgumentError(f"{name}: no key has the kid {kid!r}; the keyset holds {known}")
-        kids = _compromised(keyset, kid, document_leaked=document_leaked)
-        before = view
-        try:
-            after = effects.revoke(view, policy, kids, reason)
-        except StoreConflictError:
-            continue
-        held = ["legal hold: the material stays in old versions of the store"] if policy.retain else []
-        lines = (*_exposed(before, after, policy, kids), *held)
-        current = after.keyset.current.kid if after.keyset.current else ""
-        return Exposure(name, kids, current, after.keyset.op_id, lines, effects.purge(after, policy))
-    raise StoreConflictError(f"{name}: changed {ATTEMPTS} times while it was looked at; try again")
-
-
-def _compromised(keyset: Keyset, kid: Kid, *, document_leaked: bool) -> tuple[Kid, ...]:
-    if not document_leaked:
-        return (kid,)
-    if not keyset.symmetric:
-        raise ArgumentError(
-            f"{keyset.name}: --document-leaked is for shared secrets; an asymmetric document holds no private half but "
-            "current's, so revoke that kid"
-        )
-    return tuple(dict.fromkeys((kid, *(key.kid for key in (keyset.current, keyset.next) if key))))
-
-
-def _exposed(before: View, after: View, policy: Policy, kids: tuple[Kid, ...]) -> list[str]:
-    keyset, now = after.keyset, after.moment.ceiling
-    timing = before.keyset.timing.longest(policy.timing)
-    noticed = now + timing.propagation_time
-    denied = {revocation.kid: revocation.until for revocation in keyset.revoked}
-    lines = [
-        f"verifiers that cache keys may accept tokens of {kid} until {_say(noticed)}; it stays on the deny-list until {_say(denied[kid])}"
-        for kid in kids
-    ]
-    replaced = before.keyset.current
-    if replaced is None or keyset.current is None or replaced.kid == keyset.current.kid:
-        return lines
-    lines.append(f"tokens signed with {replaced.kid} are refused from now on; their holders must log in again")
-    successor = before.keyset.find(keyset.current.kid)
-    usable = successor.usable_at if isinstance(successor, NextKey) else None
-    if usable is None or usable > now:
-        until = usable or noticed
-        lines.append(f"next was not yet safe: fresh tokens may be refused from {_say(now)} to {_say(until)}")
-    if keyset.symmetric and len(kids) == 1:
-        lines.append(
-            f"whoever read the signing document has the secret {keyset.current.kid} too, which signs now; if the document leaked, "
-            f"run `rotator revoke {keyset.name} {keyset.current.kid} --document-leaked`"
-        )
-    return lines

@@ -40,8 +40,8 @@ from rotator.config.settings import (
 )
 from rotator.config.toml_file import read_toml
 from rotator.errors import ConfigError
-from rotator.model.keys import KEYSET_NAME, Timing
-from rotator.model.policy import Policy, Readers
+from rotator.model.keyset import KEYSET_NAME
+from rotator.model.policy import Policy, Readers, Timing
 from rotator.model.secret import SecretText
 
 # Each wins over the option it stands for.

@@ -9,7 +9,8 @@ from datetime import timedelta
 
 from rotator.config.settings import PublishSettings, RedisSettings
 from rotator.config.validators import KEYSET
-from rotator.model.policy import Policy, format_duration
+from rotator.model.policy import Policy
+from rotator.model.times import format_duration
 
 TIMES = frozenset({"rotation_period", "propagation_time", "max_token_lifetime", "clock_skew"})
 _ONLY_ASYMMETRIC = ("rsa_bits", "well_known")

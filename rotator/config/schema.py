@@ -13,8 +13,8 @@ from pydantic_core import SchemaValidator, ValidationError, core_schema
 
 from rotator.config import validators as shapes
 from rotator.config.rules import Fault
-from rotator.model.keys import Algorithm
-from rotator.model.policy import parse_duration
+from rotator.model.algorithms import Algorithm
+from rotator.model.times import parse_duration
 
 if TYPE_CHECKING:
     from pydantic_core import CoreSchema, ErrorDetails

@@ -8,8 +8,8 @@ import re
 from datetime import timedelta
 from urllib.parse import SplitResult, urlsplit
 
-from rotator.model.keys import Algorithm
-from rotator.model.policy import parse_duration
+from rotator.model.algorithms import Algorithm
+from rotator.model.times import parse_duration
 
 KEYSET = "{keyset}"
 _VAULT_PATH = re.compile(r"[A-Za-z0-9_.-]+(/[A-Za-z0-9_.-]+)*")

@@ -12,13 +12,16 @@ from rotator.adapters.jwks.cache import Board
 from rotator.adapters.keygen import Keygen
 from rotator.config.settings import Settings
 from rotator.errors import FrozenError
-from rotator.lifecycle.rollback import Remembered
-from rotator.model.keys import Algorithm
+from rotator.model.algorithms import Algorithm
 from rotator.model.policy import Policy
-from rotator.ports.store import DocumentStore, Notifier
-from rotator.reconcile.alarms import Alarms, Log
+from rotator.model.publication import Remembered
+from rotator.ports.clocks import Clocks
+from rotator.ports.log import Log
+from rotator.ports.notifier import Notifier
+from rotator.ports.store import DocumentStore
+from rotator.reconcile.alarms import Alarms
 from rotator.reconcile.effects import Effects
-from rotator.reconcile.reconciler import Clocks, Reconciler
+from rotator.reconcile.reconciler import Reconciler
 from rotator.reconcile.tracker import Watch
 from rotator.reconcile.work_queue import Rounds
 from rotator.wiring import (

@@ -7,12 +7,11 @@ from collections.abc import Collection, Mapping
 from http import HTTPStatus
 
 from rotator.adapters.jwks.cache import Board, Combined
-from rotator.adapters.jwks.store import WELL_KNOWN_PATH
+from rotator.adapters.jwks.http import WELL_KNOWN_PATH
 from rotator.daemon.http_handler import Response, plain
 from rotator.daemon.http_server import HttpServer
-from rotator.documents.jwk import Jwks
 from rotator.model.policy import max_age
-from rotator.ports.store import Publication
+from rotator.model.publication import Jwks, Publication
 
 _NOT_YET = plain(HTTPStatus.SERVICE_UNAVAILABLE, "not loaded yet", retry_after="1")
 _NOT_FOUND = plain(HTTPStatus.NOT_FOUND)

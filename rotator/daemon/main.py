@@ -20,7 +20,8 @@ from rotator.daemon.admin_pages import AdminServer, Readiness
 from rotator.daemon.assembly import assemble, make_board
 from rotator.daemon.jwks_pages import JwksServer
 from rotator.errors import ConfigError
-from rotator.reconcile.alarms import Alarm, Log
+from rotator.ports.log import Log
+from rotator.reconcile.alarms import Alarm
 from rotator.telemetry.metrics import KeysetSample, Metrics
 from rotator.wiring import redis_arguments
 
@@ -53,7 +54,7 @@ class Daemon:
         self._workers = ThreadPoolExecutor(settings.daemon.workers, thread_name_prefix="worker")
         self._hints = None
         if (arguments := redis_arguments(settings)) is not None:
-            from rotator.adapters.redis.notifier import HintListener
+            from rotator.adapters.redis.listener import HintListener
 
             a = arguments
             self._hints = HintListener(

@@ -7,7 +7,7 @@ from concurrent.futures import Executor
 from rotator.adapters.files.last_seen import Memory
 from rotator.config.settings import Settings
 from rotator.daemon.assembly import Assembly, assemble, make_board
-from rotator.reconcile.alarms import Log
+from rotator.ports.log import Log
 
 
 def one_pass(settings: Settings, log: Log, workers: Executor) -> Assembly:

@@ -4,8 +4,8 @@ Events as CloudEvents 1.0 JSON, and what may be taken from one that somebody sen
 
 import json
 
-from rotator.documents.signing import format_time
-from rotator.ports.store import Event
+from rotator.model.event import Event
+from rotator.model.times import format_time
 
 LARGEST = 64 * 1024
 

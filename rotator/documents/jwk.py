@@ -6,13 +6,14 @@ import base64
 import hashlib
 import json
 from collections.abc import Iterable, Mapping
-from typing import NewType
 
 from rotator.errors import VerificationKeyError
-from rotator.model.keys import Algorithm, Keyset, Kid, PublicHalf, public_half
+from rotator.model.algorithms import Algorithm
+from rotator.model.keys import Kid, PublicHalf, public_half
+from rotator.model.keyset import Keyset
+from rotator.model.publication import Jwks
 
 Jwk = Mapping[str, str]
-Jwks = NewType("Jwks", str)
 PUBLIC_MEMBERS = frozenset({"kty", "kid", "use", "alg", "n", "e", "crv", "x", "y"})
 EMPTY = Jwks('{"keys":[]}')
 

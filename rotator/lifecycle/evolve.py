@@ -2,138 +2,31 @@
 From one keyset to the next: what each change does to the document, and the guard that no change may pass by. Pure.
 """
 
-import math
-from dataclasses import dataclass, replace
-from datetime import UTC, datetime, timedelta
+from dataclasses import replace
+from datetime import datetime, timedelta
 from typing import assert_never
 
 from rotator.errors import InvariantError
-from rotator.lifecycle.decisions import Reason, belated
-from rotator.model.keys import (
-    CurrentKey,
-    HmacSecret,
-    KeyPair,
-    Keyset,
-    Kid,
-    NextKey,
-    OldKey,
-    PublicHalf,
-    Revocation,
-    RotateRequest,
-    Timing,
+from rotator.lifecycle.changes import (
+    Activated,
+    AddNext,
+    Change,
+    Confirmed,
+    Create,
+    Extended,
+    Requested,
+    Retired,
+    Revoked,
+    Stamp,
+    Unconfirmed,
 )
-from rotator.model.policy import Policy
+from rotator.lifecycle.guard import guard, retention_of
+from rotator.lifecycle.holds import belated
+from rotator.model.keys import CurrentKey, HmacSecret, KeyPair, NextKey, OldKey, PublicHalf
+from rotator.model.keyset import Keyset, Revocation
+from rotator.model.policy import Policy, Timing
 from rotator.model.secret import SecretText
-
-
-@dataclass(frozen=True, slots=True)
-class Stamp:
-    """
-    When and as what a change is saved.
-
-    `floor` and `ceiling` bound the moment, in whole seconds; `version` is the store version that the save will be.
-    """
-
-    floor: datetime
-    ceiling: datetime
-    op_id: str
-    version: int
-
-
-@dataclass(frozen=True, slots=True)
-class Create:
-    """
-    A new keyset: `next` alone (asymmetric), current and next together (HMAC), or an imported current.
-    """
-
-    name: str
-    epoch: str
-    next: NextKey | None
-    first: CurrentKey | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class AddNext:
-    """
-    A new `next`, in place of *replaces* where that one can never sign.
-    """
-
-    key: NextKey
-    replaces: Kid | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Confirmed:
-    """
-    `next` was read back everywhere by *published_at*; *shared* when it came into a set that verifiers may have cached.
-    """
-
-    published_at: datetime
-    shared: bool = True
-
-
-@dataclass(frozen=True, slots=True)
-class Unconfirmed:
-    """
-    A publisher lacked `next`.
-    """
-
-
-@dataclass(frozen=True, slots=True)
-class Activated:
-    """
-    `next` signs from now on; *private* is its private half from the standby, None for a secret.
-    """
-
-    reason: Reason
-    private: SecretText | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Retired:
-    """
-    Old keys leave.
-    """
-
-    kids: tuple[Kid, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Extended:
-    """
-    Longer durations come into force.
-    """
-
-
-@dataclass(frozen=True, slots=True)
-class Revoked:
-    """
-    Compromised keys leave at once. Where current is among them *successor* signs next: the present `next`, or a fresh key.
-    """
-
-    kids: tuple[Kid, ...]
-    reason: str
-    successor: NextKey | None = None
-    private: SecretText | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Requested:
-    """
-    An operator asks for an activation as soon as it is safe.
-    """
-
-    request: RotateRequest
-
-
-Change = Create | AddNext | Confirmed | Unconfirmed | Activated | Retired | Extended | Revoked | Requested
-
-
-def round_up(at: datetime) -> datetime:
-    """
-    Return *at* in whole seconds, rounded up: so are deadlines and `published_at`.
-    """
-    return datetime.fromtimestamp(math.ceil(at.timestamp()), UTC)
+from rotator.model.times import round_up
 
 
 def evolve(
@@ -236,7 +129,7 @@ def _activated(keyset: Keyset, key: NextKey, private: SecretText | None, policy:
             retire_at=stamp.ceiling,
             extra=current.extra,
         )
-        old = (replace(deactivated, retire_at=stamp.ceiling + _retention(deactivated, timing)), *old)
+        old = (replace(deactivated, retire_at=stamp.ceiling + retention_of(deactivated, timing)), *old)
     return replace(keyset, current=promoted(key, private, policy, stamp), next=None, old=old)
 
 
@@ -265,10 +158,6 @@ def promoted(key: NextKey, private: SecretText | None, policy: Policy, stamp: St
     )
 
 
-def _retention(key: OldKey, timing: Timing) -> timedelta:
-    return timing.propagation_time + key.longest_token + timing.clock_skew
-
-
 def _prolonged(keyset: Keyset, timing: Timing) -> Keyset:
     """
     Move recorded deadlines later where *timing* promises more than they do.
@@ -283,7 +172,7 @@ def _prolonged(keyset: Keyset, timing: Timing) -> Keyset:
         later = max(following.usable_at, following.published_at + timing.propagation_time)
         following = replace(following, usable_at=later)
     old = tuple(
-        replace(key, retire_at=max(key.retire_at, key.deactivated_at + _retention(key, timing))) for key in keyset.old
+        replace(key, retire_at=max(key.retire_at, key.deactivated_at + retention_of(key, timing))) for key in keyset.old
     )
     return replace(keyset, next=following, old=old)
 
@@ -295,7 +184,7 @@ def _on_time(keyset: Keyset, committed_at: datetime | None) -> Keyset:
     late = belated(keyset, committed_at)
     if late is None or committed_at is None:
         return keyset
-    retire_at = round_up(committed_at) + _retention(late, keyset.timing)
+    retire_at = round_up(committed_at) + retention_of(late, keyset.timing)
     return replace(
         keyset, old=tuple(replace(key, retire_at=retire_at) if key.kid == late.kid else key for key in keyset.old)
     )
@@ -338,67 +227,3 @@ def _drops_material(before: Keyset, after: Keyset) -> bool:
     return not secret_before <= {
         key.kid for key in after.keys() if isinstance(key.material, HmacSecret | KeyPair)
     } or any(after.find(key.kid) is None for key in before.keys())
-
-
-def guard(before: Keyset | None, after: Keyset, change: Change, stamp: Stamp) -> None:
-    """
-    Raise InvariantError where *after* breaks a promise that *before* made; asked of every change before it is saved.
-    """
-    kids = [key.kid for key in after.keys()]
-    if len(set(kids)) != len(kids):
-        raise InvariantError("a kid would be used twice")
-    if set(kids) & {revocation.kid for revocation in after.revoked}:
-        raise InvariantError("a revoked kid would stay in the keyset")
-    if any(key.retire_at < key.deactivated_at + _retention(key, after.timing) for key in after.old):
-        raise InvariantError("an old key would leave before the last token it signed has expired")
-    if before is None:
-        if not isinstance(change, Create) or after.sequence != 1:
-            raise InvariantError("a keyset would come from nothing")
-        return
-    if (after.name, after.epoch, after.sequence) != (before.name, before.epoch, before.sequence + 1):
-        raise InvariantError("the sequence would not grow by one")
-    if after.purge_below < before.purge_below:
-        raise InvariantError("a purge would be forgotten")
-    _guard_signing(before, after, change, stamp)
-    _guard_leaving(before, after, change, stamp)
-
-
-def _guard_signing(before: Keyset, after: Keyset, change: Change, stamp: Stamp) -> None:
-    if after.current is None:
-        if before.current is not None:
-            raise InvariantError("no key would sign")
-        return
-    if before.current and before.current.kid == after.current.kid:
-        return
-    excused = isinstance(change, Revoked) or (isinstance(change, Activated) and change.reason is Reason.UNSAFE)
-    following = before.next
-    if excused:
-        return
-    if not isinstance(change, Activated) or following is None or following.kid != after.current.kid:
-        raise InvariantError("a key would sign that was not next")
-    if following.published_at is None or following.usable_at is None or stamp.floor < following.usable_at:
-        raise InvariantError("a key would sign before its publication has propagated")
-
-
-def _guard_leaving(before: Keyset, after: Keyset, change: Change, stamp: Stamp) -> None:
-    denied = {revocation.kid for revocation in after.revoked}
-    for key in before.keys():
-        kept = after.find(key.kid)
-        if kept is None:
-            withdrawn = isinstance(key, NextKey) and isinstance(change, AddNext) and change.replaces == key.kid
-            retired = isinstance(key, OldKey) and isinstance(change, Retired) and stamp.floor >= key.retire_at
-            if key.kid not in denied and not withdrawn and not retired:
-                raise InvariantError("a key would leave before its time")
-        elif isinstance(key, OldKey) and (not isinstance(kept, OldKey) or kept.retire_at < key.retire_at):
-            raise InvariantError("the deadline of an old key would move earlier")
-        elif (
-            isinstance(key, NextKey)
-            and isinstance(kept, NextKey)
-            and key.usable_at
-            and kept.usable_at
-            and kept.usable_at < key.usable_at
-        ):
-            raise InvariantError("the deadline of next would move earlier")
-    new = {key.kid for key in after.keys()} - {key.kid for key in before.keys()}
-    if any(before.knows(kid) for kid in new):
-        raise InvariantError("a kid would be used again")

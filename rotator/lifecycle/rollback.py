@@ -6,23 +6,8 @@ A contradiction freezes the keyset: a restored backup or a deletion by hand look
 
 from dataclasses import dataclass
 
-from rotator.documents.signing import PublicDocument
-from rotator.model.keys import Keyset, Timing
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Remembered:
-    """
-    A keyset as it was last seen and verified; nothing in it is secret.
-    """
-
-    epoch: str
-    sequence: int
-    op_id: str
-    well_known: bool
-    symmetric: bool
-    timing: Timing
-    document: PublicDocument
+from rotator.model.keyset import Keyset
+from rotator.model.publication import Remembered
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,9 +6,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from rotator.lifecycle.decisions import GOOD, Activate, Confirm, Extend, Generate, Retire, Unconfirm, Wait, decide
-from rotator.lifecycle.evolve import Activated, AddNext, Change, Confirmed, Extended, Retired, Stamp, evolve
-from rotator.model.keys import HmacSecret, Keyset, Kid, NextKey, PublicHalf
+from rotator.lifecycle.changes import Activated, AddNext, Change, Confirmed, Extended, Retired, Stamp
+from rotator.lifecycle.decisions import Activate, Confirm, Extend, Generate, Retire, Unconfirm, Wait, decide
+from rotator.lifecycle.evolve import evolve
+from rotator.lifecycle.holds import GOOD
+from rotator.model.keys import HmacSecret, Kid, NextKey, PublicHalf
+from rotator.model.keyset import Keyset
 from rotator.model.policy import Policy
 from rotator.model.secret import SecretText
 

@@ -2,44 +2,42 @@
 Durations, and the inequalities that make a policy possible, beside the sums they protect.
 """
 
-import re
 from dataclasses import dataclass
 from datetime import timedelta
 from enum import StrEnum
 
-from rotator.model.keys import Algorithm, Timing
+from rotator.model.algorithms import Algorithm
+from rotator.model.times import SECOND, format_duration
 
-_UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
-_DURATION = re.compile(r"([0-9]{1,9})([smhdw])")
-SECOND = timedelta(seconds=1)
-LONGEST = timedelta(days=36500)
 LONGEST_POLL = timedelta(minutes=5)
 
 
-def parse_duration(text: object) -> timedelta:
+@dataclass(frozen=True, slots=True)
+class Timing:
     """
-    Return the duration that *text* names: a whole number and one unit of s, m, h, d, w ("20s", "15m", "30d").
+    The three durations that signers and verifiers obey; retention is their sum.
+    """
 
-    Raises ValueError for anything else; a bare number has no unit and is refused.
-    """
-    match = _DURATION.fullmatch(text) if isinstance(text, str) else None
-    if match is None:
-        raise ValueError('must be a whole number and a unit of s, m, h, d or w, as in "20s", "15m", "30d"')
-    duration = timedelta(seconds=int(match[1]) * _UNITS[match[2]])
-    if duration > LONGEST:
-        raise ValueError("must be at most 36500d")
-    return duration
+    propagation_time: timedelta
+    max_token_lifetime: timedelta
+    clock_skew: timedelta
 
+    @property
+    def retention(self) -> timedelta:
+        """
+        How long an old key stays after it signed last.
+        """
+        return self.propagation_time + self.max_token_lifetime + self.clock_skew
 
-def format_duration(duration: timedelta) -> str:
-    """
-    Return *duration* in the largest unit up to days that divides it, as `parse_duration` reads it.
-    """
-    seconds = int(duration.total_seconds())
-    for unit in ("d", "h", "m"):
-        if seconds and seconds % _UNITS[unit] == 0:
-            return f"{seconds // _UNITS[unit]}{unit}"
-    return f"{seconds}s"
+    def longest(self, other: "Timing") -> "Timing":
+        """
+        Return the longer of each duration: what is safe for readers of either.
+        """
+        return Timing(
+            max(self.propagation_time, other.propagation_time),
+            max(self.max_token_lifetime, other.max_token_lifetime),
+            max(self.clock_skew, other.clock_skew),
+        )
 
 
 class Readers(StrEnum):

@@ -4,45 +4,9 @@ Alarms: what needs a person's eye, by keyset and reason, raised and cleared as c
 
 import threading
 from dataclasses import dataclass
-from typing import Protocol
 
-from rotator.lifecycle.decisions import Reason
-
-
-class Log(Protocol):
-    """
-    Where steps are told: an event name and fields, never sentences and never key material.
-    """
-
-    def debug(self, event: str, **fields: object) -> object:
-        """
-        Tell what only a developer wants to know.
-        """
-        ...
-
-    def info(self, event: str, **fields: object) -> object:
-        """
-        Tell a step.
-        """
-        ...
-
-    def warning(self, event: str, **fields: object) -> object:
-        """
-        Tell what may need a look.
-        """
-        ...
-
-    def error(self, event: str, **fields: object) -> object:
-        """
-        Tell an alarm.
-        """
-        ...
-
-    def exception(self, event: str, **fields: object) -> object:
-        """
-        Tell the exception being handled, without local variables.
-        """
-        ...
+from rotator.model.reasons import Reason
+from rotator.ports.log import Log
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,9 +8,9 @@ import time
 from collections.abc import Callable, Iterable
 from datetime import datetime
 
-from rotator.adapters.keygen import KeyMaker, Made
 from rotator.documents.jwk import EMPTY
-from rotator.documents.signing import decode_public, encode_keyset, public_document
+from rotator.documents.public import decode_public, public_document
+from rotator.documents.signing import encode_keyset
 from rotator.errors import (
     DocumentError,
     NotificationError,
@@ -19,8 +19,7 @@ from rotator.errors import (
     StoreConflictError,
     StoreError,
 )
-from rotator.lifecycle.decisions import Activate, Reason
-from rotator.lifecycle.evolve import (
+from rotator.lifecycle.changes import (
     Activated,
     AddNext,
     Change,
@@ -32,14 +31,23 @@ from rotator.lifecycle.evolve import (
     Revoked,
     Stamp,
     Unconfirmed,
-    evolve,
-    promoted,
 )
-from rotator.model.keys import Keyset, Kid, NextKey, RotateRequest
+from rotator.lifecycle.decisions import Activate
+from rotator.lifecycle.evolve import evolve, promoted
+from rotator.model.document import Moment, Tree
+from rotator.model.event import Event, EventType
+from rotator.model.keys import Kid, Made, NextKey
+from rotator.model.keyset import Keyset, RotateRequest
 from rotator.model.policy import Policy
+from rotator.model.publication import Publication
+from rotator.model.reasons import Reason
 from rotator.model.secret import SecretText
-from rotator.ports.store import DocumentStore, Event, EventType, JwksPublisher, Moment, Notifier, Publication, Tree
-from rotator.reconcile.alarms import Alarms, Log
+from rotator.ports.keygen import KeyMaker
+from rotator.ports.log import Log
+from rotator.ports.notifier import Notifier
+from rotator.ports.publisher import JwksPublisher
+from rotator.ports.store import DocumentStore
+from rotator.reconcile.alarms import Alarms
 from rotator.reconcile.purge import purge_keyset, purge_standby
 from rotator.reconcile.snapshot import View, view_of
 from rotator.reconcile.standby import StandbyLostError, empty_standby, private_half, stand_by

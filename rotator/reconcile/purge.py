@@ -2,10 +2,12 @@
 Destruction of store versions that hold material dropped from a keyset, proved from what the store says afterwards.
 """
 
-from rotator.documents.signing import decode_keyset, decode_standby
+from rotator.documents.signing import decode_keyset
+from rotator.documents.standby import decode_standby
 from rotator.errors import DocumentError, StoreConflictError, StoreUnavailableError
-from rotator.model.keys import Keyset
-from rotator.ports.store import DocumentStore, Tree
+from rotator.model.document import Tree
+from rotator.model.keyset import Keyset
+from rotator.ports.store import DocumentStore
 
 
 def purge_keyset(store: DocumentStore, keyset: Keyset) -> None:

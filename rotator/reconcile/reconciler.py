@@ -5,13 +5,13 @@ One look at one keyset: load, converge, decide, effect, save, and again until th
 import random
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from dataclasses import replace
+from datetime import timedelta
 from typing import Protocol, assert_never
 
 from rotator.adapters.files.last_seen import Memory, MemoryWriteError
 from rotator.documents.jwk import parse_jwks
-from rotator.documents.signing import PublicDocument, decode_public
+from rotator.documents.public import decode_public
 from rotator.errors import (
     FrozenError,
     PublicationError,
@@ -20,23 +20,17 @@ from rotator.errors import (
     StoreUnavailableError,
     VerificationKeyError,
 )
-from rotator.lifecycle.decisions import (
-    Activate,
-    Confirm,
-    Decision,
-    Extend,
-    Generate,
-    Reason,
-    Retire,
-    Unconfirm,
-    Wait,
-    decide,
-    overdue,
-)
-from rotator.lifecycle.rollback import Frozen, Lagging, Remembered, absent_contradiction, recognise
+from rotator.lifecycle.decisions import Activate, Confirm, Decision, Extend, Generate, Retire, Unconfirm, Wait, decide
+from rotator.lifecycle.holds import overdue
+from rotator.lifecycle.rollback import Frozen, Lagging, absent_contradiction, recognise
+from rotator.model.document import Moment, Stored, Tree
+from rotator.model.event import Event, EventType
 from rotator.model.policy import Policy
-from rotator.ports.store import Event, EventType, Moment, Publication, Stored, Tree
-from rotator.reconcile.alarms import Alarms, Log
+from rotator.model.publication import Publication, PublicDocument, Remembered
+from rotator.model.reasons import Reason
+from rotator.ports.clocks import Clocks
+from rotator.ports.log import Log
+from rotator.reconcile.alarms import Alarms
 from rotator.reconcile.effects import Effects, publication_of
 from rotator.reconcile.snapshot import View, view_of
 from rotator.reconcile.standby import StandbyLostError
@@ -63,16 +57,6 @@ class Showcase(Protocol):
         Note that a keyset has nothing to show for now.
         """
         ...
-
-
-@dataclass(frozen=True, slots=True)
-class Clocks:
-    """
-    The local clocks, injected: aware UTC wall time, and monotonic seconds.
-    """
-
-    wall: Callable[[], datetime]
-    monotonic: Callable[[], float]
 
 
 class Reconciler:

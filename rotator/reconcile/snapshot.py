@@ -7,8 +7,9 @@ from datetime import datetime
 
 from rotator.documents.signing import decode_keyset
 from rotator.errors import DocumentError, FrozenError, RefusedError
-from rotator.model.keys import Keyset
-from rotator.ports.store import DocumentStore, Moment, Stored, Tree
+from rotator.model.document import Moment, Stored, Tree
+from rotator.model.keyset import Keyset
+from rotator.ports.store import DocumentStore
 
 
 @dataclass(frozen=True, slots=True)

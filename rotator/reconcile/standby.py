@@ -4,13 +4,16 @@ The standby document: the private half of an asymmetric `next`, apart from what 
 
 from datetime import datetime
 
-from rotator.adapters.keygen import KeyMaker, Made, load_pair
-from rotator.documents.signing import Standby, decode_standby, encode_standby
+from rotator.documents.private_key import load_pair
+from rotator.documents.standby import Standby, decode_standby, encode_standby
 from rotator.errors import DocumentError, StoreConflictError, StoreError, VerificationKeyError
-from rotator.model.keys import Keyset, Kid, NextKey
+from rotator.model.document import Moment, Stored, Tree
+from rotator.model.keys import Kid, Made, NextKey
+from rotator.model.keyset import Keyset
 from rotator.model.policy import Policy
 from rotator.model.secret import SecretText
-from rotator.ports.store import DocumentStore, Moment, Stored, Tree
+from rotator.ports.keygen import KeyMaker
+from rotator.ports.store import DocumentStore
 
 
 class StandbyLostError(StoreError):

@@ -5,8 +5,9 @@ What one process knows of one keyset between two looks at it; forgotten at its e
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from rotator.lifecycle.decisions import Evidence, Reason
+from rotator.lifecycle.holds import Evidence
 from rotator.model.policy import Policy
+from rotator.model.reasons import Reason
 from rotator.reconcile.snapshot import View
 
 SHORTEST_BACKOFF = timedelta(seconds=1)

@@ -16,10 +16,13 @@ from rotator.errors import (
     StoreDeniedError,
     StoreUnavailableError,
 )
-from rotator.lifecycle.decisions import Reason, Wait
-from rotator.ports.store import Notifier
-from rotator.reconcile.alarms import Alarms, Log
-from rotator.reconcile.reconciler import Clocks, Reconciler, Showcase
+from rotator.lifecycle.decisions import Wait
+from rotator.model.reasons import Reason
+from rotator.ports.clocks import Clocks
+from rotator.ports.log import Log
+from rotator.ports.notifier import Notifier
+from rotator.reconcile.alarms import Alarms
+from rotator.reconcile.reconciler import Reconciler, Showcase
 from rotator.reconcile.tracker import LONGEST_BACKOFF, Watch, backoff
 
 CLOCK_STEP = 2.0

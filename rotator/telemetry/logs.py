@@ -15,8 +15,8 @@ from typing import Any, TextIO
 import structlog
 from structlog.typing import EventDict, FilteringBoundLogger, Processor, WrappedLogger
 
-from rotator.documents.signing import format_time
-from rotator.reconcile.alarms import Log
+from rotator.model.times import format_time
+from rotator.ports.log import Log
 from rotator.telemetry.redaction import redact
 
 LONGEST_FIELD = 8192

@@ -14,8 +14,9 @@ import structlog
 from rotator.adapters.files.store import FileStore
 from rotator.adapters.vault.store import TokenCredentials, VaultConnection, VaultStore
 from rotator.errors import StoreConflictError
+from rotator.model.document import Stored, Tree
 from rotator.model.secret import SecretText
-from rotator.ports.store import DocumentStore, Stored, Tree
+from rotator.ports.store import DocumentStore
 from tests.support.fakes import ManualClock
 from tests.support.memory_store import MemoryStore
 

@@ -12,7 +12,8 @@ import pytest
 import redis
 
 from rotator.adapters.redis.notifier import RedisNotifier
-from rotator.ports.store import Event, EventType, Notifier
+from rotator.model.event import Event, EventType
+from rotator.ports.notifier import Notifier
 from tests.support.fakes import START, MemoryNotifier
 from tests.support.servers.redis import RedisServer
 

@@ -21,16 +21,18 @@ import pytest
 
 from rotator.adapters.files.store import FileStore
 from rotator.adapters.jwks.cache import Board
-from rotator.adapters.jwks.store import FilePublisher, HttpPublisher, StorePublisher, VerifyUrls
+from rotator.adapters.jwks.http import HttpPublisher, VerifyUrls
+from rotator.adapters.jwks.store import FilePublisher, StorePublisher
 from rotator.daemon.http_handler import Response
 from rotator.daemon.http_server import HttpServer
 from rotator.daemon.jwks_pages import JwksServer
-from rotator.documents.jwk import EMPTY, Jwks, parse_jwks
-from rotator.documents.signing import Fields
+from rotator.documents.jwk import EMPTY, parse_jwks
 from rotator.errors import ConfigError, PublicationError
+from rotator.model.document import Fields, Stored, Tree
 from rotator.model.keys import Kid
 from rotator.model.policy import max_age
-from rotator.ports.store import JwksPublisher, Stored, Tree
+from rotator.model.publication import Jwks
+from rotator.ports.publisher import JwksPublisher
 from tests.support.publications import P, jwks, kid, publication
 
 OTHER = publication("other", 9)

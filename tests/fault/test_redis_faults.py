@@ -23,10 +23,11 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from cryptography.x509.oid import NameOID
 
-from rotator.adapters.redis.notifier import HintListener, RedisNotifier
+from rotator.adapters.redis.listener import HintListener
+from rotator.adapters.redis.notifier import RedisNotifier
 from rotator.errors import ConfigError, NotificationError
+from rotator.model.event import Event, EventType
 from rotator.model.secret import SecretText
-from rotator.ports.store import Event, EventType
 from tests.support.fakes import START
 from tests.support.servers.redis import RedisServer
 

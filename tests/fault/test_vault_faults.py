@@ -21,8 +21,8 @@ from cryptography.x509.oid import NameOID
 
 from rotator.adapters.vault.store import TokenCredentials, VaultConnection, VaultStore
 from rotator.errors import ConfigError, StoreConflictError, StoreDeniedError, StoreError, StoreUnavailableError
+from rotator.model.document import Stored, Tree
 from rotator.model.secret import SecretText
-from rotator.ports.store import Stored, Tree
 from tests.support.peer import Answer, Hole, Peer, Request, answer, elapsed, forward
 from tests.support.servers.vault import VaultServer
 

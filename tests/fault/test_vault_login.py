@@ -21,10 +21,10 @@ import structlog
 import structlog.testing
 
 from rotator.adapters.vault.store import AppRoleCredentials, TokenCredentials, VaultConnection, VaultStore
-from rotator.documents.signing import format_time, parse_time
 from rotator.errors import StoreDeniedError, StoreUnavailableError
+from rotator.model.document import Tree
 from rotator.model.secret import SecretText
-from rotator.ports.store import Tree
+from rotator.model.times import format_time, parse_time
 from tests.support.peer import Answer, Peer, Request, answer
 from tests.support.servers.vault import VaultServer
 

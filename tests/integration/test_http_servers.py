@@ -26,7 +26,7 @@ from rotator.daemon.http_handler import LARGEST_HEAD, PATIENCE, THREADS, Respons
 from rotator.daemon.http_server import HttpServer, parse_address
 from rotator.daemon.jwks_pages import JwksServer
 from rotator.errors import ConfigError
-from rotator.lifecycle.decisions import Reason
+from rotator.model.reasons import Reason
 from rotator.reconcile.alarms import Alarm
 from rotator.telemetry.metrics import KeysetSample, Metrics
 from tests.support.publications import jwks, kid, pair, publication

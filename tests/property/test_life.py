@@ -13,16 +13,19 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from rotator.cli.context import PlainLog
-from rotator.commands.rotate_now import Wish, revoke, rotate_now
+from rotator.cli.output import PlainLog
+from rotator.commands.revoke import revoke
+from rotator.commands.rotate_now import Wish, rotate_now
 from rotator.documents.signing import decode_keyset
 from rotator.errors import RefusedError, StoreConflictError, StoreUnavailableError
-from rotator.model.keys import Keyset, Kid
+from rotator.model.document import Tree
+from rotator.model.keys import Kid
+from rotator.model.keyset import Keyset
 from rotator.model.policy import Policy
-from rotator.ports.store import Tree
+from rotator.ports.clocks import Clocks
 from rotator.reconcile.alarms import Alarms
 from rotator.reconcile.effects import Effects
-from rotator.reconcile.reconciler import Clocks, Reconciler
+from rotator.reconcile.reconciler import Reconciler
 from rotator.reconcile.tracker import Watch
 from tests.support.fakes import ManualClock, MemoryNotifier, MemoryPublisher, PooledMaker
 from tests.support.memory_store import Crash, Fuses, MemoryStore

@@ -7,7 +7,7 @@ import re
 from datetime import timedelta
 from pathlib import Path
 
-from rotator.model.policy import parse_duration
+from rotator.model.times import parse_duration
 from tests.recipes.page import PAGE, recipe, recipes
 
 HERE = Path(__file__).parent

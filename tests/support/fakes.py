@@ -8,12 +8,14 @@ from datetime import UTC, datetime, timedelta
 
 from cryptography.hazmat.primitives.asymmetric import rsa
 
-from rotator.adapters.keygen import Made, pair_of
 from rotator.documents.jwk import parse_jwks
+from rotator.documents.private_key import pair_of
 from rotator.errors import NotificationError, PublicationError
-from rotator.model.keys import Algorithm, HmacSecret, Kid
+from rotator.model.algorithms import Algorithm
+from rotator.model.event import Event, EventType
+from rotator.model.keys import HmacSecret, Kid, Made
+from rotator.model.publication import Publication
 from rotator.model.secret import SecretText
-from rotator.ports.store import Event, EventType, Publication
 from tests.support.memory_store import Fuses
 
 START = datetime(2026, 1, 1, tzinfo=UTC)

@@ -16,7 +16,7 @@ from cryptography.hazmat.primitives.asymmetric import padding, rsa
 
 from rotator.client import ACCESS, Claims, InvalidTokenError, Keys, Rejection, Timing, Verifier
 from rotator.client.jose.keys import keys_of_jwks, secret_key
-from rotator.model.keys import Algorithm
+from rotator.model.algorithms import Algorithm
 
 NOW = 1_800_000_000
 ISSUER, AUDIENCE = "https://login.example", "api"

@@ -11,9 +11,8 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, Protocol
 
-from rotator.documents.signing import Fields
 from rotator.errors import StoreConflictError, StoreDeniedError, StoreUnavailableError
-from rotator.ports.store import Moment, Stored, Tree
+from rotator.model.document import Fields, Moment, Stored, Tree
 
 
 class Crash(BaseException):

@@ -6,11 +6,13 @@ import functools
 import json
 from datetime import UTC, datetime, timedelta
 
-from rotator.adapters.keygen import Keygen, Made
-from rotator.documents.jwk import EMPTY, Jwks, public_jwk
-from rotator.documents.signing import PublicDocument
-from rotator.model.keys import Algorithm, Kid, PublicHalf, Revocation, Timing
-from rotator.ports.store import Publication
+from rotator.adapters.keygen import Keygen
+from rotator.documents.jwk import EMPTY, public_jwk
+from rotator.model.algorithms import Algorithm
+from rotator.model.keys import Kid, Made, PublicHalf
+from rotator.model.keyset import Revocation
+from rotator.model.policy import Timing
+from rotator.model.publication import Jwks, Publication, PublicDocument
 
 P = timedelta(seconds=100)
 

@@ -16,7 +16,8 @@ import pytest
 from rotator.client import KeysetReader
 from rotator.client import clock as the_clock
 from rotator.client.jose.keys import Keys, secret_key
-from rotator.model.keys import Algorithm, Timing
+from rotator.model.algorithms import Algorithm
+from rotator.model.policy import Timing
 
 # Long enough that nothing is due by itself within a test: polls every 5 minutes, searches every 30 s.
 TIMING = Timing(timedelta(hours=2), timedelta(hours=1), timedelta(minutes=1))

@@ -6,8 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
-from rotator.lifecycle.decisions import Activate, Confirm, Evidence, Extend, Generate, Retire, Unconfirm, Wait, decide
-from rotator.lifecycle.evolve import (
+from rotator.lifecycle.changes import (
     Activated,
     AddNext,
     Change,
@@ -17,11 +16,14 @@ from rotator.lifecycle.evolve import (
     Retired,
     Stamp,
     Unconfirmed,
-    evolve,
-    promoted,
 )
-from rotator.model.keys import Algorithm, HmacSecret, Keyset, Kid, NextKey, PublicHalf, Timing
-from rotator.model.policy import Policy, Readers
+from rotator.lifecycle.decisions import Activate, Confirm, Extend, Generate, Retire, Unconfirm, Wait, decide
+from rotator.lifecycle.evolve import evolve, promoted
+from rotator.lifecycle.holds import Evidence
+from rotator.model.algorithms import Algorithm
+from rotator.model.keys import HmacSecret, Kid, NextKey, PublicHalf
+from rotator.model.keyset import Keyset
+from rotator.model.policy import Policy, Readers, Timing
 from rotator.model.secret import SecretText
 
 START = datetime(2026, 1, 1, tzinfo=UTC)

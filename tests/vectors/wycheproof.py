@@ -16,7 +16,7 @@ from rotator.client.jose.compact import decode_segment
 from rotator.client.jose.jws import JwsVerifier
 from rotator.client.jose.keys import PRIVATE_MEMBERS, VerifyingKey, key_of_jwk, keys_of_jwks, secret_key
 from rotator.errors import RotatorError
-from rotator.model.keys import Algorithm
+from rotator.model.algorithms import Algorithm
 
 TYPES = frozenset({"JsonWebSignature", "JsonWebKey", "JsonWebCrypto", "JsonWebEncryption"})
 VALID, INVALID, ACCEPTABLE = "valid", "invalid", "acceptable"

@@ -9,10 +9,11 @@ from pathlib import Path
 
 from rotator.adapters.files.atomic import UnsafePathError, write_atomically
 from rotator.documents.jwk import parse_jwks
-from rotator.documents.signing import decode_public, encode_public
+from rotator.documents.last_seen import _flag, encode_last_seen
+from rotator.documents.public import decode_public
 from rotator.errors import DocumentError, FrozenError, RotatorError, VerificationKeyError
-from rotator.lifecycle.rollback import Remembered
-from rotator.model.keys import Timing
+from rotator.model.policy import Timing
+from rotator.model.publication import Remembered
 
 _DAMAGE = (ValueError, KeyError, TypeError, OverflowError, RecursionError, DocumentError, VerificationKeyError)
 
@@ -70,9 +71,9 @@ class Memory:
         known = self.recall(name)
         if known and known.epoch == remembered.epoch and known.sequence > remembered.sequence:
             return
-        data = _encode(remembered)
+        data = encode_last_seen(remembered)
         with self._lock:
-            if known and name not in self._unwritten and _encode(known) == data:
+            if known and name not in self._unwritten and encode_last_seen(known) == data:
                 return
             self._known[name] = remembered
             self._unwritten.add(name)
@@ -131,24 +132,3 @@ class Memory:
                 f"{self._file(name)} is damaged, so what was seen of {name} is not known; put it back from a backup, "
                 "or to accept what the store holds stop the daemon, move the file away and start it again"
             ) from error
-
-
-def _flag(value: object) -> bool:
-    if not isinstance(value, bool):
-        raise TypeError("neither true nor false")
-    return value
-
-
-def _encode(remembered: Remembered) -> bytes:
-    timing = remembered.timing
-    return json.dumps(
-        {
-            "op_id": remembered.op_id,
-            "well_known": remembered.well_known,
-            "symmetric": remembered.symmetric,
-            "propagation_time": int(timing.propagation_time.total_seconds()),
-            "max_token_lifetime": int(timing.max_token_lifetime.total_seconds()),
-            "clock_skew": int(timing.clock_skew.total_seconds()),
-            "public": encode_public(remembered.document),
-        }
-    ).encode()

@@ -14,9 +14,9 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from rotator.adapters.files.atomic import UnsafePathError, safe_directory, write_atomically
-from rotator.documents.signing import Fields, parse_time
 from rotator.errors import DocumentError, StoreConflictError, StoreDeniedError, StoreUnavailableError
-from rotator.ports.store import Moment, Stored, Tree
+from rotator.model.document import Fields, Moment, Stored, Tree
+from rotator.model.times import parse_time
 
 LOCK_PATIENCE = 5.0
 _LOCK_POLL = 0.01

@@ -6,11 +6,11 @@ import threading
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from rotator.documents.jwk import Jwk, Jwks, combined, parse_jwks
+from rotator.documents.jwk import Jwk, combined, parse_jwks
 from rotator.errors import PublicationError, VerificationKeyError
 from rotator.model.keys import Kid
 from rotator.model.policy import max_age
-from rotator.ports.store import Publication
+from rotator.model.publication import Jwks, Publication
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,10 +10,10 @@ from pathlib import Path
 from rotator.adapters.files.atomic import safe_directory, write_atomically
 from rotator.adapters.jwks.cache import Board
 from rotator.adapters.jwks.read_back import require_keys
-from rotator.documents.jwk import Jwks, parse_jwks
+from rotator.documents.jwk import parse_jwks
 from rotator.errors import ConfigError, PublicationError, RotatorError, VerificationKeyError
 from rotator.model.keys import Kid
-from rotator.ports.store import Publication
+from rotator.model.publication import Jwks, Publication
 
 _LOCK_FLAGS = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
 

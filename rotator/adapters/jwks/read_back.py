@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 
 from rotator.documents.jwk import parse_jwks
 from rotator.errors import PublicationError
-from rotator.ports.store import Publication
+from rotator.model.publication import Publication
 
 LARGEST = 1 << 20
 _HEADERS: Mapping[str, str] = {

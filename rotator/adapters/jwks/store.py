@@ -3,30 +3,23 @@ The places where verifiers find the JWKS: the store, a file, our own listener, a
 """
 
 import time
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 
-from rotator.adapters.jwks.cache import Board
 from rotator.adapters.jwks.file import FilePublisher
-from rotator.adapters.jwks.read_back import fetch, require_keys
+from rotator.adapters.jwks.http import WELL_KNOWN_PATH, HttpPublisher, VerifyUrls, keyset_path
+from rotator.adapters.jwks.read_back import require_keys
 from rotator.documents.jwk import EMPTY, parse_jwks
-from rotator.documents.signing import Fields, decode_public, encode_public
+from rotator.documents.public import decode_public, encode_public
 from rotator.errors import DocumentError, PublicationError, StoreConflictError, VerificationKeyError
+from rotator.model.document import Fields, Tree
 from rotator.model.keys import Kid
-from rotator.ports.store import DocumentStore, Publication, Tree
+from rotator.model.publication import Publication
+from rotator.ports.store import DocumentStore
 
 __all__ = ["WELL_KNOWN_PATH", "FilePublisher", "HttpPublisher", "StorePublisher", "VerifyUrls", "keyset_path"]
 
 ATTEMPTS = 3
-FETCH_TIMEOUT = 10.0
-WELL_KNOWN_PATH = "/.well-known/jwks.json"
-
-
-def keyset_path(name: str) -> str:
-    """
-    Return the path under which our listener serves one keyset.
-    """
-    return f"/keysets/{name}/jwks.json"
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,80 +120,3 @@ def _outdated(shown: Fields | None, wanted: Fields, *, symmetric: bool) -> bool:
     lag = int(wanted["sequence"]) - int(shown["sequence"])
     changed = any(shown[member] != wanted[member] for member in ("jwks", "revoked"))
     return lag >= 0 and (changed or (lag > 0 and not symmetric))
-
-
-class HttpPublisher:
-    """
-    Our own listener, which serves what the board holds. *url_base* tells its address, without a slash at the end.
-    """
-
-    name = "http"
-
-    def __init__(self, board: Board, url_base: Callable[[], str]) -> None:
-        self._board = board
-        self._url_base = url_base
-
-    def publish(self, publication: Publication) -> None:
-        """
-        Put it on the board.
-        """
-        self._board.put(publication)
-
-    def shown(self, publication: Publication) -> Collection[Kid] | None:
-        """
-        Return the kids this process serves; None before it has served the keyset.
-        """
-        known = self._board.get(publication.document.keyset)
-        return None if known is None or publication.symmetric else parse_jwks(known.document.jwks).keys()
-
-    def confirm(self, publication: Publication) -> None:
-        """
-        Ask the listener, over its socket.
-        """
-        if not publication.symmetric:
-            paths = [keyset_path(publication.document.keyset), *([WELL_KNOWN_PATH] if publication.well_known else [])]
-            _confirm_urls(publication, (self._url_base() + path for path in paths), FETCH_TIMEOUT)
-
-
-class VerifyUrls:
-    """
-    Addresses where consumers really fetch the JWKS, served by others: read back only, all within *timeout* seconds.
-
-    "{keyset}" in an address stands for the name; an address without it concerns well-known keysets only.
-    """
-
-    name = "verify_urls"
-
-    def __init__(self, urls: Iterable[str], timeout: float = FETCH_TIMEOUT) -> None:
-        self._urls = tuple(urls)
-        self._timeout = timeout
-
-    def publish(self, publication: Publication) -> None:
-        """
-        Do nothing: whoever serves these addresses reads the other places.
-        """
-
-    def shown(self, publication: Publication) -> Collection[Kid] | None:  # noqa: ARG002 - the port's signature
-        """
-        Return None: this process never served them.
-        """
-        return None
-
-    def confirm(self, publication: Publication) -> None:
-        """
-        Read every address back.
-        """
-        if not publication.symmetric:
-            _confirm_urls(publication, self._concerning(publication), self._timeout)
-
-    def _concerning(self, publication: Publication) -> Iterator[str]:
-        for url in self._urls:
-            if "{keyset}" in url or publication.well_known:
-                yield url.replace("{keyset}", publication.document.keyset)
-
-
-def _confirm_urls(publication: Publication, urls: Iterable[str], timeout: float) -> None:
-    deadline = time.monotonic() + timeout
-    for url in urls:
-        body = fetch(url, max(0.1, deadline - time.monotonic()))
-        require_keys(publication, body.decode(errors="replace"), url)

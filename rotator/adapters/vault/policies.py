@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from enum import StrEnum
 
 from rotator.config.settings import Settings
-from rotator.ports.store import Tree
+from rotator.model.document import Tree
 
 ANY = "+"
 _TOKEN = {

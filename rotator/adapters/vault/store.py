@@ -8,12 +8,13 @@ from datetime import datetime
 
 from hvac.api.secrets_engines import KvV2
 
-from rotator.adapters.vault.login.lease import AppRoleCredentials, TokenCredentials
+from rotator.adapters.vault.login.approle import AppRoleCredentials
+from rotator.adapters.vault.login.token import TokenCredentials
 from rotator.adapters.vault.session import BAD_REQUEST, NO_CONTENT, NOT_FOUND, OK, VaultConnection, VaultSession
 from rotator.adapters.vault.transport import LostReplyError, Reply
-from rotator.documents.signing import Fields, parse_time
 from rotator.errors import StoreConflictError, StoreDeniedError, StoreUnavailableError
-from rotator.ports.store import Stored, Tree
+from rotator.model.document import Fields, Stored, Tree
+from rotator.model.times import parse_time
 
 __all__ = ["AppRoleCredentials", "TokenCredentials", "VaultConnection", "VaultStore"]
 

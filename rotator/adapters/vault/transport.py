@@ -21,8 +21,8 @@ from hvac.adapters import Adapter
 
 from rotator.adapters.http_client import Connection, connect, tls_context
 from rotator.errors import ConfigError, StoreUnavailableError
+from rotator.model.document import Moment
 from rotator.model.secret import SecretText
-from rotator.ports.store import Moment
 
 _READABLE = frozenset({200, 204, 400, 403, 404, 412})
 _REDIRECTS = range(300, 400)

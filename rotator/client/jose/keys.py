@@ -16,7 +16,10 @@ from rotator.client.errors import WeakSecretError
 from rotator.client.jose.compact import encode_segment
 from rotator.documents.jwk import PUBLIC_MEMBERS
 from rotator.errors import VerificationKeyError
-from rotator.model.keys import Algorithm, HmacSecret, KeyPair, Keyset, NextKey, Timing, public_half
+from rotator.model.algorithms import Algorithm
+from rotator.model.keys import HmacSecret, KeyPair, NextKey, public_half
+from rotator.model.keyset import Keyset
+from rotator.model.policy import Timing
 from rotator.model.secret import SecretText
 
 # What rotator itself takes for a keyset that says nothing else.

@@ -19,7 +19,7 @@ import redis
 from redis.commands.core import Script
 
 from rotator.adapters.circuit_breaker import Breaker
-from rotator.adapters.redis.notifier import FAULTS, TIMEOUT, connection_options, error_text, place_of
+from rotator.adapters.redis.connection import FAULTS, TIMEOUT, connection_options, error_text, place_of
 from rotator.client.arguments import require_names, require_redis
 from rotator.client.errors import TokenStateError
 from rotator.client.hints import read_password

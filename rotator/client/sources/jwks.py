@@ -15,7 +15,7 @@ from rotator.adapters.http_client import Connection, connect, tls_context
 from rotator.client.arguments import require_keyset, require_names, require_timing
 from rotator.client.jose.keys import DEFAULT_TIMING, LARGEST_JWKS, Keys, keys_of_jwks
 from rotator.errors import ConfigError, PublicationError, VerificationKeyError
-from rotator.model.keys import Timing
+from rotator.model.policy import Timing
 
 _HEADERS = {
     "Accept": "application/jwk-set+json, application/json",

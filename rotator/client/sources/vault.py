@@ -6,17 +6,17 @@ import os
 import time
 from datetime import timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol, runtime_checkable
+from typing import TYPE_CHECKING
 
 from rotator.client.arguments import require_keyset, require_names, require_timing, require_vault_address
-from rotator.client.jose.keys import DEFAULT_TIMING, Keys, keys_of, keys_of_jwks
+from rotator.client.jose.keys import DEFAULT_TIMING, Keys
 from rotator.client.log import Quiet
+from rotator.client.sources.document import DocumentReading, Source
+from rotator.client.sources.file import FileSource
 from rotator.client.sources.jwks import JwksSource
-from rotator.documents.signing import decode_keyset, decode_public
-from rotator.errors import ConfigError, StoreUnavailableError, VerificationKeyError
-from rotator.model.keys import Timing
+from rotator.errors import ConfigError, StoreUnavailableError
+from rotator.model.policy import Timing
 from rotator.model.secret import SecretText
-from rotator.ports.store import Stored, Tree
 
 if TYPE_CHECKING:
     from rotator.adapters.vault.store import VaultStore
@@ -25,41 +25,6 @@ __all__ = ["FileSource", "JwksSource", "Quiet", "Source", "VaultSource"]
 
 # How often a token that may not be looked up, or never ends, is looked after.
 _SELDOM = 60.0
-
-
-@runtime_checkable
-class Source(Protocol):
-    """
-    One keyset at one place. Used by one thread at a time; reading raises RotatorError, for whatever is wrong.
-    """
-
-    @property
-    def place(self) -> str:
-        """
-        The words for it in messages.
-        """
-        ...
-
-    @property
-    def keyset(self) -> str:
-        """
-        The name of the keyset, "" where it is not known or there are several.
-        """
-        ...
-
-    def read(self, known: Keys | None, timeout: float, *, fresh: bool) -> tuple[Keys, timedelta | None]:
-        """
-        Return the keys that are there now, and for how long the place says they may be kept; within *timeout* seconds.
-
-        *known* itself is returned where nothing changed. *fresh* asks caches on the way to look again.
-        """
-        ...
-
-    def look(self) -> bool:
-        """
-        Return whether something may have changed since the last reading, for next to nothing; called about once a second.
-        """
-        ...
 
 
 class VaultSource:
@@ -125,7 +90,7 @@ class VaultSource:
         self._opened_with = SecretText("")
         self._looks_after_token_at = 0.0
         where = "/".join(part for part in (namespace.strip("/"), mount, prefix) if part)
-        self._reading = _Reading(keyset, f"{address} {where}", public, timing)
+        self._reading = DocumentReading(keyset, f"{address} {where}", public, timing)
         self.place = self._reading.place
 
     def read(self, known: Keys | None, timeout: float, *, fresh: bool) -> tuple[Keys, timedelta | None]:
@@ -156,91 +121,14 @@ class VaultSource:
         """
         Return the store, made anew after a fork (logins and locks are not shared) and when the token's file has another.
         """
-        token = _read_token(self._token_file) if self._token_file else self._token
+        token = read_token(self._token_file) if self._token_file else self._token
         if self._store is None or self._opened_by != os.getpid() or self._opened_with != token:
             self._store, self._opened_by, self._opened_with = self._opened(token, timeout), os.getpid(), token
             self._looks_after_token_at = 0.0
         return self._store
 
 
-class FileSource:
-    """
-    A keyset in the file store in the folder *path*, on the same host and readable for this user only.
-    """
-
-    def __init__(self, path: Path | str, keyset: str, *, public: bool = False, timing: Timing = DEFAULT_TIMING) -> None:
-        from rotator.adapters.files.store import FileStore  # noqa: PLC0415 - others have no file store
-
-        require_keyset(keyset)
-        require_timing(timing)
-        self.keyset = keyset
-        self._store = FileStore(Path(path))
-        self._reading = _Reading(keyset, f"{path}", public, timing)
-        self._file = Path(path) / self._reading.tree / f"{keyset}.json"
-        self._seen: tuple[int, int] | None = None
-        self.place = self._reading.place
-
-    def read(self, known: Keys | None, timeout: float, *, fresh: bool) -> tuple[Keys, timedelta | None]:
-        """
-        Read the document.
-        """
-        del timeout, fresh
-        self._seen = self._fingerprint()
-        return self._reading.keys(self._store.load(self._reading.tree, self.keyset), known), None
-
-    def look(self) -> bool:
-        """
-        Return whether the document was saved since the last reading, which costs one stat.
-        """
-        return self._fingerprint() != self._seen
-
-    def _fingerprint(self) -> tuple[int, int] | None:
-        try:
-            status = self._file.stat()
-        except OSError:
-            return None
-        return status.st_ino, status.st_mtime_ns
-
-
-class _Reading:
-    """
-    What a document of a store is to a service: the signing document, or the *public* one.
-    """
-
-    def __init__(self, keyset: str, where: str, public: bool, timing: Timing) -> None:  # noqa: FBT001 - passed on
-        self.tree = Tree.JWKS if public else Tree.KEYS
-        self.place = f"{where}/{self.tree}/{keyset}"
-        self._keyset, self._timing = keyset, timing
-
-    def keys(self, stored: Stored, known: Keys | None) -> Keys:
-        """
-        Return the keys of *stored*; *known* where it is the document that those were read from.
-        """
-        if stored.fields is None:
-            why = "it was deleted" if stored.version else "is its name right, and did the daemon start?"
-            raise StoreUnavailableError(f"{self.place}: no such document; {why}")
-        if self.tree is Tree.KEYS:
-            keyset = decode_keyset(stored.fields, self._keyset)
-            now = (keyset.epoch, keyset.sequence, keyset.op_id)
-            return known if known and (known.epoch, known.sequence, known.op_id) == now else keys_of(keyset)
-        document = decode_public(stored.fields, self._keyset)
-        if known and (known.epoch, known.sequence) == (document.epoch, document.sequence):
-            return known
-        try:
-            verifying = keys_of_jwks(document.jwks)
-        except VerificationKeyError as error:
-            raise VerificationKeyError(f"{self.place}: {error}") from None
-        return Keys(
-            verifying=verifying,
-            revoked=frozenset(str(revocation.kid) for revocation in document.revoked),
-            timing=self._timing,
-            keyset=document.keyset,
-            epoch=document.epoch,
-            sequence=document.sequence,
-        )
-
-
-def _read_token(file: Path) -> SecretText:
+def read_token(file: Path) -> SecretText:
     try:
         text = file.read_text(encoding="ascii").strip()
     except (OSError, UnicodeError) as error:

@@ -35,7 +35,7 @@ from rotator.client import (
 from rotator.client.jose.compact import LONGEST_HEADER, LONGEST_TOKEN
 from rotator.client.jose.keys import VerifyingKey, keys_of, secret_key
 from rotator.documents.signing import decode_keyset
-from rotator.model.keys import Algorithm
+from rotator.model.algorithms import Algorithm
 from tests.support.forgery import (
     ABSENT,
     AUDIENCE,

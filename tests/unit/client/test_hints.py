@@ -20,7 +20,7 @@ from rotator.client import ConfigError, KeysetReader, RedisHints
 from rotator.client import refresh as schedule
 from rotator.client.hints import MOST_MISSED, StreamListener
 from rotator.documents.event import encode_event
-from rotator.ports.store import Event, EventType
+from rotator.model.event import Event, EventType
 from tests.support.fakes import START
 from tests.support.scripted import (
     EPOCH,

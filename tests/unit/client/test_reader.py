@@ -29,7 +29,7 @@ from rotator.client import (
 from rotator.client import refresh as schedule
 from rotator.client.jose.keys import DEFAULT_TIMING
 from rotator.errors import PublicationError, StoreDeniedError, StoreUnavailableError, VerificationKeyError
-from rotator.model.keys import Timing
+from rotator.model.policy import Timing
 from tests.support.scripted import (
     EPOCH,
     TIMING,

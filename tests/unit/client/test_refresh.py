@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from rotator.client.jose.keys import Keys
 from rotator.client.refresh import LONGEST_COOLDOWN, LONGEST_POLL, SHORTEST_GAP, Schedule
-from rotator.model.keys import Timing
+from rotator.model.policy import Timing
 from tests.support.scripted import EPOCH, keys
 
 NOW = 1000.0

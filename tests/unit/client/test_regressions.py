@@ -27,7 +27,7 @@ from rotator.client import (
 )
 from rotator.client.jose.keys import key_of_jwk, keys_of_jwks, secret_key
 from rotator.errors import RotatorError, VerificationKeyError
-from rotator.model.keys import Algorithm
+from rotator.model.algorithms import Algorithm
 from tests.support.forgery import (
     ABSENT,
     AUDIENCE,

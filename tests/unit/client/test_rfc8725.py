@@ -24,7 +24,7 @@ from rotator.client import (
 )
 from rotator.client.jose.keys import SMALLEST_RSA, keys_of_jwks, secret_key
 from rotator.errors import VerificationKeyError
-from rotator.model.keys import Algorithm
+from rotator.model.algorithms import Algorithm
 from tests.support.forgery import (
     ABSENT,
     AUDIENCE,

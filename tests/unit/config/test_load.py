@@ -15,12 +15,12 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from rotator.adapters.redis.notifier import connection_options
+from rotator.adapters.redis.connection import connection_options
 from rotator.config.load import ENVIRONMENT, load, warnings
 from rotator.config.schema import KEYSETS, TABLES
 from rotator.config.settings import Settings
 from rotator.errors import ConfigError
-from rotator.model.keys import Algorithm
+from rotator.model.algorithms import Algorithm
 from rotator.model.policy import Readers
 from rotator.model.secret import SecretText
 

@@ -11,11 +11,15 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
-from rotator.adapters.keygen import Keygen, load_pair, milliseconds_of, pair_of
-from rotator.documents.jwk import EMPTY, Jwks, combined, jwks_of, parse_jwks, public_jwk, thumbprint
+from rotator.adapters.keygen import Keygen
+from rotator.documents.jwk import EMPTY, combined, jwks_of, parse_jwks, public_jwk, thumbprint
+from rotator.documents.private_key import load_pair, pair_of
 from rotator.documents.signing import decode_keyset
 from rotator.errors import VerificationKeyError
-from rotator.model.keys import Algorithm, PublicHalf
+from rotator.model.algorithms import Algorithm
+from rotator.model.keys import PublicHalf
+from rotator.model.op_id import milliseconds_of
+from rotator.model.publication import Jwks
 from rotator.model.secret import SecretText, live_secrets
 from tests.unit.documents.test_signing import golden
 

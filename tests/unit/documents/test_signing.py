@@ -10,20 +10,13 @@ from typing import Any
 
 import pytest
 
-from rotator.adapters.keygen import load_pair
-from rotator.documents.signing import (
-    decode_keyset,
-    decode_public,
-    decode_standby,
-    encode_keyset,
-    encode_public,
-    encode_standby,
-    format_time,
-    parse_time,
-    public_document,
-)
+from rotator.documents.private_key import load_pair
+from rotator.documents.public import decode_public, encode_public, public_document
+from rotator.documents.signing import decode_keyset, encode_keyset
+from rotator.documents.standby import decode_standby, encode_standby
 from rotator.errors import DocumentError
 from rotator.model.keys import CurrentKey, KeyPair
+from rotator.model.times import format_time, parse_time
 
 PAGE = Path(__file__).parents[3] / "docs" / "documents.md"
 GOLDEN = {

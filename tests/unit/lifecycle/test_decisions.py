@@ -7,10 +7,12 @@ from dataclasses import dataclass, replace
 import pytest
 
 from rotator.cli.status import describe
-from rotator.lifecycle.decisions import Evidence, Reason, Wait, activation_hold, decide, due_at, overdue
+from rotator.lifecycle.decisions import Wait, decide
+from rotator.lifecycle.holds import Evidence, activation_hold, due_at, overdue
 from rotator.lifecycle.timeline import timeline
-from rotator.model.keys import RotateRequest
+from rotator.model.keyset import RotateRequest
 from rotator.model.policy import Policy
+from rotator.model.reasons import Reason
 from tests.support.world import KEYS, START, World, at, policy, seconds
 
 

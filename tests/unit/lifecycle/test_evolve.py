@@ -8,8 +8,7 @@ from dataclasses import replace
 import pytest
 
 from rotator.errors import InvariantError
-from rotator.lifecycle.decisions import Evidence, Extend, Reason, Wait, decide
-from rotator.lifecycle.evolve import (
+from rotator.lifecycle.changes import (
     Activated,
     AddNext,
     Change,
@@ -19,9 +18,12 @@ from rotator.lifecycle.evolve import (
     Retired,
     Revoked,
     Unconfirmed,
-    evolve,
 )
+from rotator.lifecycle.decisions import Extend, Wait, decide
+from rotator.lifecycle.evolve import evolve
+from rotator.lifecycle.holds import Evidence
 from rotator.model.keys import HmacSecret, KeyPair, Kid, NextKey
+from rotator.model.reasons import Reason
 from tests.support.world import World, at, policy, seconds
 
 

@@ -7,9 +7,13 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from rotator.documents.signing import public_document
-from rotator.lifecycle.rollback import Frozen, Known, Lagging, Remembered, absent_contradiction, recognise
-from rotator.model.keys import Algorithm, HmacSecret, Keyset, Kid, NextKey, Timing
+from rotator.documents.public import public_document
+from rotator.lifecycle.rollback import Frozen, Known, Lagging, absent_contradiction, recognise
+from rotator.model.algorithms import Algorithm
+from rotator.model.keys import HmacSecret, Kid, NextKey
+from rotator.model.keyset import Keyset
+from rotator.model.policy import Timing
+from rotator.model.publication import Remembered
 from rotator.model.secret import SecretText
 
 TIMING = Timing(timedelta(hours=2), timedelta(days=7), timedelta(minutes=1))

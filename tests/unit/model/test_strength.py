@@ -16,7 +16,8 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 
 from rotator.adapters.keygen import Keygen
 from rotator.client import StaticKeys, WeakSecretError, require_strong
-from rotator.model.keys import Algorithm, HmacSecret
+from rotator.model.algorithms import Algorithm
+from rotator.model.keys import HmacSecret
 from rotator.model.strength import SHORTEST
 
 SEED = 20260731

@@ -9,17 +9,22 @@ from pathlib import Path
 import pytest
 
 from rotator.adapters.files.last_seen import Memory
-from rotator.cli.context import PlainLog
+from rotator.cli.output import PlainLog
 from rotator.documents.jwk import jwks_of
-from rotator.documents.signing import decode_keyset, encode_public, public_document
+from rotator.documents.public import encode_public, public_document
+from rotator.documents.signing import decode_keyset
 from rotator.errors import DocumentError, FrozenError, StoreUnavailableError
-from rotator.lifecycle.decisions import Reason, Wait
-from rotator.model.keys import Keyset
+from rotator.lifecycle.decisions import Wait
+from rotator.model.document import Tree
+from rotator.model.event import EventType
+from rotator.model.keyset import Keyset
 from rotator.model.policy import Policy
-from rotator.ports.store import EventType, Publication, Tree
+from rotator.model.publication import Publication
+from rotator.model.reasons import Reason
+from rotator.ports.clocks import Clocks
 from rotator.reconcile.alarms import Alarms
 from rotator.reconcile.effects import Effects
-from rotator.reconcile.reconciler import Clocks, Reconciler
+from rotator.reconcile.reconciler import Reconciler
 from rotator.reconcile.tracker import Watch, backoff
 from tests.support.fakes import ManualClock, MemoryNotifier, MemoryPublisher, PooledMaker
 from tests.support.memory_store import Crash, Fuses, MemoryStore

@@ -19,8 +19,8 @@ from hypothesis import strategies as st
 
 from rotator.adapters.keygen import Keygen
 from rotator.documents.jwk import base64url
-from rotator.lifecycle.decisions import Reason
-from rotator.model.keys import Algorithm
+from rotator.model.algorithms import Algorithm
+from rotator.model.reasons import Reason
 from rotator.model.secret import SecretText
 from rotator.telemetry.logs import LONGEST_FIELD, LONGEST_LINE, configure, install_hooks
 from rotator.telemetry.redaction import REDACTED, redact

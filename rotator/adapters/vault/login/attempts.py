@@ -11,9 +11,9 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from rotator.adapters.files.atomic import write_atomically
-from rotator.documents.signing import format_time, parse_time
 from rotator.errors import RotatorError, StoreDeniedError
-from rotator.reconcile.alarms import Log
+from rotator.model.times import format_time, parse_time
+from rotator.ports.log import Log
 
 MOST = 3
 _FIRST_WAIT = timedelta(seconds=30)

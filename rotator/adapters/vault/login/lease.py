@@ -14,38 +14,20 @@ from typing import cast
 
 from hvac.api.auth_methods import AppRole
 
+from rotator.adapters.vault.login.approle import AppRoleCredentials
 from rotator.adapters.vault.login.attempts import LoginAttempts
+from rotator.adapters.vault.login.token import TokenCredentials
 from rotator.adapters.vault.transport import Call, Reply, Transport
-from rotator.documents.signing import format_time
 from rotator.errors import StoreDeniedError, StoreError, StoreUnavailableError
 from rotator.model.secret import SecretText
-from rotator.reconcile.alarms import Log
+from rotator.model.times import format_time
+from rotator.ports.log import Log
 
 Observe = Callable[[str, str], object]
 _LOOKUP, _RENEW = "/v1/auth/token/lookup-self", "/v1/auth/token/renew-self"
 _RETRY = 10.0
 # A token this young did not die: whoever may not look itself up would log in again at each refusal.
 _YOUNG = 10.0
-
-
-@dataclass(frozen=True, slots=True)
-class TokenCredentials:
-    """
-    A token that somebody else made and looks after.
-    """
-
-    token: SecretText
-
-
-@dataclass(frozen=True, slots=True)
-class AppRoleCredentials:
-    """
-    Where role_id and secret_id stand; both files are read at each login.
-    """
-
-    role_id_file: Path
-    secret_id_file: Path
-    mount: str = "approle"
 
 
 Credentials = TokenCredentials | AppRoleCredentials

@@ -11,11 +11,13 @@ from pathlib import Path
 import pytest
 
 from rotator.adapters.files.last_seen import Memory, MemoryWriteError
-from rotator.documents.jwk import Jwks
-from rotator.documents.signing import PublicDocument, public_document
+from rotator.documents.public import public_document
 from rotator.errors import FrozenError
-from rotator.lifecycle.rollback import Remembered
-from rotator.model.keys import Algorithm, Keyset, Kid, NextKey, PublicHalf, Revocation, Timing
+from rotator.model.algorithms import Algorithm
+from rotator.model.keys import Kid, NextKey, PublicHalf
+from rotator.model.keyset import Keyset, Revocation
+from rotator.model.policy import Timing
+from rotator.model.publication import Jwks, PublicDocument, Remembered
 from tests.support.fakes import START, PooledMaker
 
 

@@ -23,7 +23,7 @@ import pytest
 import rotator
 from rotator.adapters.files.store import FileStore
 from rotator.errors import DocumentError, StoreConflictError, StoreDeniedError, StoreUnavailableError
-from rotator.ports.store import Tree
+from rotator.model.document import Tree
 
 SECRET = "5f" * 32
 

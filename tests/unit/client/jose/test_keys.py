@@ -18,7 +18,8 @@ from rotator.client import Claims, InvalidTokenError, Keys, KeysUnavailableError
 from rotator.client.jose.keys import key_of_jwk, keys_of, keys_of_jwks, secret_key
 from rotator.documents.signing import decode_keyset
 from rotator.errors import RotatorError, VerificationKeyError
-from rotator.model.keys import Algorithm, HmacSecret, NextKey
+from rotator.model.algorithms import Algorithm
+from rotator.model.keys import HmacSecret, NextKey
 from tests.support.forgery import (
     ABSENT,
     KID,

@@ -35,11 +35,16 @@ from rotator.client import (
 from rotator.client import refresh as schedule
 from rotator.client.jose.keys import LARGEST_JWKS
 from rotator.client.log import Quiet
-from rotator.documents.signing import encode_keyset, encode_public
+from rotator.documents.public import encode_public
+from rotator.documents.signing import encode_keyset
 from rotator.errors import PublicationError, StoreDeniedError, StoreUnavailableError, VerificationKeyError
-from rotator.model.keys import Algorithm, CurrentKey, HmacSecret, KeyPair, Keyset, Kid, PublicHalf, Timing
+from rotator.model.algorithms import Algorithm
+from rotator.model.document import Tree
+from rotator.model.keys import CurrentKey, HmacSecret, KeyPair, Kid, PublicHalf
+from rotator.model.keyset import Keyset
+from rotator.model.policy import Timing
 from rotator.model.secret import SecretText
-from rotator.ports.store import DocumentStore, Tree
+from rotator.ports.store import DocumentStore
 from tests.fault.test_vault_faults import certificate
 from tests.support.peer import Answer, Hole, Peer, Request, answer, elapsed, forward
 from tests.support.publications import jwks, kid, pair, publication

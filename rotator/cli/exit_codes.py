@@ -1,0 +1,56 @@
+"""
+Exit codes: what a script learns of a failure.
+"""
+
+from enum import IntEnum
+
+from rotator.errors import (
+    ArgumentError,
+    ConfigError,
+    DocumentError,
+    FrozenError,
+    PublicationError,
+    RefusedError,
+    RotatorError,
+    StoreConflictError,
+    StoreDeniedError,
+    StoreUnavailableError,
+    VerificationKeyError,
+)
+
+
+class Exit(IntEnum):
+    """
+    Exit codes; from 64 on they are those of sysexits.h.
+    """
+
+    DONE = 0
+    USAGE = 2
+    REFUSED = 3
+    DATA = 65
+    UNAVAILABLE = 69
+    SOFTWARE = 70
+    TEMPORARY = 75
+    DENIED = 77
+    CONFIG = 78
+
+
+_CODES: tuple[tuple[type[RotatorError], Exit], ...] = (
+    (ConfigError, Exit.CONFIG),
+    (RefusedError, Exit.REFUSED),
+    (PublicationError, Exit.REFUSED),
+    (StoreConflictError, Exit.TEMPORARY),
+    (StoreDeniedError, Exit.DENIED),
+    (StoreUnavailableError, Exit.UNAVAILABLE),
+    (FrozenError, Exit.REFUSED),
+    (DocumentError, Exit.DATA),
+    (VerificationKeyError, Exit.USAGE),
+    (ArgumentError, Exit.USAGE),
+)
+
+
+def exit_code(error: RotatorError) -> Exit:
+    """
+    Return the exit code that tells a script what kind of failure *error* is.
+    """
+    return next((code for kind, code in _CODES if isinstance(error, kind)), Exit.SOFTWARE)

@@ -1,0 +1,81 @@
+"""
+What every stored document begins with, and what several of them hold.
+"""
+
+from datetime import datetime, timedelta
+from types import MappingProxyType
+
+from rotator.errors import DocumentError
+from rotator.model.document import Fields
+from rotator.model.keys import Extra, Kid
+from rotator.model.keyset import Revocation
+from rotator.model.times import format_time, parse_time
+
+SCHEMA = 1
+
+
+def check_header(fields: Fields, name: str, what: str) -> None:
+    """
+    Raise DocumentError when *fields* is not rotator's document of *name*; *what* names the kind of document.
+    """
+    schema = int(fields["schema"])
+    if schema > SCHEMA:
+        raise DocumentError(f"{name}: the {what} has schema {schema}, newer than {SCHEMA}; upgrade rotator")
+    if schema < 1 or fields["keyset"] != name or not fields["epoch"]:
+        raise DocumentError(f"{name}: the {what} belongs to another keyset")
+
+
+def whole_seconds(duration: timedelta) -> str:
+    """
+    Return *duration* in whole seconds, as text.
+    """
+    return str(int(duration.total_seconds()))
+
+
+def optional_time(fields: Fields, name: str) -> datetime | None:
+    """
+    Return the moment in the field *name*, None if the field is absent or empty.
+    """
+    return parse_time(fields[name]) if fields.get(name) else None
+
+
+def unknown_fields(fields: Fields, known: frozenset[str]) -> Extra:
+    """
+    Return the fields that are not *known*: they survive a read and a write.
+    """
+    return MappingProxyType({name: value for name, value in fields.items() if name not in known})
+
+
+def text_of(value: object) -> str:
+    """
+    Return *value* if it is a text that is not empty; raises ValueError.
+    """
+    if not isinstance(value, str) or not value:
+        raise ValueError("a text is missing")
+    return value
+
+
+def encode_revocation(revocation: Revocation) -> dict[str, str]:
+    """
+    Return one entry of the deny-list, without its reason.
+    """
+    return {
+        "kid": revocation.kid,
+        "revoked_at": format_time(revocation.revoked_at),
+        "until": format_time(revocation.until),
+    }
+
+
+def decode_revoked(fields: Fields) -> tuple[Revocation, ...]:
+    """
+    Return the deny-list of a document.
+    """
+    return tuple(
+        Revocation(
+            Kid(str(entry["kid"])),
+            parse_time(entry["revoked_at"]),
+            str(entry.get("reason", "")),
+            parse_time(entry["until"]),
+        )
+        for entry in fields.get("revoked") or ()
+    )

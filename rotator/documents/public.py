@@ -1,0 +1,44 @@
+"""
+The public document (`jwks/`): what verifiers read. Pure.
+"""
+
+from rotator.documents.header import SCHEMA, check_header, decode_revoked, encode_revocation
+from rotator.documents.jwk import jwks_of
+from rotator.errors import DocumentError
+from rotator.model.document import Fields
+from rotator.model.keyset import Keyset
+from rotator.model.publication import Jwks, PublicDocument
+
+
+def public_document(keyset: Keyset) -> PublicDocument:
+    """
+    Return what is published of *keyset*.
+    """
+    return PublicDocument(keyset.name, keyset.epoch, keyset.sequence, jwks_of(keyset), keyset.revoked)
+
+
+def encode_public(document: PublicDocument) -> Fields:
+    """
+    Return the public document, without the reasons of revocations.
+    """
+    return {
+        "schema": str(SCHEMA),
+        "keyset": document.keyset,
+        "epoch": document.epoch,
+        "sequence": str(document.sequence),
+        "jwks": document.jwks,
+        "revoked": [encode_revocation(revocation) for revocation in document.revoked],
+    }
+
+
+def decode_public(fields: Fields, name: str) -> PublicDocument:
+    """
+    Return the public document of *name*; raises DocumentError when it is another's.
+    """
+    try:
+        check_header(fields, name, "public document")
+        return PublicDocument(
+            name, str(fields["epoch"]), int(fields["sequence"]), Jwks(str(fields["jwks"])), decode_revoked(fields)
+        )
+    except (KeyError, ValueError, TypeError, AttributeError) as error:
+        raise DocumentError(f"{name}: the public document is not rotator's, or damaged") from error

@@ -1,0 +1,63 @@
+"""
+The standby document: the private key of an asymmetric `next`. Pure.
+"""
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from rotator.documents.header import SCHEMA, check_header
+from rotator.errors import DocumentError
+from rotator.model.algorithms import Algorithm
+from rotator.model.document import Fields
+from rotator.model.keys import Kid
+from rotator.model.secret import SecretText
+from rotator.model.times import format_time, parse_time
+
+
+@dataclass(frozen=True, slots=True)
+class Standby:
+    """
+    The private half of `next`; `private` is None in an emptied standby.
+    """
+
+    keyset: str
+    epoch: str
+    kid: Kid
+    algorithm: Algorithm
+    private: SecretText | None
+    created_at: datetime
+
+
+def encode_standby(standby: Standby) -> Fields:
+    """
+    Return the standby document; emptied, it keeps only whose it is.
+    """
+    empty = standby.private is None
+    return {
+        "schema": str(SCHEMA),
+        "keyset": standby.keyset,
+        "epoch": standby.epoch,
+        "kid": "" if empty else standby.kid,
+        "algorithm": standby.algorithm.value,
+        "private": standby.private.reveal() if standby.private else "",
+        "created_at": format_time(standby.created_at),
+    }
+
+
+def decode_standby(fields: Fields, name: str) -> Standby:
+    """
+    Return the standby of *name*; raises DocumentError when it is another's.
+    """
+    try:
+        check_header(fields, name, "standby")
+        private = str(fields["private"])
+        return Standby(
+            name,
+            str(fields["epoch"]),
+            Kid(str(fields["kid"])),
+            Algorithm(fields["algorithm"]),
+            SecretText(private) if private else None,
+            parse_time(fields["created_at"]),
+        )
+    except (KeyError, ValueError, TypeError, AttributeError) as error:
+        raise DocumentError(f"{name}: the standby is not rotator's, or damaged") from error

@@ -1,0 +1,59 @@
+"""
+Stored documents, and the store's clock as a reply showed it.
+"""
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from enum import StrEnum
+from typing import Any
+
+Fields = Mapping[str, Any]
+
+
+class Tree(StrEnum):
+    """
+    The three trees of documents below the prefix, so that a policy can tell readers apart.
+    """
+
+    KEYS = "keys"
+    JWKS = "jwks"
+    STANDBY = "standby"
+
+
+@dataclass(frozen=True, slots=True)
+class Moment:
+    """
+    The store's clock as one reply showed it.
+
+    `floor` is whole seconds, at or before the true moment; `ceiling` whole seconds, at or after it. `drift` is by how much the
+    local clock was ahead, `tolerance` how much of that the reading itself may explain; `read_at` monotonic seconds.
+    """
+
+    floor: datetime
+    ceiling: datetime
+    drift: timedelta = timedelta(0)
+    tolerance: timedelta = timedelta(0)
+    read_at: float = field(default_factory=time.monotonic, compare=False)
+
+    def trusted(self, clock_skew: timedelta) -> bool:
+        """
+        Whether the local clock agrees with the store's within *clock_skew*.
+        """
+        return abs(self.drift) <= clock_skew + self.tolerance
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """
+    One reply to a load or save.
+
+    `version` counts the saves of this document, 0 when it was never written. `fields` is None where there is nothing to read:
+    never written, or (with a version) deleted or destroyed. `created_at` is when that version was committed, by the store's clock.
+    """
+
+    version: int
+    fields: Fields | None = field(repr=False)
+    created_at: datetime | None
+    moment: Moment

@@ -1,0 +1,26 @@
+"""
+The feed of changes.
+"""
+
+from collections.abc import Iterable, Mapping
+from typing import Protocol
+
+from rotator.model.event import Event
+
+
+class Notifier(Protocol):
+    """
+    The durable feed of changes. Both methods raise NotificationError, within a bounded time.
+    """
+
+    def announce(self, event: Event) -> None:
+        """
+        Append *event* to the feed, tell whoever listens, and remember the keyset's position as announced.
+        """
+        ...
+
+    def announced(self, keysets: Iterable[str]) -> Mapping[str, str]:
+        """
+        Return the announced position of each of *keysets* that has one.
+        """
+        ...

@@ -1,0 +1,40 @@
+"""
+A place where verifiers find the JWKS.
+"""
+
+from collections.abc import Collection
+from typing import Protocol
+
+from rotator.model.keys import Kid
+from rotator.model.publication import Publication
+
+
+class JwksPublisher(Protocol):
+    """
+    A place where verifiers find the JWKS. All methods raise PublicationError, or StoreError where the place is in the store.
+    """
+
+    @property
+    def name(self) -> str:
+        """
+        The word for this publisher in logs and messages.
+        """
+        ...
+
+    def publish(self, publication: Publication) -> None:
+        """
+        Show *publication*, unless it is shown already or a later one of the same epoch is.
+        """
+        ...
+
+    def shown(self, publication: Publication) -> Collection[Kid] | None:
+        """
+        Return the kids that consumers of this place find for the keyset, None where it never served it.
+        """
+        ...
+
+    def confirm(self, publication: Publication) -> None:
+        """
+        Read back what consumers read; return when every key of *publication* is there, member for member.
+        """
+        ...

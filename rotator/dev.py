@@ -69,7 +69,7 @@ readers = "keys"
 TELL_EVERY = 5.0
 GENERATED = "generated: published, signs nothing yet"
 TOKEN_LIFE = timedelta(seconds=5)
-MOST_AT_ONCE = 20
+MAX_AT_ONCE = 20
 ISSUER, AUDIENCE = "rotator dev", "services"
 
 
@@ -194,7 +194,7 @@ class Services:
                 self._tokens[name].append((token, time.time() + self._life.total_seconds() - 1.5))
             self._tokens[name] = [(token, until) for token, until in self._tokens[name] if time.time() < until]
             # With long lives there are hundreds of them; some of each age are enough.
-            for token, _ in self._tokens[name][:: 1 + len(self._tokens[name]) // MOST_AT_ONCE]:
+            for token, _ in self._tokens[name][:: 1 + len(self._tokens[name]) // MAX_AT_ONCE]:
                 self._verify(name, token)
 
     def _verify(self, name: str, token: str) -> None:

@@ -70,7 +70,7 @@ class NotificationError(RotatorError):
     """
 
 
-class VerificationKeyError(RotatorError):
+class KeyMaterialError(RotatorError):
     """
     Key material is unfit: too short, malformed, of another type, or private where only public may be.
     """

@@ -16,12 +16,12 @@ from rotator.ports.publisher import JwksPublisher
 from rotator.ports.store import DocumentStore
 
 if TYPE_CHECKING:
-    from rotator.adapters.jwks.cache import Board
+    from rotator.adapters.jwks.cache import JwksCache
 
 Observe = Callable[[str, str], None]
 OwnUrl = Callable[[], str]
-LONGEST_OPERATION = 10.0
-SHORTEST_OPERATION = 2.0
+MAX_OPERATION = 10.0
+MIN_OPERATION = 2.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,11 +99,11 @@ def deadline(settings: Settings) -> float:
     A save that commits late makes a key old later than its document says; signers poll within half of P, so this much is free.
     """
     shortest = min(policy.timing.propagation_time.total_seconds() for policy in settings.keysets.values())
-    return min(LONGEST_OPERATION, max(SHORTEST_OPERATION, shortest / 4))
+    return min(MAX_OPERATION, max(MIN_OPERATION, shortest / 4))
 
 
 def make_publishers(
-    settings: Settings, store: DocumentStore, board: "Board | None", own_url: OwnUrl | None = None
+    settings: Settings, store: DocumentStore, board: "JwksCache | None", own_url: OwnUrl | None = None
 ) -> Iterable[JwksPublisher]:
     """
     Yield the publishers in the order they are written: the store, the file, the listener, then what others serve.

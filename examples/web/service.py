@@ -36,15 +36,15 @@ from rotator.client import (
     KeysetReader,
     KeysUnavailableError,
     RedisHints,
-    RedisState,
+    SessionStore,
     Tokens,
     TokenStateError,
 )
 
 # A real service takes the defaults (15 minutes and 7 days); these show a refresh every few seconds.
 ACCESS_LIFETIME, REFRESH_LIFETIME = timedelta(seconds=10), timedelta(seconds=60)
-LARGEST_FORM = 4096
-MOST_FIELDS = 8
+MAX_FORM = 4096
+MAX_FIELDS = 8
 HEADERS = {
     "Cache-Control": "no-store",
     "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; "
@@ -147,7 +147,7 @@ def create() -> Starlette:
     hints = RedisHints(redis_url)
     web = KeysetReader(FileSource(store, "web"), hints=hints)
     internal = KeysetReader(FileSource(store, "internal"), hints=hints)
-    state = RedisState(redis_url)
+    state = SessionStore(redis_url)
     # This service signs, so it reads the signing document, and verifies with the public halves in it. One that only verifies
     # has no business with private halves: it reads the JWKS at its URL, see README.md.
     tokens = Tokens(
@@ -226,10 +226,10 @@ async def read_form(request: Request) -> dict[str, str]:
     body = b""
     async for chunk in request.stream():
         body += chunk
-        if len(body) > LARGEST_FORM:
+        if len(body) > MAX_FORM:
             raise HTTPException(HTTPStatus.REQUEST_ENTITY_TOO_LARGE)
     try:
-        return dict(parse_qsl(body.decode(), max_num_fields=MOST_FIELDS))
+        return dict(parse_qsl(body.decode(), max_num_fields=MAX_FIELDS))
     except ValueError:
         raise HTTPException(HTTPStatus.BAD_REQUEST) from None
 

@@ -7,15 +7,15 @@ import threading
 import time
 from collections.abc import Callable
 
-SHORTEST_BACKOFF, LONGEST_BACKOFF = 1.0, 30.0
+MIN_BACKOFF, MAX_BACKOFF = 1.0, 30.0
 
 
-def backoff(failures: int, cap: float = LONGEST_BACKOFF) -> float:
+def backoff(failures: int, cap: float = MAX_BACKOFF) -> float:
     """
     Return the seconds to wait after so many failures in a row: full jitter below 1 s doubling to *cap*, at least 1 s.
     """
-    longest = min(cap, SHORTEST_BACKOFF * 2 ** min(failures - 1, 10))
-    return max(SHORTEST_BACKOFF, random.uniform(0, longest))  # noqa: S311 - jitter, not a secret
+    longest = min(cap, MIN_BACKOFF * 2 ** min(failures - 1, 10))
+    return max(MIN_BACKOFF, random.uniform(0, longest))  # noqa: S311 - jitter, not a secret
 
 
 class Breaker:
@@ -25,7 +25,7 @@ class Breaker:
     Nobody is kept out for longer than *cap* seconds.
     """
 
-    def __init__(self, monotonic: Callable[[], float] = time.monotonic, cap: float = LONGEST_BACKOFF) -> None:
+    def __init__(self, monotonic: Callable[[], float] = time.monotonic, cap: float = MAX_BACKOFF) -> None:
         self._monotonic = monotonic
         self._cap = cap
         self._lock = threading.Lock()

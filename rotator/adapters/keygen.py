@@ -10,23 +10,23 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 
 from rotator.documents.private_key import pair_of
 from rotator.model.algorithms import Algorithm
-from rotator.model.keys import HmacSecret, Kid, Made
+from rotator.model.keys import GeneratedKey, HmacSecret, Kid
 from rotator.model.secret import SecretText
 
 
 class Keygen:
     """
-    The KeyMaker that draws on the operating system's randomness.
+    The KeyGenerator that draws on the operating system's randomness.
     """
 
-    def make(self, algorithm: Algorithm, rsa_bits: int) -> Made:
+    def generate(self, algorithm: Algorithm, rsa_bits: int) -> GeneratedKey:
         """
         Return 256 random bits as 64 hex digits under a random kid, or an RSA pair (e = 65537) under its thumbprint.
 
         A kid is never computed from a secret.
         """
         if algorithm.symmetric:
-            return Made(Kid(secrets.token_hex(16)), HmacSecret(fresh_secret()), None)
+            return GeneratedKey(Kid(secrets.token_hex(16)), HmacSecret(fresh_secret()), None)
         return pair_of(rsa.generate_private_key(public_exponent=65537, key_size=rsa_bits))
 
     def op_id(self) -> str:

@@ -101,7 +101,7 @@ def _store(context: Context, settings: Settings) -> Iterator[Finding]:
                 reached = True
                 yield Finding("store", target(settings))
                 skew = policy.timing.clock_skew
-                drift = f"the local clock is {stored.moment.drift.total_seconds():+.1f} s off the store's"
+                drift = f"the local clock is {stored.moment.offset.total_seconds():+.1f} s off the store's"
                 yield Finding("clock", drift, Exit.DONE if stored.moment.trusted(skew) else Exit.TEMPORARY)
             if stored.fields is None and stored.version:
                 yield Finding(

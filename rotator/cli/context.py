@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, NoReturn
 import click
 
 from rotator.cli.exit_codes import Exit, exit_code
-from rotator.cli.output import PlainLog, say
+from rotator.cli.output import StderrLog, say
 from rotator.errors import ConfigError, RotatorError
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ class Context:
     def __init__(self, config: str | None) -> None:
         self._config = config
         self._settings: Settings | None = None
-        self.log = PlainLog()
+        self.log = StderrLog()
 
     def settings(self, *, command_line: bool = True) -> "Settings":
         """

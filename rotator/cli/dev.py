@@ -14,7 +14,7 @@ import click
 from rotator.cli.exit_codes import Exit
 from rotator.model.times import parse_duration
 
-SHORTEST_LIFE, LONGEST_LIFE = timedelta(seconds=2), timedelta(hours=1)
+MIN_LIFE, MAX_LIFE = timedelta(seconds=2), timedelta(hours=1)
 
 
 @click.command()
@@ -42,7 +42,7 @@ def command(folder: Path | None, seconds: float | None, life: str) -> None:
         lifetime = parse_duration(life)
     except ValueError as error:
         raise click.UsageError(f"--max-token-lifetime {error}") from None
-    if not SHORTEST_LIFE <= lifetime <= LONGEST_LIFE:
+    if not MIN_LIFE <= lifetime <= MAX_LIFE:
         raise click.UsageError("--max-token-lifetime must be from 2s to 1h")
     gc.enable()
     stop = threading.Event()

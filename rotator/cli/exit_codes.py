@@ -9,13 +9,13 @@ from rotator.errors import (
     ConfigError,
     DocumentError,
     FrozenError,
+    KeyMaterialError,
     PublicationError,
     RefusedError,
     RotatorError,
     StoreConflictError,
     StoreDeniedError,
     StoreUnavailableError,
-    VerificationKeyError,
 )
 
 
@@ -44,7 +44,7 @@ _CODES: tuple[tuple[type[RotatorError], Exit], ...] = (
     (StoreUnavailableError, Exit.UNAVAILABLE),
     (FrozenError, Exit.REFUSED),
     (DocumentError, Exit.DATA),
-    (VerificationKeyError, Exit.USAGE),
+    (KeyMaterialError, Exit.USAGE),
     (ArgumentError, Exit.USAGE),
 )
 

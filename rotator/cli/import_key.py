@@ -11,14 +11,14 @@ from rotator.adapters.keygen import Keygen
 from rotator.cli.context import Context, pass_context
 from rotator.cli.output import output_option, print_json
 from rotator.documents.private_key import load_pair
-from rotator.errors import RefusedError, VerificationKeyError
+from rotator.errors import KeyMaterialError, RefusedError
 from rotator.model.algorithms import Algorithm
 from rotator.model.document import Tree
-from rotator.model.keys import HmacSecret, Kid, Made
+from rotator.model.keys import GeneratedKey, HmacSecret, Kid
 from rotator.model.policy import Policy
 from rotator.model.secret import SecretText
 
-LONGEST_KID = 256
+MAX_KID = 256
 
 
 @click.command()
@@ -54,7 +54,7 @@ def command(context: Context, keyset: str, path: Path, kid: str | None, output: 
         raise RefusedError(
             f"{keyset}: exists already; import creates a keyset, so name a new one in the configuration and import into that"
         )
-    view = effects.adopt(keyset, policy, stored.moment, made)
+    view = effects.import_key(keyset, policy, stored.moment, made)
     current = view.keyset.current
     answer = {
         "keyset": keyset,
@@ -66,17 +66,17 @@ def command(context: Context, keyset: str, path: Path, kid: str | None, output: 
         print_json(answer)
     else:
         click.echo(f"{keyset}: {answer['algorithm']} key imported as current under the kid {answer['kid']}")
-    if isinstance(made.half, HmacSecret):
-        _warn_of_guessable(made.half.secret)
+    if isinstance(made.material, HmacSecret):
+        _warn_of_guessable(made.material.secret)
 
 
 def _warn_of_guessable(secret: SecretText) -> None:
     """
     Say it when the secret is no random one: it is taken, so that tokens already out keep verifying, and should not stay.
     """
-    from rotator.model.strength import FEWEST_BITS, guessable_bits
+    from rotator.model.strength import MIN_BITS, guessable_bits
 
-    if guessable_bits(secret.reveal()) < FEWEST_BITS:
+    if guessable_bits(secret.reveal()) < MIN_BITS:
         click.echo(
             "warning: this secret can be guessed (common words, sequences or repetition); once the next one is "
             "published, `rotator rotate-now` replaces it, and `rotator revoke` at the price of the tokens that are out",
@@ -93,20 +93,20 @@ def _read(path: Path) -> SecretText:
     return SecretText(text.removesuffix("\n").removesuffix("\r"))
 
 
-def _made(policy: Policy, text: SecretText, kid: str | None) -> Made:
-    if kid is not None and not (1 <= len(kid.encode(errors="replace")) <= LONGEST_KID and kid.isprintable()):
+def _made(policy: Policy, text: SecretText, kid: str | None) -> GeneratedKey:
+    if kid is not None and not (1 <= len(kid.encode(errors="replace")) <= MAX_KID and kid.isprintable()):
         raise click.UsageError("--kid must be printable characters, of 1 to 256 bytes")
     if policy.algorithm.symmetric:
         size, shortest = len(text.reveal().encode()), policy.algorithm.shortest_secret
         if size < shortest:
-            raise VerificationKeyError(
+            raise KeyMaterialError(
                 f"--file: holds {size} bytes, fewer than the {shortest} that {policy.algorithm} needs: too weak to sign "
                 "with; let rotator make a new one, and have the holders of tokens log in again"
             )
         if text.reveal().startswith("-----BEGIN "):
-            raise VerificationKeyError(
+            raise KeyMaterialError(
                 f"a PEM key is no secret for {policy.algorithm}; set algorithm to RS256 for this keyset"
             )
-        return Made(Kid(kid) if kid else Keygen().make(Algorithm.HS256, 0).kid, HmacSecret(text), None)
+        return GeneratedKey(Kid(kid) if kid else Keygen().generate(Algorithm.HS256, 0).kid, HmacSecret(text), None)
     pair = load_pair(text)
-    return Made(Kid(kid) if kid else pair.kid, pair.half, pair.private)
+    return GeneratedKey(Kid(kid) if kid else pair.kid, pair.material, pair.private)

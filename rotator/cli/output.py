@@ -11,7 +11,7 @@ import click
 F = TypeVar("F", bound=Callable[..., Any])
 
 
-class PlainLog:
+class StderrLog:
     """
     The log of a command: steps are silent, warnings and alarms go to stderr, one line each.
     """

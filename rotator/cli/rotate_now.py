@@ -12,7 +12,7 @@ from rotator.cli.output import output_option, print_json, print_table, say
 from rotator.errors import RotatorError
 from rotator.model.times import format_time
 
-LONGEST_OP_ID = 64
+MAX_OP_ID = 64
 
 
 @click.command()
@@ -50,13 +50,13 @@ def command(
     if when_ready and unsafe_now:
         raise click.UsageError("--when-ready and --unsafe-now exclude each other: choose one")
     names = _names(context, keysets, every=every)
-    if op_id is not None and not 1 <= len(op_id) <= LONGEST_OP_ID:
+    if op_id is not None and not 1 <= len(op_id) <= MAX_OP_ID:
         raise click.UsageError("--op-id must be 1 to 64 characters; a UUID is best")
     if op_id is not None and len(names) > 1:
         raise click.UsageError("--op-id names one rotation; give it with one KEYSET")
-    from rotator.commands.rotate_now import Result, Wish, rotate_now
+    from rotator.commands.rotate_now import Result, RotateOptions, rotate_now
 
-    wish = Wish(started, op_id, reason, when_ready, unsafe_now, dry_run)
+    wish = RotateOptions(started, op_id, reason, when_ready, unsafe_now, dry_run)
     if not dry_run:
         context.say_target()
     effects = context.effects()

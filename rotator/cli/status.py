@@ -45,7 +45,7 @@ def command(context: Context, keyset: str | None, output: str) -> None:
             worst = max(worst, exit_code(error))
             found.append({"keyset": name, "trouble": str(error)})
             continue
-        found.append(describe(view.keyset, policy, view.moment.floor))
+        found.append(describe(view.keyset, policy, view.moment.earliest))
     alarms = _alarms(settings.admin_http, names)
     if output == "json":
         print_json({"keysets": found, "daemon": alarms})

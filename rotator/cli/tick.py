@@ -26,7 +26,7 @@ def command(context: Context, output: str) -> None:
     settings = context.settings()
     with ThreadPoolExecutor(settings.daemon.workers) as workers:
         passed = one_pass(settings, context.log, workers)
-    alarms = passed.alarms.standing()
+    alarms = passed.alarms.active()
     codes = {
         Reason.UNAVAILABLE: Exit.UNAVAILABLE,
         Reason.DENIED: Exit.DENIED,

@@ -31,7 +31,7 @@ from rotator.model.strength import require_strong
 if TYPE_CHECKING:
     from rotator.client.hints import RedisHints
     from rotator.client.sessions.cookies import Cookie, Cookies
-    from rotator.client.sessions.state import RedisState
+    from rotator.client.sessions.state import SessionStore
     from rotator.client.sessions.tokens import TokenPair, Tokens
 
 __all__ = [
@@ -50,9 +50,9 @@ __all__ = [
     "Provider",
     "ReaderStatus",
     "RedisHints",
-    "RedisState",
     "Rejection",
     "RotatorError",
+    "SessionStore",
     "Signer",
     "SigningError",
     "Source",
@@ -71,7 +71,7 @@ _WITH_REDIS = {
     "Cookie": "sessions.cookies",
     "Cookies": "sessions.cookies",
     "RedisHints": "hints",
-    "RedisState": "sessions.state",
+    "SessionStore": "sessions.state",
     "TokenPair": "sessions.tokens",
     "Tokens": "sessions.tokens",
 }

@@ -14,7 +14,7 @@ from rotator.errors import ConfigError
 from rotator.model.keyset import KEYSET_NAME
 from rotator.model.policy import Timing
 
-_LONGEST_TEXT = 1024
+_MAX_TEXT = 1024
 _SESSION = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
 
@@ -22,7 +22,7 @@ def is_text(value: object) -> bool:
     """
     Whether *value* may be a subject or a token's id.
     """
-    return isinstance(value, str) and 0 < len(value) <= _LONGEST_TEXT
+    return isinstance(value, str) and 0 < len(value) <= _MAX_TEXT
 
 
 def require_texts(**arguments: object) -> None:

@@ -9,16 +9,16 @@ from datetime import timedelta
 
 from rotator.client.errors import KeysUnavailableError
 from rotator.client.jose.keys import Keys
-from rotator.client.log import Quiet
+from rotator.client.log import StdlibLog
 from rotator.client.sources.document import Source
 from rotator.errors import RotatorError
 
-LONGEST_STALE = timedelta(days=1)
+MAX_STALE = timedelta(days=1)
 READ_TIMEOUT = 5.0
 
 
 @dataclass(frozen=True, slots=True)
-class Held:
+class CachedKeys:
     """
     Keys and the moments (of `clock.now()`) until which they verify and sign; `change` counts how often they were others.
 
@@ -32,7 +32,7 @@ class Held:
 
 
 @dataclass(slots=True)
-class _Wish:
+class _Subscriber:
     """
     Somebody who wants to be told of changes, and the last one told.
     """
@@ -41,21 +41,21 @@ class _Wish:
     told: int = 0
 
 
-class KeysInHand:
+class KeyCache:
     """
     What one reader holds of *source*: `held`, None before the first good reading, and `fault` of the last one or "".
     """
 
-    # Made anew in a process forked from this one.
+    # GeneratedKey anew in a process forked from this one.
     _reading: threading.Lock  # held by whoever uses the source
     _telling: threading.RLock  # held while somebody is told
 
     def __init__(self, source: Source, max_stale: timedelta | None) -> None:
         self._source, self._max_stale = source, max_stale
-        self._log = Quiet()
-        self._wishes: list[_Wish] = []
+        self._log = StdlibLog()
+        self._wishes: list[_Subscriber] = []
         self._changes = 0
-        self.held: Held | None = None
+        self.held: CachedKeys | None = None
         self.fault = ""
         self.renew()
 
@@ -72,7 +72,7 @@ class KeysInHand:
         """
         return bool(self._wishes)
 
-    def read(self, began: float, *, fresh: bool) -> tuple[Held | None, timedelta | None]:
+    def read(self, began: float, *, fresh: bool) -> tuple[CachedKeys | None, timedelta | None]:
         """
         Read once, whatever happens; return what is good, to be taken, and for how long its place lets it be kept.
         """
@@ -92,7 +92,7 @@ class KeysInHand:
         self.fault = ""
         return found, may_keep
 
-    def take(self, found: Held | None) -> bool:
+    def take(self, found: CachedKeys | None) -> bool:
         """
         Hold what was *found*, if anything; return whether that is a change, to be told.
         """
@@ -123,7 +123,7 @@ class KeysInHand:
         Have *call* told now where there are keys, and at each `tell` after a change.
         """
         with self._telling:
-            wish = _Wish(call)
+            wish = _Subscriber(call)
             self._wishes.append(wish)
             if self.held is not None:
                 wish.told = self.held.change
@@ -150,15 +150,15 @@ class KeysInHand:
         self.fault = fault
 
 
-def _held(keys: Keys, max_stale: timedelta | None, change: int) -> Held:
+def _held(keys: Keys, max_stale: timedelta | None, change: int) -> CachedKeys:
     """
     Return *keys* with their ends, counted from when they were read.
 
     Signing ends at the propagation time whatever *max_stale* says: from then on others may have retired the key.
     """
     timing = keys.timing
-    stale = max_stale or min(timing.retention, LONGEST_STALE)
-    return Held(
+    stale = max_stale or min(timing.retention, MAX_STALE)
+    return CachedKeys(
         keys,
         verify_until=keys.read_at + stale.total_seconds(),
         sign_until=keys.read_at + min(stale, timing.propagation_time).total_seconds(),

@@ -4,7 +4,7 @@ What the client raises: one error for every bad token, and one for each thing th
 
 from enum import StrEnum
 
-from rotator.errors import RotatorError, VerificationKeyError
+from rotator.errors import KeyMaterialError, RotatorError
 
 
 class Rejection(StrEnum):
@@ -57,7 +57,7 @@ class TokenStateError(RotatorError):
     """
 
 
-class WeakSecretError(VerificationKeyError):
+class WeakSecretError(KeyMaterialError):
     """
     A shared secret has fewer than 256 bits, or is text that can be guessed; the message says how to make a strong one.
     """

@@ -15,7 +15,7 @@ from rotator.documents.event import decode_hint
 from rotator.errors import ConfigError
 from rotator.model.secret import SecretText
 
-MOST_MISSED = 100
+MAX_MISSED = 100
 # The position where there is no stream, or none that we may read.
 _NOWHERE = b""
 
@@ -91,7 +91,7 @@ class StreamListener(HintListener):
         if before is None or before == self._position:
             return
         # From the newest down to our position, which is there unless the stream is another one, or entries were cut.
-        entries = self._entries(client, before, MOST_MISSED + 1) if before else []
+        entries = self._entries(client, before, MAX_MISSED + 1) if before else []
         if not entries or entries[-1][0] != before:
             self._on_gap()
             return

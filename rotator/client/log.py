@@ -5,7 +5,7 @@ Where the client tells what happens: the standard library's logger `rotator.clie
 import logging
 
 
-class Quiet:
+class StdlibLog:
     """
     A log for what the adapters tell, as lines of the standard library's logger `rotator.client`.
     """

@@ -17,11 +17,11 @@ from typing import Self
 
 from rotator.client import clock
 from rotator.client.arguments import require_callable, require_durations, require_seconds
-from rotator.client.cache import READ_TIMEOUT, Held, KeysInHand
+from rotator.client.cache import READ_TIMEOUT, CachedKeys, KeyCache
 from rotator.client.errors import KeysUnavailableError
 from rotator.client.jose.keys import Keys
 from rotator.client.protocols import Hints, Listener, Provider, ReaderStatus
-from rotator.client.refresh import Schedule
+from rotator.client.refresh import RefreshSchedule
 from rotator.client.sources.document import Source
 from rotator.errors import ConfigError
 
@@ -46,11 +46,11 @@ class KeysetReader:
     A set that is empty, of another epoch, or with a lower sequence than before is a failed reading, too.
     """
 
-    # Made anew in a process forked from this one: the threads are not there, and the lock may be held for ever.
+    # GeneratedKey anew in a process forked from this one: the threads are not there, and the lock may be held for ever.
     _condition: threading.Condition  # guards what follows and the keys, and tells of every change
     _thread: threading.Thread | None
     _listener: Listener | None
-    _schedule: Schedule
+    _schedule: RefreshSchedule
     _waiting: int  # how many callers wait for the first keys
     _begun: int  # readings are counted; one is under way while more were begun than are done
     _done: int
@@ -80,7 +80,7 @@ class KeysetReader:
         # Polls must come before keys are stale, with time for another.
         self._poll = min((limit for limit in (poll_interval, max_stale and max_stale / 2) if limit), default=None)
         self._cooldown = cooldown
-        self._hand = KeysInHand(source, max_stale)
+        self._hand = KeyCache(source, max_stale)
         self._closed = False
         self._renew()
         _readers.add(self)
@@ -260,7 +260,7 @@ class KeysetReader:
     def _renew(self) -> None:
         self._condition = threading.Condition()
         self._thread = self._listener = None
-        self._schedule = Schedule(self._poll, self._cooldown)
+        self._schedule = RefreshSchedule(self._poll, self._cooldown)
         self._waiting = self._begun = self._done = self._asked_for = 0
         self._asked_at = 0.0
         self._ended = Future()
@@ -363,7 +363,7 @@ class KeysetReader:
 
     # -- those who ask -------------------------------------------------------------------------------------------------
 
-    def _revived(self, *, wait: bool, sign: bool) -> Held:
+    def _revived(self, *, wait: bool, sign: bool) -> CachedKeys:
         """
         Keys are missing or stale: wait for a reading that was asked for, or that nobody tried lately, else refuse.
         """

@@ -9,9 +9,9 @@ from datetime import timedelta
 from rotator.adapters.circuit_breaker import backoff
 from rotator.client.jose.keys import DEFAULT_TIMING, Keys
 
-LONGEST_POLL = timedelta(minutes=5)
-LONGEST_COOLDOWN = 30.0
-SHORTEST_GAP = 0.2
+MAX_POLL = timedelta(minutes=5)
+MAX_COOLDOWN = 30.0
+MIN_GAP = 0.2
 # A source whose caches are to be asked says how long it keeps an answer; one that does not is asked this often.
 POLL_OF_A_URL = timedelta(minutes=1)
 _SECOND = timedelta(seconds=1)
@@ -20,25 +20,25 @@ _LATE_AFTER = (0.4, 0.8, 1.2, 2.0, 3.0)
 _LATE_READINGS = len(_LATE_AFTER)
 
 
-class Schedule:
+class RefreshSchedule:
     """
     The moments of one reader's readings, in seconds of `clock.now()`.
 
     Polls follow one another within half the propagation time. Whoever asks is served at once, which a search for an unknown
     kid may do once per cooldown. A hint is served at once, too, and allows one more search; but anybody may forge hints, so
     each that led to nothing new doubles the wait of the next, up to half a minute or an eighth of the propagation time.
-    Whatever happens, two readings begin SHORTEST_GAP apart.
+    Whatever happens, two readings begin MIN_GAP apart.
     """
 
     def __init__(self, poll: timedelta | None, cooldown: timedelta | None) -> None:
         self._wanted_poll, self._wanted_cooldown = poll, cooldown
-        self._timing, self._may_keep = DEFAULT_TIMING, LONGEST_POLL
+        self._timing, self._may_keep = DEFAULT_TIMING, MAX_POLL
         self._failures = 0
         self._began_at = self._polls_at = self._searches_at = -math.inf
         self._reading = self._asked = self._fresh = False
         # Hints: is one waiting, is one what the reading under way is for; when and how far apart they are served.
         self._hinted = self._serves_hint = False
-        self._hints_at, self._hints_apart = -math.inf, SHORTEST_GAP
+        self._hints_at, self._hints_apart = -math.inf, MIN_GAP
         self._epoch, self._expected, self._late_readings, self._late_at = "", 0, 0, math.inf
 
     @property
@@ -51,7 +51,7 @@ class Schedule:
             wishes.append(-math.inf)
         if self._hinted:
             wishes.append(self._hints_at)
-        return max(min(wishes), self._began_at + SHORTEST_GAP)
+        return max(min(wishes), self._began_at + MIN_GAP)
 
     @property
     def poll(self) -> float:
@@ -59,7 +59,7 @@ class Schedule:
         The most seconds from the beginning of one poll to that of the next.
         """
         longest = min(self._timing.propagation_time / 2, self._may_keep)
-        return max(min(self._wanted_poll or longest, longest).total_seconds(), SHORTEST_GAP)
+        return max(min(self._wanted_poll or longest, longest).total_seconds(), MIN_GAP)
 
     @property
     def cooldown(self) -> float:
@@ -99,7 +99,7 @@ class Schedule:
         found, which may be an earlier one.
         """
         if now - self._hints_at > self._calm:
-            self._hints_apart = SHORTEST_GAP
+            self._hints_apart = MIN_GAP
         self._hinted = True
         self._searches_at = min(self._searches_at, self._hints_at)
         self._late_readings = _LATE_READINGS
@@ -122,7 +122,7 @@ class Schedule:
         """
         self._reading = False
         if news:
-            self._hints_at, self._hints_apart = -math.inf, SHORTEST_GAP
+            self._hints_at, self._hints_apart = -math.inf, MIN_GAP
         elif self._serves_hint:
             self._hints_at = self._began_at + self._hints_apart
             self._hints_apart = min(2 * self._hints_apart, self._calm)
@@ -132,8 +132,8 @@ class Schedule:
             return
         self._failures, self._timing = 0, keys.timing
         if may_keep is None:
-            may_keep = LONGEST_POLL if keys.epoch else POLL_OF_A_URL
-        self._may_keep = min(max(may_keep, _SECOND), LONGEST_POLL)
+            may_keep = MAX_POLL if keys.epoch else POLL_OF_A_URL
+        self._may_keep = min(max(may_keep, _SECOND), MAX_POLL)
         # Counted from the beginning, for that is how old the keys are.
         self._polls_at = self._began_at + self.poll * random.uniform(0.8, 1.0)  # noqa: S311 - spreads load, guards nothing
         self._epoch = keys.epoch
@@ -146,4 +146,4 @@ class Schedule:
 
     @property
     def _calm(self) -> float:
-        return max(1.0, min(LONGEST_COOLDOWN, self._timing.propagation_time.total_seconds() / 8))
+        return max(1.0, min(MAX_COOLDOWN, self._timing.propagation_time.total_seconds() / 8))

@@ -11,9 +11,9 @@ from typing import Any
 
 from rotator.client.arguments import is_text, require_names, require_provider
 from rotator.client.errors import SigningError
-from rotator.client.jose.compact import LONGEST_TOKEN, parse_object
+from rotator.client.jose.compact import MAX_TOKEN, parse_object
 from rotator.client.reader import Provider
-from rotator.client.verifier import ACCESS, LONGEST_LEEWAY
+from rotator.client.verifier import ACCESS, MAX_LEEWAY
 from rotator.model.times import format_duration
 
 RESERVED = frozenset({"iss", "sub", "aud", "exp", "iat", "nbf", "jti"})
@@ -75,7 +75,7 @@ class Signer:
         if taken := sorted(RESERVED & extra.keys()):
             raise SigningError(f"claims: {', '.join(taken)} are set by the signer; leave them out")
         issued = now if issued_at is None else issued_at
-        if type(issued) is not int or not 0 <= issued <= now + LONGEST_LEEWAY.total_seconds():
+        if type(issued) is not int or not 0 <= issued <= now + MAX_LEEWAY.total_seconds():
             raise SigningError("issued_at must be whole seconds since 1970, and at most a minute ahead of now")
         registered = {
             "iss": self._issuer,
@@ -100,6 +100,6 @@ class Signer:
         if keys.signing is None:
             raise SigningError("these keys do not sign")
         token = keys.signing.signed(self._typ, payload)
-        if len(token) > LONGEST_TOKEN:
-            raise SigningError(f"the token has {len(token)} bytes, more than {LONGEST_TOKEN}; put less into its claims")
+        if len(token) > MAX_TOKEN:
+            raise SigningError(f"the token has {len(token)} bytes, more than {MAX_TOKEN}; put less into its claims")
         return token

@@ -21,7 +21,7 @@ from rotator.errors import ConfigError
 from rotator.model.policy import Timing
 
 ACCESS, REFRESH = "at+jwt", "rt+jwt"
-LONGEST_LEEWAY = timedelta(minutes=1)
+MAX_LEEWAY = timedelta(minutes=1)
 _T = TypeVar("_T")
 LAST_SECOND = 253402300799  # of the year 9999, the last that a datetime can hold
 
@@ -103,7 +103,7 @@ class Verifier:
         require_names(issuer=issuer, audience=audience, typ=typ)
         if leeway is not None:
             require_durations(leeway=leeway)
-        if leeway is not None and not timedelta(0) <= leeway <= LONGEST_LEEWAY:
+        if leeway is not None and not timedelta(0) <= leeway <= MAX_LEEWAY:
             raise ConfigError("leeway: must be from 0 to 60 seconds; clocks that differ by more want mending")
         self._keys = keys
         self._issuer, self._audience = issuer, audience
@@ -198,7 +198,7 @@ class Verifier:
     def _leeway_of(self, timing: Timing) -> float:
         known = self._known_leeway
         if known is None or known[0] is not timing:
-            leeway = min(timing.clock_skew, LONGEST_LEEWAY) if self._leeway is None else self._leeway
+            leeway = min(timing.clock_skew, MAX_LEEWAY) if self._leeway is None else self._leeway
             known = timing, leeway.total_seconds()
             self._known_leeway = known
         return known[1]

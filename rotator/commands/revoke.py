@@ -11,7 +11,7 @@ from rotator.model.keyset import Keyset
 from rotator.model.policy import Policy
 from rotator.model.times import message_time
 from rotator.reconcile.effects import Effects
-from rotator.reconcile.snapshot import View, load
+from rotator.reconcile.snapshot import Snapshot, load
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,8 +67,8 @@ def _compromised(keyset: Keyset, kid: Kid, *, document_leaked: bool) -> tuple[Ki
     return tuple(dict.fromkeys((kid, *(key.kid for key in (keyset.current, keyset.next) if key))))
 
 
-def _exposed(before: View, after: View, policy: Policy, kids: tuple[Kid, ...]) -> list[str]:
-    keyset, now = after.keyset, after.moment.ceiling
+def _exposed(before: Snapshot, after: Snapshot, policy: Policy, kids: tuple[Kid, ...]) -> list[str]:
+    keyset, now = after.keyset, after.moment.latest
     timing = before.keyset.timing.longest(policy.timing)
     noticed = now + timing.propagation_time
     denied = {revocation.kid: revocation.until for revocation in keyset.revoked}

@@ -15,7 +15,7 @@ from rotator.model.policy import Policy
 from rotator.model.reasons import Reason
 from rotator.model.times import message_time
 from rotator.reconcile.effects import Effects
-from rotator.reconcile.snapshot import View, load
+from rotator.reconcile.snapshot import Snapshot, load
 from rotator.reconcile.standby import StandbyLostError
 
 ATTEMPTS = 8
@@ -49,7 +49,7 @@ class Outcome:
 
 
 @dataclass(frozen=True, slots=True)
-class Wish:
+class RotateOptions:
     """
     What the operator asked for. `started_at` tells parallel callers of one moment from later ones.
     """
@@ -62,7 +62,7 @@ class Wish:
     dry_run: bool = False
 
 
-def rotate_now(effects: Effects, name: str, policy: Policy, wish: Wish) -> Outcome:
+def rotate_now(effects: Effects, name: str, policy: Policy, wish: RotateOptions) -> Outcome:
     """
     Activate `next` now where that is safe, and say what came of it. Losing a race to a parallel caller is success.
     """
@@ -77,7 +77,7 @@ def rotate_now(effects: Effects, name: str, policy: Policy, wish: Wish) -> Outco
     raise StoreConflictError(f"{name}: changed {ATTEMPTS} times while it was looked at; try again")
 
 
-def _already(keyset: Keyset, wish: Wish) -> Outcome | None:
+def _already(keyset: Keyset, wish: RotateOptions) -> Outcome | None:
     current = keyset.current
     if current is None:
         return None
@@ -92,7 +92,7 @@ def _already(keyset: Keyset, wish: Wish) -> Outcome | None:
     return None
 
 
-def _rotate(effects: Effects, view: View, policy: Policy, wish: Wish) -> Outcome:
+def _rotate(effects: Effects, view: Snapshot, policy: Policy, wish: RotateOptions) -> Outcome:
     keyset = view.keyset
     following = keyset.next
     hold = hold_of(effects, view, policy)
@@ -105,30 +105,30 @@ def _rotate(effects: Effects, view: View, policy: Policy, wish: Wish) -> Outcome
     return Outcome(keyset.name, Result.REFUSED, "", following.kid if following else "", _refusal(hold), hold.until)
 
 
-def hold_of(effects: Effects, view: View, policy: Policy) -> Hold | None:
+def hold_of(effects: Effects, view: Snapshot, policy: Policy) -> Hold | None:
     """
     Return what forbids activating `next` at this moment, with the standby and the clock looked at.
     """
     matches = effects.standby_matches(view.keyset)
     trusted = view.moment.trusted(policy.timing.clock_skew)
     evidence = Evidence(clock_trusted=trusted, standby_doubted=not matches)
-    return activation_hold(view.keyset, policy, evidence, view.moment.floor)
+    return activation_hold(view.keyset, policy, evidence, view.moment.earliest)
 
 
-def consequence(view: View, policy: Policy, hold: Hold) -> str:
+def consequence(view: Snapshot, policy: Policy, hold: Hold) -> str:
     """
     Return what `--unsafe-now` would cost, in words for the prompt.
     """
-    if hold.reason is Reason.OLD_NEEDED and (needed := still_needed(view.keyset, policy, view.moment.floor)):
+    if hold.reason is Reason.OLD_NEEDED and (needed := still_needed(view.keyset, policy, view.moment.earliest)):
         return (
             f"readers of the flat fields lose {needed.kid}: tokens signed with it fail until {message_time(needed.retire_at)}, "
             "by when the last has expired"
         )
-    until = hold.until or view.moment.ceiling + view.keyset.timing.longest(policy.timing).propagation_time
+    until = hold.until or view.moment.latest + view.keyset.timing.longest(policy.timing).propagation_time
     return f"verifiers that have not noticed the new key refuse fresh tokens until {message_time(until)}"
 
 
-def _activate(effects: Effects, view: View, policy: Policy, wish: Wish, hold: Hold | None) -> Outcome:
+def _activate(effects: Effects, view: Snapshot, policy: Policy, wish: RotateOptions, hold: Hold | None) -> Outcome:
     name, following = view.keyset.name, view.keyset.next
     kid = following.kid if following else ""
     detail = consequence(view, policy, hold) if hold else ""
@@ -139,7 +139,7 @@ def _activate(effects: Effects, view: View, policy: Policy, wish: Wish, hold: Ho
             except PublicationError as error:
                 return Outcome(name, Result.REFUSED, "", kid, str(error))
         return Outcome(name, Result.WOULD_ROTATE, "", kid, detail)
-    op_id = wish.op_id or effects.maker.op_id()
+    op_id = wish.op_id or effects.keygen.op_id()
     reason = Reason.UNSAFE if hold else Reason.COMMAND
     try:
         after = effects.activate(view, policy, Activate(reason, op_id, wish.reason))
@@ -148,7 +148,7 @@ def _activate(effects: Effects, view: View, policy: Policy, wish: Wish, hold: Ho
     return Outcome(name, Result.ROTATED, after.keyset.op_id, kid, detail)
 
 
-def _plan(effects: Effects, view: View, policy: Policy, wish: Wish, hold: Hold) -> Outcome:
+def _plan(effects: Effects, view: Snapshot, policy: Policy, wish: RotateOptions, hold: Hold) -> Outcome:
     name, kid = view.keyset.name, view.keyset.next.kid if view.keyset.next else ""
     asked = view.keyset.rotate_requested
     detail = f"{hold.reason.value}; the daemon activates it as soon as that is safe"
@@ -156,7 +156,7 @@ def _plan(effects: Effects, view: View, policy: Policy, wish: Wish, hold: Hold) 
         return Outcome(name, Result.PLANNED, asked.op_id, kid, f"{detail} (asked for before)", hold.until)
     if wish.dry_run:
         return Outcome(name, Result.WOULD_PLAN, "", kid, detail, hold.until)
-    request = RotateRequest(wish.op_id or effects.maker.op_id(), view.moment.floor, wish.reason)
+    request = RotateRequest(wish.op_id or effects.keygen.op_id(), view.moment.earliest, wish.reason)
     effects.request(view, policy, request)
     return Outcome(name, Result.PLANNED, request.op_id, kid, detail, hold.until)
 

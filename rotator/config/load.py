@@ -51,7 +51,7 @@ ENVIRONMENT = {
     "VAULT_CACERT": ("vault", "ca_file"),
     "REDIS_URL": ("redis", "url"),
 }
-MOST_OLD_KEYS = 200
+MAX_OLD_KEYS = 200
 _T = TypeVar("_T", bound=NamedTuple)
 
 
@@ -93,7 +93,7 @@ def warnings(settings: Settings, environ: Mapping[str, str] = os.environ) -> lis
             "[redis] url has no TLS: its password and all events cross the network in the clear; use rediss://"
         )
     for name, policy in settings.keysets.items():
-        if (old := policy.timing.retention // policy.rotation_period) > MOST_OLD_KEYS:
+        if (old := policy.timing.retention // policy.rotation_period) > MAX_OLD_KEYS:
             found.append(
                 f"[keysets.{name}] would hold {old} old keys at once, and a store takes about 1 MB a document: "
                 "raise rotation_period, or lower max_token_lifetime"

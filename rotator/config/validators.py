@@ -22,8 +22,8 @@ _LATER = {
     "ML-DSA keys": r"ML-?DSA.*",
     "RS384, RS512 and PS256 to PS512": r"(RS|PS)(256|384|512)",
 }
-_HIGHEST_PORT = 65535
-_MOST_WORKERS = 64
+_MAX_PORT = 65535
+_MAX_WORKERS = 64
 
 
 def text(value: object) -> str:
@@ -83,8 +83,8 @@ def workers(value: object) -> int:
     """
     Return a number of threads.
     """
-    if type(value) is not int or not 1 <= value <= _MOST_WORKERS:
-        raise ValueError(f"must be a whole number from 1 to {_MOST_WORKERS}, without quotes")
+    if type(value) is not int or not 1 <= value <= _MAX_WORKERS:
+        raise ValueError(f"must be a whole number from 1 to {_MAX_WORKERS}, without quotes")
     return value
 
 
@@ -129,8 +129,8 @@ def listen_address(value: object) -> str:
     match = _LISTEN.fullmatch(address)
     if address and match is None:
         raise ValueError('must be HOST:PORT, as in "127.0.0.1:8471", "[::1]:8471" or "0.0.0.0:8471"; or "" for off')
-    if match and int(match[2]) > _HIGHEST_PORT:
-        raise ValueError(f"the port must be at most {_HIGHEST_PORT}")
+    if match and int(match[2]) > _MAX_PORT:
+        raise ValueError(f"the port must be at most {_MAX_PORT}")
     return address
 
 

@@ -7,14 +7,14 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from rotator.adapters.files.last_seen import Memory
-from rotator.adapters.jwks.cache import Board
+from rotator.adapters.files.last_seen import LastSeenFiles
+from rotator.adapters.jwks.cache import JwksCache
 from rotator.adapters.keygen import Keygen
 from rotator.config.settings import Settings
 from rotator.errors import FrozenError
 from rotator.model.algorithms import Algorithm
 from rotator.model.policy import Policy
-from rotator.model.publication import Remembered
+from rotator.model.publication import LastSeen
 from rotator.ports.clocks import Clocks
 from rotator.ports.log import Log
 from rotator.ports.notifier import Notifier
@@ -23,7 +23,7 @@ from rotator.reconcile.alarms import Alarms
 from rotator.reconcile.effects import Effects
 from rotator.reconcile.reconciler import Reconciler
 from rotator.reconcile.tracker import Watch
-from rotator.reconcile.work_queue import Rounds
+from rotator.reconcile.work_queue import WorkQueue
 from rotator.wiring import (
     Observe,
     OwnUrl,
@@ -39,19 +39,19 @@ LOCAL = Clocks(lambda: datetime.now(UTC), time.monotonic)
 
 
 @dataclass(frozen=True, slots=True)
-class Assembly:
+class Wiring:
     """
     The parts that look after keysets, connected.
     """
 
     alarms: Alarms
-    board: Board
-    memory: Memory
+    board: JwksCache
+    memory: LastSeenFiles
     store: DocumentStore
     notifier: Notifier | None
     effects: Effects
     reconciler: Reconciler
-    rounds: Rounds
+    rounds: WorkQueue
 
     def close(self) -> None:
         """
@@ -65,11 +65,11 @@ class Assembly:
 def assemble(
     settings: Settings,
     log: Log,
-    memory: Memory,
-    board: Board,
+    memory: LastSeenFiles,
+    board: JwksCache,
     own_url: OwnUrl | None = None,
     observe: Observe | None = None,
-) -> Assembly:
+) -> Wiring:
     """
     Connect the parts that *settings* name; raises ConfigError or FrozenError where one cannot be had.
     """
@@ -87,7 +87,7 @@ def assemble(
         neighbours=neighbours(_sharing(settings, memory, log)),
     )
     reconciler = Reconciler(effects, memory, board, alarms, log, LOCAL)
-    rounds = Rounds(
+    rounds = WorkQueue(
         watches(settings, memory, log),
         reconciler,
         board,
@@ -98,17 +98,17 @@ def assemble(
         LOCAL,
         settings.daemon.poll_interval,
     )
-    return Assembly(alarms, board, memory, store, notifier, effects, reconciler, rounds)
+    return Wiring(alarms, board, memory, store, notifier, effects, reconciler, rounds)
 
 
-def make_board(settings: Settings, memory: Memory, log: Log) -> Board:
+def make_board(settings: Settings, memory: LastSeenFiles, log: Log) -> JwksCache:
     """
     Return an empty board that waits for every keyset of the combined set, those gone from the configuration included.
     """
-    return Board(_sharing(settings, memory, log))
+    return JwksCache(_sharing(settings, memory, log))
 
 
-def _gone(settings: Settings, memory: Memory, log: Log) -> Iterable[tuple[str, Remembered]]:
+def _gone(settings: Settings, memory: LastSeenFiles, log: Log) -> Iterable[tuple[str, LastSeen]]:
     for name in memory.names():
         if name in settings.keysets:
             continue
@@ -121,12 +121,12 @@ def _gone(settings: Settings, memory: Memory, log: Log) -> Iterable[tuple[str, R
             yield name, remembered
 
 
-def _sharing(settings: Settings, memory: Memory, log: Log) -> tuple[str, ...]:
+def _sharing(settings: Settings, memory: LastSeenFiles, log: Log) -> tuple[str, ...]:
     gone = (name for name, seen in _gone(settings, memory, log) if seen.well_known and not seen.symmetric)
     return (*well_known(settings), *gone)
 
 
-def watches(settings: Settings, memory: Memory, log: Log) -> Iterable[Watch]:
+def watches(settings: Settings, memory: LastSeenFiles, log: Log) -> Iterable[Watch]:
     """
     Yield a watch for each configured keyset, and for each that is remembered but gone from the configuration.
     """

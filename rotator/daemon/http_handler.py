@@ -16,8 +16,8 @@ from typing import cast
 from urllib.parse import urlsplit
 
 THREADS = 64
-PATIENCE = 5.0
-LARGEST_HEAD = 32768
+TIMEOUT = 5.0
+MAX_HEAD = 32768
 _log = logging.getLogger(__name__)
 
 
@@ -98,7 +98,7 @@ class Server(socketserver.ThreadingTCPServer):
 
 class _BoundedInput(io.RawIOBase):
     """
-    The bytes of one request after another: each at most LARGEST_HEAD long and there within PATIENCE seconds in all.
+    The bytes of one request after another: each at most MAX_HEAD long and there within TIMEOUT seconds in all.
     """
 
     def __init__(self, connection: socket.socket) -> None:
@@ -109,8 +109,8 @@ class _BoundedInput(io.RawIOBase):
         """
         Begin another request.
         """
-        self._deadline = time.monotonic() + PATIENCE
-        self._left = LARGEST_HEAD
+        self._deadline = time.monotonic() + TIMEOUT
+        self._left = MAX_HEAD
 
     def readable(self) -> bool:
         """
@@ -135,7 +135,7 @@ class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     # Small answers leave at once instead of waiting for an acknowledgement of the one before.
     disable_nagle_algorithm = True
-    timeout = PATIENCE
+    timeout = TIMEOUT
     server: Server
 
     def setup(self) -> None:
@@ -154,7 +154,7 @@ class _Handler(BaseHTTPRequestHandler):
         self.close_connection = True
         self._input.restart()
         try:
-            self.raw_requestline = self.rfile.readline(LARGEST_HEAD)
+            self.raw_requestline = self.rfile.readline(MAX_HEAD)
             if not self.raw_requestline:
                 return
             if not self.raw_requestline.endswith(b"\n"):
@@ -200,7 +200,7 @@ class _Handler(BaseHTTPRequestHandler):
         if self.close_connection:
             lines.append("Connection: close")
         head = "\r\n".join([*lines, "", ""]).encode("latin-1")
-        self.connection.settimeout(PATIENCE)
+        self.connection.settimeout(TIMEOUT)
         self.connection.sendall(head if self.command == "HEAD" else head + response.body)
 
     def send_error(self, code: int, message: str | None = None, explain: str | None = None) -> None:  # noqa: ARG002 - the base's signature

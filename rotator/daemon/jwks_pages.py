@@ -6,7 +6,7 @@ import hashlib
 from collections.abc import Collection, Mapping
 from http import HTTPStatus
 
-from rotator.adapters.jwks.cache import Board, Combined
+from rotator.adapters.jwks.cache import Combined, JwksCache
 from rotator.adapters.jwks.http import WELL_KNOWN_PATH
 from rotator.daemon.http_handler import Response, plain
 from rotator.daemon.http_server import HttpServer
@@ -50,7 +50,7 @@ class JwksPages:
     What the listener answers. A keyset in *names* that is not on the board yet is on its way: 503, not 404.
     """
 
-    def __init__(self, board: Board, names: Collection[str]) -> None:
+    def __init__(self, board: JwksCache, names: Collection[str]) -> None:
         self._board = board
         self._names = frozenset(names)
         self._rendered: dict[str, tuple[Publication | Combined, Response]] = {}
@@ -74,7 +74,7 @@ class JwksPages:
     def _combined(self, headers: Mapping[str, str]) -> Response:
         combined = self._board.combined()
         if combined is None:
-            return _NOT_YET if self._board.shares else _NOT_FOUND
+            return _NOT_YET if self._board.has_combined else _NOT_FOUND
         return self._serve(WELL_KNOWN_PATH, combined, combined.jwks, combined.max_age, headers)
 
     def _serve(
@@ -92,5 +92,5 @@ class JwksServer(HttpServer):
     The listener named by `[publish] http`.
     """
 
-    def __init__(self, address: str, board: Board, names: Collection[str]) -> None:
+    def __init__(self, address: str, board: JwksCache, names: Collection[str]) -> None:
         super().__init__(address, JwksPages(board, names).respond, "[publish] http")

@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 from apscheduler.events import EVENT_JOB_ERROR, EVENT_JOB_MAX_INSTANCES, EVENT_JOB_MISSED, JobExecutionEvent
 from apscheduler.schedulers.background import BackgroundScheduler
 
-from rotator.adapters.files.last_seen import Memory
+from rotator.adapters.files.last_seen import LastSeenFiles
 from rotator.config.settings import Settings
 from rotator.daemon import systemd
 from rotator.daemon.admin_pages import AdminServer, Readiness
@@ -25,7 +25,7 @@ from rotator.reconcile.alarms import Alarm
 from rotator.telemetry.metrics import KeysetSample, Metrics
 from rotator.wiring import redis_arguments
 
-STOP_PATIENCE = 20.0
+STOP_TIMEOUT = 20.0
 
 
 class Daemon:
@@ -42,7 +42,7 @@ class Daemon:
         self._beat = time.monotonic()
         self._started = False
         self.metrics = Metrics(self)
-        memory = Memory(settings.daemon.state_dir)
+        memory = LastSeenFiles(settings.daemon.state_dir)
         self.board = make_board(settings, memory, log)
         http, admin = settings.publish.http, settings.admin_http
         self.jwks_server = JwksServer(http, self.board, tuple(settings.keysets)) if http else None
@@ -65,7 +65,7 @@ class Daemon:
                 a.password,
                 a.ca_file,
                 on_hint=self.rounds.hint,
-                on_gap=self.rounds.look_at_all,
+                on_gap=self.rounds.make_all_due,
             )
         self._period = min([1.0, *(p.timing.propagation_time.total_seconds() / 10 for p in settings.keysets.values())])
         self._fingerprint: object = None
@@ -104,7 +104,7 @@ class Daemon:
         fingerprint = getattr(self.store, "fingerprint", None)
         if fingerprint is not None and (seen := fingerprint()) != self._fingerprint:
             self._fingerprint = seen
-            self.rounds.look_at_all()
+            self.rounds.make_all_due()
         maintain = getattr(self.store, "maintain", None)
         if maintain is not None:
             self._workers.submit(self._maintain)
@@ -166,7 +166,7 @@ class Daemon:
         if self._hints:
             self._hints.stop()
         self._workers.shutdown(wait=False, cancel_futures=True)
-        patience = time.monotonic() + STOP_PATIENCE
+        patience = time.monotonic() + STOP_TIMEOUT
         while any(thread.name.startswith("worker") and thread.is_alive() for thread in threading.enumerate()):
             if time.monotonic() > patience:
                 break
@@ -198,7 +198,7 @@ class Daemon:
         Return whether every keyset is seen freshly, rotates on time and is not frozen; and the alarms that stand.
         """
         now, lines = time.monotonic(), {}
-        alarms = self.alarms.standing()
+        alarms = self.alarms.active()
         for name, watch in self.rounds.watches.items():
             seen, limit = watch.seen_at, max(2.0, watch.policy.timing.propagation_time.total_seconds() / 4)
             if seen is None:
@@ -244,11 +244,11 @@ class Daemon:
                 rotations=watch.rotations,
             )
 
-    def standing(self) -> tuple[Alarm, ...]:
+    def active(self) -> tuple[Alarm, ...]:
         """
         Return the alarms that stand.
         """
-        return self.alarms.standing()
+        return self.alarms.active()
 
     def token_expires_at(self) -> datetime | None:
         """

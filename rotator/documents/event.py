@@ -7,7 +7,7 @@ import json
 from rotator.model.event import Event
 from rotator.model.times import format_time
 
-LARGEST = 64 * 1024
+MAX_EVENT = 64 * 1024
 
 
 def encode_event(event: Event, source: str) -> str:
@@ -40,7 +40,7 @@ def decode_hint(message: bytes, source: str | None) -> tuple[str, str, int] | No
 
     Anybody may have written it.
     """
-    if len(message) > LARGEST:
+    if len(message) > MAX_EVENT:
         return None
     try:
         event = json.loads(message)

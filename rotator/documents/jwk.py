@@ -7,9 +7,9 @@ import hashlib
 import json
 from collections.abc import Iterable, Mapping
 
-from rotator.errors import VerificationKeyError
+from rotator.errors import KeyMaterialError
 from rotator.model.algorithms import Algorithm
-from rotator.model.keys import Kid, PublicHalf, public_half
+from rotator.model.keys import Kid, PublicKey, public_key
 from rotator.model.keyset import Keyset
 from rotator.model.publication import Jwks
 
@@ -25,7 +25,7 @@ def base64url(data: bytes) -> str:
     return base64.urlsafe_b64encode(data).rstrip(b"=").decode()
 
 
-def _rsa_members(public: PublicHalf) -> dict[str, str]:
+def _rsa_members(public: PublicKey) -> dict[str, str]:
     # Imported here: a command that only reads documents is spared a tenth of its start-up.
     from cryptography.exceptions import UnsupportedAlgorithm  # noqa: PLC0415
     from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey  # noqa: PLC0415
@@ -34,9 +34,9 @@ def _rsa_members(public: PublicHalf) -> dict[str, str]:
     try:
         key = load_pem_public_key(public.pem.encode())
     except (ValueError, UnsupportedAlgorithm) as error:
-        raise VerificationKeyError("a public half is not SubjectPublicKeyInfo PEM") from error
+        raise KeyMaterialError("a public half is not SubjectPublicKeyInfo PEM") from error
     if not isinstance(key, RSAPublicKey):
-        raise VerificationKeyError("a public half is not an RSA key")
+        raise KeyMaterialError("a public half is not an RSA key")
     numbers = key.public_numbers()
 
     def uint(value: int) -> str:
@@ -45,7 +45,7 @@ def _rsa_members(public: PublicHalf) -> dict[str, str]:
     return {"kty": "RSA", "n": uint(numbers.n), "e": uint(numbers.e)}
 
 
-def thumbprint(public: PublicHalf) -> Kid:
+def thumbprint(public: PublicKey) -> Kid:
     """
     Return the SHA-256 thumbprint of a public half (RFC 7638), which is its kid.
     """
@@ -54,7 +54,7 @@ def thumbprint(public: PublicHalf) -> Kid:
     return Kid(base64url(hashlib.sha256(canonical).digest()))
 
 
-def public_jwk(kid: Kid, algorithm: Algorithm, public: PublicHalf) -> Jwk:
+def public_jwk(kid: Kid, algorithm: Algorithm, public: PublicKey) -> Jwk:
     """
     Return the JWK of a public half: the members a verifier needs, nothing else.
     """
@@ -65,12 +65,12 @@ def jwks_of(keyset: Keyset) -> Jwks:
     """
     Return the JWKS of *keyset*: current, next, then old. The same keyset gives the same text; HMAC secrets never appear.
 
-    Raises VerificationKeyError when the set would be empty, hold a kid twice or hold anything private.
+    Raises KeyMaterialError when the set would be empty, hold a kid twice or hold anything private.
     """
-    publics = ((key, public_half(key)) for key in keyset.keys())
+    publics = ((key, public_key(key)) for key in keyset.keys())
     members = [public_jwk(key.kid, key.algorithm, public) for key, public in publics if public is not None]
     if not members and not keyset.symmetric:
-        raise VerificationKeyError("the JWKS of an asymmetric keyset would be empty")
+        raise KeyMaterialError("the JWKS of an asymmetric keyset would be empty")
     return _render(members)
 
 
@@ -84,7 +84,7 @@ def combined(sets: Iterable[Jwks]) -> Jwks:
 
 def _render(members: list[Jwk]) -> Jwks:
     if len({member["kid"] for member in members}) != len(members):
-        raise VerificationKeyError("a kid would appear twice in one JWKS")
+        raise KeyMaterialError("a kid would appear twice in one JWKS")
     text = json.dumps({"keys": members}, separators=(",", ":"))
     parse_jwks(text)
     return Jwks(text)
@@ -94,7 +94,7 @@ def parse_jwks(text: str) -> dict[Kid, Jwk]:
     """
     Return the members of a JWKS by kid, in their order; the scan every set passes before it leaves.
 
-    Raises VerificationKeyError for anything that is no set of public signature keys: a private or unknown member, a
+    Raises KeyMaterialError for anything that is no set of public signature keys: a private or unknown member, a
     symmetric key, a kid missing or twice.
     """
     try:
@@ -108,9 +108,9 @@ def parse_jwks(text: str) -> dict[Kid, Jwk]:
             for member in members
         )
     except (ValueError, KeyError, TypeError, RecursionError) as error:
-        raise VerificationKeyError("not a JWKS") from error
+        raise KeyMaterialError("not a JWKS") from error
     if not clean or document.keys() != {"keys"}:
-        raise VerificationKeyError("a JWKS holds a member that is not public")
+        raise KeyMaterialError("a JWKS holds a member that is not public")
     if len(found) != len(members):
-        raise VerificationKeyError("a JWKS holds a kid twice")
+        raise KeyMaterialError("a JWKS holds a kid twice")
     return dict(found)

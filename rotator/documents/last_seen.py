@@ -5,7 +5,7 @@ What a daemon last saw of a keyset, as kept in its state_dir. Pure.
 import json
 
 from rotator.documents.public import encode_public
-from rotator.model.publication import Remembered
+from rotator.model.publication import LastSeen
 
 
 def _flag(value: object) -> bool:
@@ -14,7 +14,7 @@ def _flag(value: object) -> bool:
     return value
 
 
-def encode_last_seen(remembered: Remembered) -> bytes:
+def encode_last_seen(remembered: LastSeen) -> bytes:
     """
     Return the content of the file that keeps *remembered*.
     """

@@ -21,18 +21,7 @@ from rotator.documents.header import (
 from rotator.errors import DocumentError
 from rotator.model.algorithms import Algorithm
 from rotator.model.document import Fields
-from rotator.model.keys import (
-    CurrentKey,
-    HmacSecret,
-    Key,
-    KeyPair,
-    Kid,
-    NextKey,
-    OldKey,
-    PublicHalf,
-    State,
-    public_half,
-)
+from rotator.model.keys import CurrentKey, HmacSecret, Key, KeyPair, Kid, NextKey, OldKey, PublicKey, State, public_key
 from rotator.model.keyset import Keyset, RotateRequest
 from rotator.model.policy import Timing
 from rotator.model.secret import SecretText
@@ -110,7 +99,7 @@ def encode_keyset(keyset: Keyset) -> Fields:
     }
     if current:
         verifier = _verifier(current)
-        public = public_half(current)
+        public = public_key(current)
         old, upcoming = newest or current, following or current
         fields |= {
             "kid": current.kid,
@@ -187,7 +176,7 @@ def decode_keyset(fields: Fields, name: str) -> Keyset:
 
 
 def _verifier(key: Key) -> str:
-    public = public_half(key)
+    public = public_key(key)
     if public:
         return public.pem
     assert isinstance(key.material, HmacSecret)  # noqa: S101 - a key without a public half is a secret
@@ -201,7 +190,7 @@ def _encode_key(key: Key) -> dict[str, Any]:
             fields["secret"] = secret.reveal()
         case KeyPair(private=private, public=public):
             fields |= {"private": private.reveal(), "public": public.pem}
-        case PublicHalf(pem=pem):
+        case PublicKey(pem=pem):
             fields["public"] = pem
     fields["created_at"] = format_time(key.created_at)
     if key.published_at:
@@ -226,12 +215,12 @@ def _encode_key(key: Key) -> dict[str, Any]:
 
 def _decode_key(fields: Fields) -> Key:
     algorithm, state = Algorithm(fields["algorithm"]), State(fields["state"])
-    half: HmacSecret | PublicHalf
+    half: HmacSecret | PublicKey
     whole: HmacSecret | KeyPair
     if algorithm.symmetric:
         half = whole = HmacSecret(SecretText(text_of(fields["secret"])))
     else:
-        half = PublicHalf(text_of(fields["public"]))
+        half = PublicKey(text_of(fields["public"]))
         whole = KeyPair(SecretText(text_of(fields["private"]) if state is State.CURRENT else ""), half)
     common: dict[str, Any] = {
         "kid": Kid(text_of(fields["kid"])),

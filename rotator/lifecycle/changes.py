@@ -16,11 +16,11 @@ class Stamp:
     """
     When and as what a change is saved.
 
-    `floor` and `ceiling` bound the moment, in whole seconds; `version` is the store version that the save will be.
+    `earliest` and `latest` bound the moment, in whole seconds; `version` is the store version that the save will be.
     """
 
-    floor: datetime
-    ceiling: datetime
+    earliest: datetime
+    latest: datetime
     op_id: str
     version: int
 

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
 
-from rotator.lifecycle.holds import Evidence, activation_hold, belated, due_at, may_confirm, retirable
+from rotator.lifecycle.holds import Evidence, activation_hold, demoted_late, due_at, may_confirm, retirable
 from rotator.model.keys import Kid, NextKey
 from rotator.model.keyset import Keyset
 from rotator.model.policy import Policy
@@ -88,7 +88,7 @@ def decide(keyset: Keyset | None, policy: Policy, evidence: Evidence, now: datet
         return Generate() if evidence.clock_trusted else Wait(None, Reason.CLOCK)
     if keyset.next and _lacked_for_long(keyset, keyset.next, evidence, now):
         return Unconfirm()
-    if policy.timing.longest(keyset.timing) != keyset.timing or belated(keyset, evidence.committed_at):
+    if policy.timing.longest(keyset.timing) != keyset.timing or demoted_late(keyset, evidence.committed_at):
         return Extend()
     if evidence.clock_trusted and (kids := retirable(keyset, policy, now)):
         return Retire(kids)
@@ -111,7 +111,7 @@ def _lacked_for_long(keyset: Keyset, following: NextKey, evidence: Evidence, now
     """
     Whether consumers may have missed *following* for so long that its propagation proves nothing.
     """
-    if not evidence.lacked or following.published_at is None:
+    if not evidence.missing_from or following.published_at is None:
         return False
     return now - following.published_at > keyset.timing.propagation_time / 4
 

@@ -21,8 +21,8 @@ from rotator.lifecycle.changes import (
     Unconfirmed,
 )
 from rotator.lifecycle.guard import guard, retention_of
-from rotator.lifecycle.holds import belated
-from rotator.model.keys import CurrentKey, HmacSecret, KeyPair, NextKey, OldKey, PublicHalf
+from rotator.lifecycle.holds import demoted_late
+from rotator.model.keys import CurrentKey, HmacSecret, KeyPair, NextKey, OldKey, PublicKey
 from rotator.model.keyset import Keyset, Revocation
 from rotator.model.policy import Policy, Timing
 from rotator.model.secret import SecretText
@@ -51,7 +51,7 @@ def evolve(
     else:
         if keyset is None:
             raise InvariantError("a keyset must exist before it can change")
-        keyset = _on_time(keyset, committed_at)
+        keyset = _count_from_commit(keyset, committed_at)
         after = _prolonged(_changed(keyset, change, policy, stamp), keyset.timing.longest(policy.timing))
     timing = after.timing.longest(policy.timing) if isinstance(change, Extended) else policy.timing
     after = replace(
@@ -91,7 +91,7 @@ def _changed(keyset: Keyset, change: Change, policy: Policy, stamp: Stamp) -> Ke
             return replace(
                 keyset,
                 old=tuple(key for key in keyset.old if key.kid not in kids),
-                revoked=tuple(revocation for revocation in keyset.revoked if stamp.floor < revocation.until),
+                revoked=tuple(revocation for revocation in keyset.revoked if stamp.earliest < revocation.until),
             )
         case Extended():
             return keyset
@@ -125,11 +125,11 @@ def _activated(keyset: Keyset, key: NextKey, private: SecretText | None, policy:
             activated_at=current.activated_at,
             activated_by=current.activated_by,
             longest_token=max(current.longest_token, keyset.timing.max_token_lifetime),
-            deactivated_at=stamp.floor,
-            retire_at=stamp.ceiling,
+            deactivated_at=stamp.earliest,
+            retire_at=stamp.latest,
             extra=current.extra,
         )
-        old = (replace(deactivated, retire_at=stamp.ceiling + retention_of(deactivated, timing)), *old)
+        old = (replace(deactivated, retire_at=stamp.latest + retention_of(deactivated, timing)), *old)
     return replace(keyset, current=promoted(key, private, policy, stamp), next=None, old=old)
 
 
@@ -138,7 +138,7 @@ def promoted(key: NextKey, private: SecretText | None, policy: Policy, stamp: St
     Return *key* as the one that signs from now on.
     """
     material: HmacSecret | KeyPair
-    if isinstance(key.material, PublicHalf):
+    if isinstance(key.material, PublicKey):
         if private is None:
             raise InvariantError("a key pair without its private half cannot sign")
         material = KeyPair(private, key.material)
@@ -151,7 +151,7 @@ def promoted(key: NextKey, private: SecretText | None, policy: Policy, stamp: St
         created_at=key.created_at,
         published_at=key.published_at,
         usable_at=key.usable_at,
-        activated_at=stamp.floor,
+        activated_at=stamp.earliest,
         activated_by=stamp.op_id,
         longest_token=policy.timing.max_token_lifetime,
         extra=key.extra,
@@ -177,11 +177,11 @@ def _prolonged(keyset: Keyset, timing: Timing) -> Keyset:
     return replace(keyset, next=following, old=old)
 
 
-def _on_time(keyset: Keyset, committed_at: datetime | None) -> Keyset:
+def _count_from_commit(keyset: Keyset, committed_at: datetime | None) -> Keyset:
     """
     Count the retention of a key that became old late from the commit that made it old.
     """
-    late = belated(keyset, committed_at)
+    late = demoted_late(keyset, committed_at)
     if late is None or committed_at is None:
         return keyset
     retire_at = round_up(committed_at) + retention_of(late, keyset.timing)
@@ -203,8 +203,8 @@ def _revoked(keyset: Keyset, change: Revoked, policy: Policy, stamp: Stamp) -> K
         longest = (
             timing.max_token_lifetime if isinstance(key, NextKey) else max(key.longest_token, timing.max_token_lifetime)
         )
-        until = stamp.ceiling + timing.propagation_time + longest + timing.clock_skew
-        revoked.append(Revocation(kid, stamp.floor, change.reason, until))
+        until = stamp.latest + timing.propagation_time + longest + timing.clock_skew
+        revoked.append(Revocation(kid, stamp.earliest, change.reason, until))
     following = None if keyset.next and keyset.next.kid in change.kids else keyset.next
     if current.kid in change.kids:
         if change.successor is None:

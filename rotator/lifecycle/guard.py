@@ -55,7 +55,7 @@ def _guard_signing(before: Keyset, after: Keyset, change: Change, stamp: Stamp) 
         return
     if not isinstance(change, Activated) or following is None or following.kid != after.current.kid:
         raise InvariantError("a key would sign that was not next")
-    if following.published_at is None or following.usable_at is None or stamp.floor < following.usable_at:
+    if following.published_at is None or following.usable_at is None or stamp.earliest < following.usable_at:
         raise InvariantError("a key would sign before its publication has propagated")
 
 
@@ -65,7 +65,7 @@ def _guard_leaving(before: Keyset, after: Keyset, change: Change, stamp: Stamp) 
         kept = after.find(key.kid)
         if kept is None:
             withdrawn = isinstance(key, NextKey) and isinstance(change, AddNext) and change.replaces == key.kid
-            retired = isinstance(key, OldKey) and isinstance(change, Retired) and stamp.floor >= key.retire_at
+            retired = isinstance(key, OldKey) and isinstance(change, Retired) and stamp.earliest >= key.retire_at
             if key.kid not in denied and not withdrawn and not retired:
                 raise InvariantError("a key would leave before its time")
         elif isinstance(key, OldKey) and (not isinstance(kept, OldKey) or kept.retire_at < key.retire_at):

@@ -16,13 +16,13 @@ class Evidence:
     """
     What the stored document cannot say: what this process saw of the world around it.
 
-    `lacked` is the name of a publisher of ours that did not show `next`; a failed confirmation is not tried again before
+    `missing_from` is the name of a publisher of ours that did not show `next`; a failed confirmation is not tried again before
     `confirm_after`; `standby_lost` once the standby was seen twice not to match, `standby_doubted` after the first time. `committed_at` is when
     the store committed the version that was read.
     """
 
     clock_trusted: bool = True
-    lacked: str = ""
+    missing_from: str = ""
     confirm_after: datetime | None = None
     standby_doubted: bool = False
     standby_lost: bool = False
@@ -39,7 +39,7 @@ def may_confirm(evidence: Evidence, now: datetime) -> bool:
     return evidence.confirm_after is None or now >= evidence.confirm_after
 
 
-def belated(keyset: Keyset, committed_at: datetime | None) -> OldKey | None:
+def demoted_late(keyset: Keyset, committed_at: datetime | None) -> OldKey | None:
     """
     Return the key that this very save made old later than the document says, by more than a quarter of P.
 

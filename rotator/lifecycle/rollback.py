@@ -7,11 +7,11 @@ A contradiction freezes the keyset: a restored backup or a deletion by hand look
 from dataclasses import dataclass
 
 from rotator.model.keyset import Keyset
-from rotator.model.publication import Remembered
+from rotator.model.publication import LastSeen
 
 
 @dataclass(frozen=True, slots=True)
-class Known:
+class Consistent:
     """
     The keyset as remembered, a later one, or one never seen before.
     """
@@ -25,7 +25,7 @@ class Lagging:
 
 
 @dataclass(frozen=True, slots=True)
-class Frozen:
+class Contradiction:
     """
     A contradiction; *text* names the keyset, what contradicts, and both ways out.
     """
@@ -33,18 +33,18 @@ class Frozen:
     text: str
 
 
-Verdict = Known | Lagging | Frozen
+Verdict = Consistent | Lagging | Contradiction
 
 
-def recognise(remembered: Remembered | None, keyset: Keyset) -> Verdict:
+def assess(remembered: LastSeen | None, keyset: Keyset) -> Verdict:
     """
     Return what a loaded keyset is, seen against what is remembered of it.
     """
     if remembered is None:
-        return Known()
+        return Consistent()
     name, accept = keyset.name, f"or to accept this one {_forget(keyset.name)}"
     if keyset.epoch != remembered.epoch:
-        return Frozen(
+        return Contradiction(
             f"{name}: keys/{name} has epoch {keyset.epoch}, but {remembered.epoch} was seen before: it was "
             "removed and created anew, or this is another store; check that address, mount and prefix (or path) "
             f"are the right ones, put the former document back from a backup, {accept}"
@@ -52,15 +52,15 @@ def recognise(remembered: Remembered | None, keyset: Keyset) -> Verdict:
     if keyset.sequence < remembered.sequence:
         return Lagging()
     if keyset.sequence == remembered.sequence and keyset.op_id != remembered.op_id:
-        return Frozen(
+        return Contradiction(
             f"{name}: keys/{name} has sequence {keyset.sequence} from another save ({keyset.op_id}) than was "
             f"seen before ({remembered.op_id}): an older document was put back and changed since; put back the "
             f"one that was seen (`vault kv rollback` to its version while that survives, else from a backup), {accept}"
         )
-    return Known()
+    return Consistent()
 
 
-def absent_contradiction(remembered: Remembered | None, version_of_keys: int, version_of_jwks: int) -> str | None:
+def absent_contradiction(remembered: LastSeen | None, version_of_keys: int, version_of_jwks: int) -> str | None:
     """
     Return why a missing signing document is not a keyset to be created, None where it is: nobody has a trace of it.
 
@@ -92,7 +92,7 @@ def _forget(name: str) -> str:
     return f"stop the daemon, move keysets/{name}.json in its state_dir away and start it again"
 
 
-def _start_anew(remembered: Remembered | None, version_of_keys: int, version_of_jwks: int) -> str:
+def _start_anew(remembered: LastSeen | None, version_of_keys: int, version_of_jwks: int) -> str:
     trees = [tree for tree, version in (("keys/", version_of_keys), ("jwks/", version_of_jwks)) if version]
     remove = f"remove its {' and '.join(trees)} (`vault kv metadata delete`)" if trees else ""
     forget = _forget(remembered.document.keyset) if remembered else ""

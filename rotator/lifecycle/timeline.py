@@ -10,7 +10,7 @@ from rotator.lifecycle.changes import Activated, AddNext, Change, Confirmed, Ext
 from rotator.lifecycle.decisions import Activate, Confirm, Extend, Generate, Retire, Unconfirm, Wait, decide
 from rotator.lifecycle.evolve import evolve
 from rotator.lifecycle.holds import GOOD
-from rotator.model.keys import HmacSecret, Kid, NextKey, PublicHalf
+from rotator.model.keys import HmacSecret, Kid, NextKey, PublicKey
 from rotator.model.keyset import Keyset
 from rotator.model.policy import Policy
 from rotator.model.secret import SecretText
@@ -47,7 +47,7 @@ def timeline(keyset: Keyset, policy: Policy, now: datetime, horizon: timedelta) 
             case Generate():
                 made += 1
                 kid = Kid(f"new-{made}")
-                material = HmacSecret(_PLANNED) if policy.algorithm.symmetric else PublicHalf("planned")
+                material = HmacSecret(_PLANNED) if policy.algorithm.symmetric else PublicKey("planned")
                 change = AddNext(
                     NextKey(kid=kid, algorithm=policy.algorithm, material=material, created_at=now), decision.replaces
                 )

@@ -23,17 +23,17 @@ class Tree(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Moment:
+class ClockReading:
     """
     The store's clock as one reply showed it.
 
-    `floor` is whole seconds, at or before the true moment; `ceiling` whole seconds, at or after it. `drift` is by how much the
+    `earliest` is whole seconds, at or before the true moment; `latest` whole seconds, at or after it. `offset` is by how much the
     local clock was ahead, `tolerance` how much of that the reading itself may explain; `read_at` monotonic seconds.
     """
 
-    floor: datetime
-    ceiling: datetime
-    drift: timedelta = timedelta(0)
+    earliest: datetime
+    latest: datetime
+    offset: timedelta = timedelta(0)
     tolerance: timedelta = timedelta(0)
     read_at: float = field(default_factory=time.monotonic, compare=False)
 
@@ -41,7 +41,7 @@ class Moment:
         """
         Whether the local clock agrees with the store's within *clock_skew*.
         """
-        return abs(self.drift) <= clock_skew + self.tolerance
+        return abs(self.offset) <= clock_skew + self.tolerance
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,4 +56,4 @@ class Stored:
     version: int
     fields: Fields | None = field(repr=False)
     created_at: datetime | None
-    moment: Moment
+    moment: ClockReading

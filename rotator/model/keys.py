@@ -45,7 +45,7 @@ class HmacSecret:
 
 
 @dataclass(frozen=True, slots=True)
-class PublicHalf:
+class PublicKey:
     """
     The public half of a key pair, SubjectPublicKeyInfo PEM.
     """
@@ -60,7 +60,7 @@ class KeyPair:
     """
 
     private: SecretText
-    public: PublicHalf
+    public: PublicKey
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,7 +74,7 @@ class NextKey:
 
     kid: Kid
     algorithm: Algorithm
-    material: HmacSecret | PublicHalf
+    material: HmacSecret | PublicKey
     created_at: datetime
     published_at: datetime | None = None
     usable_at: datetime | None = None
@@ -109,7 +109,7 @@ class OldKey:
 
     kid: Kid
     algorithm: Algorithm
-    material: HmacSecret | PublicHalf
+    material: HmacSecret | PublicKey
     created_at: datetime
     published_at: datetime | None
     usable_at: datetime | None
@@ -124,25 +124,25 @@ class OldKey:
 Key = NextKey | CurrentKey | OldKey
 
 
-def public_half(key: Key) -> PublicHalf | None:
+def public_key(key: Key) -> PublicKey | None:
     """
     Return the public half of *key*, None for an HMAC secret.
     """
     match key.material:
         case KeyPair(public=public):
             return public
-        case PublicHalf() as public:
+        case PublicKey() as public:
             return public
         case HmacSecret():
             return None
 
 
 @dataclass(frozen=True, slots=True)
-class Made:
+class GeneratedKey:
     """
-    A key just made: `half` is what a `next` holds, `private` the private half of a pair (PKCS#8 PEM), None for a secret.
+    A key just made: `material` is what a `next` holds, `private` the private half of a pair (PKCS#8 PEM), None for a secret.
     """
 
     kid: Kid
-    half: HmacSecret | PublicHalf
+    material: HmacSecret | PublicKey
     private: SecretText | None

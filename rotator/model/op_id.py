@@ -9,7 +9,7 @@ UUID_VERSION = 7
 
 def milliseconds_of(op_id: str) -> int | None:
     """
-    Return when an op_id was made, in milliseconds since 1970 by its maker's clock; None for one that does not say.
+    Return when an op_id was made, in milliseconds since 1970 by its keygen's clock; None for one that does not say.
     """
     try:
         value = uuid.UUID(op_id)

@@ -9,7 +9,7 @@ from enum import StrEnum
 from rotator.model.algorithms import Algorithm
 from rotator.model.times import SECOND, format_duration
 
-LONGEST_POLL = timedelta(minutes=5)
+MAX_POLL = timedelta(minutes=5)
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,11 +110,11 @@ class Policy:
         """
         The longest a daemon may go without looking: P/8, at most five minutes.
         """
-        return min(self.timing.propagation_time / 8, LONGEST_POLL)
+        return min(self.timing.propagation_time / 8, MAX_POLL)
 
 
 def max_age(timing: Timing) -> int:
     """
     Return the seconds for which a published JWKS may be cached: min(P/4, five minutes), whole seconds.
     """
-    return int(min(timing.propagation_time / 4, LONGEST_POLL).total_seconds())
+    return int(min(timing.propagation_time / 4, MAX_POLL).total_seconds())

@@ -37,7 +37,7 @@ class Publication:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Remembered:
+class LastSeen:
     """
     A keyset as it was last seen and verified; nothing in it is secret.
     """

@@ -57,6 +57,6 @@ class SecretText:
 
 def live_secrets() -> tuple[str, ...]:
     """
-    Return the secrets alive in this process whose shape a redactor cannot recognise (imported ones).
+    Return the secrets alive in this process whose shape a redactor cannot assess (imported ones).
     """
     return tuple(secret.reveal() for secret in tuple(_live))

@@ -13,8 +13,8 @@ from contextlib import suppress
 
 from rotator.client.errors import WeakSecretError
 
-SHORTEST = 32
-FEWEST_BITS = 100  # a random text of 256 bits is estimated at 130 to 200
+MIN_BYTES = 32
+MIN_BITS = 100  # a random text of 256 bits is estimated at 130 to 200
 _BITS_OF_A_WORD = 11
 _BITS_OF_A_BYTE = 6  # in hexadecimal; so that 128 bits never pass, and 192 do
 _WAY_OUT = "make one with `rotator generate` (256 random bits as 64 hex digits)"
@@ -40,11 +40,11 @@ def require_strong(text: str, what: str) -> None:
     Return when *text* may be a shared secret; *what* names it in the WeakSecretError that is raised otherwise.
     """
     size = _size(text, what)
-    if size < SHORTEST:
-        raise WeakSecretError(f"{what} has {size} bytes, fewer than {SHORTEST}: too weak to sign with; {_WAY_OUT}")
+    if size < MIN_BYTES:
+        raise WeakSecretError(f"{what} has {size} bytes, fewer than {MIN_BYTES}: too weak to sign with; {_WAY_OUT}")
     if _KEY_OF_A_PAIR.search(text):
         raise WeakSecretError(f"{what} is a PEM key, an SSH key or a JWK, and no shared secret; {_WAY_OUT}")
-    if guessable_bits(text) < FEWEST_BITS:
+    if guessable_bits(text) < MIN_BITS:
         at_most = (
             f"holds at most {4 * len(text)} bits, in hexadecimal digits, or " if _HEXADECIMAL.fullmatch(text) else ""
         )

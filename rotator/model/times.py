@@ -15,7 +15,7 @@ _DURATION = re.compile(r"([0-9]{1,9})([smhdw])")
 SECOND = timedelta(seconds=1)
 
 
-LONGEST = timedelta(days=36500)
+MAX_DURATION = timedelta(days=36500)
 
 
 def parse_duration(text: object) -> timedelta:
@@ -28,7 +28,7 @@ def parse_duration(text: object) -> timedelta:
     if match is None:
         raise ValueError('must be a whole number and a unit of s, m, h, d or w, as in "20s", "15m", "30d"')
     duration = timedelta(seconds=int(match[1]) * _UNITS[match[2]])
-    if duration > LONGEST:
+    if duration > MAX_DURATION:
         raise ValueError("must be at most 36500d")
     return duration
 

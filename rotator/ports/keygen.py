@@ -5,15 +5,15 @@ Where new keys and names come from.
 from typing import Protocol
 
 from rotator.model.algorithms import Algorithm
-from rotator.model.keys import Made
+from rotator.model.keys import GeneratedKey
 
 
-class KeyMaker(Protocol):
+class KeyGenerator(Protocol):
     """
     Makes keys and names; tests bring their own, cheap and repeatable.
     """
 
-    def make(self, algorithm: Algorithm, rsa_bits: int) -> Made:
+    def generate(self, algorithm: Algorithm, rsa_bits: int) -> GeneratedKey:
         """
         Return a new key, proved fit for use.
         """

@@ -27,13 +27,13 @@ class JwksPublisher(Protocol):
         """
         ...
 
-    def shown(self, publication: Publication) -> Collection[Kid] | None:
+    def served_kids(self, publication: Publication) -> Collection[Kid] | None:
         """
         Return the kids that consumers of this place find for the keyset, None where it never served it.
         """
         ...
 
-    def confirm(self, publication: Publication) -> None:
+    def read_back(self, publication: Publication) -> None:
         """
         Read back what consumers read; return when every key of *publication* is there, member for member.
         """

@@ -28,15 +28,15 @@ class Alarms:
     def __init__(self, log: Log) -> None:
         self._log = log
         self._lock = threading.Lock()
-        self._standing: dict[tuple[str, Reason], Alarm] = {}
+        self._active: dict[tuple[str, Reason], Alarm] = {}
 
-    def sound(self, keyset: str, reason: Reason, detail: str = "") -> None:
+    def raise_(self, keyset: str, reason: Reason, detail: str = "") -> None:
         """
         Raise an alarm: one log event at error level when it is new.
         """
         with self._lock:
-            new = (keyset, reason) not in self._standing
-            self._standing[keyset, reason] = Alarm(keyset, reason, detail)
+            new = (keyset, reason) not in self._active
+            self._active[keyset, reason] = Alarm(keyset, reason, detail)
         if new:
             self._log.error("alarm", keyset=keyset, reason=reason.value, detail=detail)
 
@@ -45,13 +45,13 @@ class Alarms:
         End alarms whose condition is gone.
         """
         with self._lock:
-            gone = [alarm for reason in reasons if (alarm := self._standing.pop((keyset, reason), None))]
+            gone = [alarm for reason in reasons if (alarm := self._active.pop((keyset, reason), None))]
         for alarm in gone:
             self._log.info("alarm_cleared", keyset=keyset, reason=alarm.reason.value)
 
-    def standing(self) -> tuple[Alarm, ...]:
+    def active(self) -> tuple[Alarm, ...]:
         """
         Return the alarms that stand, by keyset and reason.
         """
         with self._lock:
-            return tuple(self._standing[key] for key in sorted(self._standing))
+            return tuple(self._active[key] for key in sorted(self._active))

@@ -34,25 +34,25 @@ from rotator.lifecycle.changes import (
 )
 from rotator.lifecycle.decisions import Activate
 from rotator.lifecycle.evolve import evolve, promoted
-from rotator.model.document import Moment, Tree
+from rotator.model.document import ClockReading, Tree
 from rotator.model.event import Event, EventType
-from rotator.model.keys import Kid, Made, NextKey
+from rotator.model.keys import GeneratedKey, Kid, NextKey
 from rotator.model.keyset import Keyset, RotateRequest
 from rotator.model.policy import Policy
 from rotator.model.publication import Publication
 from rotator.model.reasons import Reason
 from rotator.model.secret import SecretText
-from rotator.ports.keygen import KeyMaker
+from rotator.ports.keygen import KeyGenerator
 from rotator.ports.log import Log
 from rotator.ports.notifier import Notifier
 from rotator.ports.publisher import JwksPublisher
 from rotator.ports.store import DocumentStore
 from rotator.reconcile.alarms import Alarms
 from rotator.reconcile.purge import purge_keyset, purge_standby
-from rotator.reconcile.snapshot import View, view_of
-from rotator.reconcile.standby import StandbyLostError, empty_standby, private_half, stand_by
+from rotator.reconcile.snapshot import Snapshot
+from rotator.reconcile.standby import StandbyLostError, clear_standby, prepare_standby, private_key
 
-SHORTEST_PAUSE = 2.0
+MIN_PAUSE = 2.0
 
 
 def publication_of(keyset: Keyset, policy: Policy) -> Publication:
@@ -75,16 +75,16 @@ class Effects:
         store: DocumentStore,
         publishers: Iterable[JwksPublisher],
         notifier: Notifier | None,
-        maker: KeyMaker,
+        keygen: KeyGenerator,
         alarms: Alarms,
         log: Log,
         *,
-        saved: Callable[[View, Policy], None] = lambda _view, _policy: None,
+        saved: Callable[[Snapshot, Policy], None] = lambda _view, _policy: None,
         neighbours: Callable[[str], Iterable[str]] = lambda _name: (),
     ) -> None:
         self.store = store
         self.publishers = tuple(publishers)
-        self.maker = maker
+        self.keygen = keygen
         self._notifier = notifier
         self._alarms = alarms
         self._log = log
@@ -95,47 +95,49 @@ class Effects:
 
     # -- the decisions -------------------------------------------------------------------------------------------------
 
-    def bootstrap(self, name: str, policy: Policy, moment: Moment) -> View:
+    def bootstrap(self, name: str, policy: Policy, moment: ClockReading) -> Snapshot:
         """
         Create a keyset: HMAC with current and next together, asymmetric with next only (its private half in the standby first).
         """
         if policy.algorithm.symmetric:
-            epoch, op_id = self.maker.epoch(), self.maker.op_id()
-            stamp = Stamp(moment.floor, moment.ceiling, op_id, 1)
-            first = promoted(self._fresh(policy, moment.floor), None, policy, stamp)
-            create = Create(name, epoch, self._fresh(policy, moment.floor), first)
+            epoch, op_id = self.keygen.epoch(), self.keygen.op_id()
+            stamp = Stamp(moment.earliest, moment.latest, op_id, 1)
+            first = promoted(self._fresh(policy, moment.earliest), None, policy, stamp)
+            create = Create(name, epoch, self._fresh(policy, moment.earliest), first)
         else:
-            epoch, key, _ = stand_by(self.store, self.maker, None, name, policy)
-            op_id, create = self.maker.op_id(), Create(name, epoch, key)
+            epoch, key, _ = prepare_standby(self.store, self.keygen, None, name, policy)
+            op_id, create = self.keygen.op_id(), Create(name, epoch, key)
         view = self._save(None, create, policy, moment, op_id)
         self._log.info("keyset_created", keyset=name, epoch=view.keyset.epoch, algorithm=view.keyset.algorithm.value)
         self.publish(view, policy)
         self.announce(view, EventType.CHANGED)
         return view
 
-    def adopt(self, name: str, policy: Policy, moment: Moment, imported: Made) -> View:
+    def import_key(self, name: str, policy: Policy, moment: ClockReading, imported: GeneratedKey) -> Snapshot:
         """
         Create a keyset around an imported key, which signs at once: tokens signed with it are out already.
         """
-        stamp = Stamp(moment.floor, moment.ceiling, self.maker.op_id(), 1)
-        key = NextKey(kid=imported.kid, algorithm=policy.algorithm, material=imported.half, created_at=moment.floor)
-        following = self._fresh(policy, moment.floor) if policy.algorithm.symmetric else None
-        create = Create(name, self.maker.epoch(), following, promoted(key, imported.private, policy, stamp))
+        stamp = Stamp(moment.earliest, moment.latest, self.keygen.op_id(), 1)
+        key = NextKey(
+            kid=imported.kid, algorithm=policy.algorithm, material=imported.material, created_at=moment.earliest
+        )
+        following = self._fresh(policy, moment.earliest) if policy.algorithm.symmetric else None
+        create = Create(name, self.keygen.epoch(), following, promoted(key, imported.private, policy, stamp))
         view = self._save(None, create, policy, moment, stamp.op_id)
         self._log.info("key_imported", keyset=name, kid=imported.kid)
         self.publish(view, policy)
         self.announce(view, EventType.ACTIVATED, imported.kid, reason=Reason.IMPORTED)
         return view
 
-    def generate(self, view: View, policy: Policy, replaces: Kid | None = None) -> View:
+    def generate(self, view: Snapshot, policy: Policy, replaces: Kid | None = None) -> Snapshot:
         """
         Make `next`, or adopt the key that a crash or a lost race left in the standby.
         """
         keyset, adopted = view.keyset, False
         if keyset.symmetric:
-            key = self._fresh(policy, view.moment.floor)
+            key = self._fresh(policy, view.moment.earliest)
         else:
-            _, key, adopted = stand_by(self.store, self.maker, keyset, keyset.name, policy)
+            _, key, adopted = prepare_standby(self.store, self.keygen, keyset, keyset.name, policy)
             self._clean.pop(keyset.name, None)
         view = self._save(view, AddNext(key, replaces), policy, view.moment)
         self._log.info("key_generated", keyset=keyset.name, kid=key.kid, adopted=adopted, replaces=replaces or "")
@@ -144,14 +146,14 @@ class Effects:
         self.purge(view, policy)
         return view
 
-    def confirm(self, view: View, policy: Policy) -> View:
+    def confirm(self, view: Snapshot, policy: Policy) -> Snapshot:
         """
         Read `next` back everywhere and record the moment; raises PublicationError where it is not to be found.
         """
         self.read_back(view, policy)
         again = self._again(view)
         following = _next(again.keyset)
-        published_at = again.committed_at if again.keyset.symmetric else again.moment.ceiling
+        published_at = again.committed_at if again.keyset.symmetric else again.moment.latest
         shared = policy.well_known and self._shared(view.keyset.name)
         view = self._save(again, Confirmed(published_at, shared), policy, again.moment)
         usable = _next(view.keyset).usable_at
@@ -159,18 +161,18 @@ class Effects:
         self.announce(view, EventType.PUBLISHED, following.kid)
         return view
 
-    def unconfirm(self, view: View, policy: Policy, lacked: str) -> View:
+    def unconfirm(self, view: Snapshot, policy: Policy, missing_from: str) -> Snapshot:
         """
         Forget when `next` was published, since a publisher of ours did not show it; then repair.
         """
         kid = _next(view.keyset).kid
         view = self._save(view, Unconfirmed(), policy, view.moment)
-        self._log.warning("key_unconfirmed", keyset=view.keyset.name, kid=kid, publisher=lacked)
+        self._log.warning("key_unconfirmed", keyset=view.keyset.name, kid=kid, publisher=missing_from)
         self.publish(view, policy)
         self.announce(view, EventType.CHANGED, kid)
         return view
 
-    def activate(self, view: View, policy: Policy, decision: Activate) -> View:
+    def activate(self, view: Snapshot, policy: Policy, decision: Activate) -> Snapshot:
         """
         Confirm once more, then make `next` sign; raises PublicationError or StandbyLostError and changes nothing otherwise.
         """
@@ -181,7 +183,7 @@ class Effects:
             moment = self._again(view).moment
         private = None
         if not view.keyset.symmetric:
-            private, moment = private_half(self.store, view.keyset, following)
+            private, moment = private_key(self.store, view.keyset, following)
         view = self._save(view, Activated(decision.reason, private), policy, moment, decision.op_id)
         self._log.info(
             "key_activated",
@@ -197,7 +199,7 @@ class Effects:
         self.purge(view, policy)
         return view
 
-    def retire(self, view: View, policy: Policy, kids: tuple[Kid, ...]) -> View:
+    def retire(self, view: Snapshot, policy: Policy, kids: tuple[Kid, ...]) -> Snapshot:
         """
         Drop old keys; they count as retired once their material is destroyed.
         """
@@ -211,7 +213,7 @@ class Effects:
             self.announce(view, EventType.CHANGED)
         return view
 
-    def extend(self, view: View, policy: Policy) -> View:
+    def extend(self, view: Snapshot, policy: Policy) -> Snapshot:
         """
         Save longer durations, before any signer may use them.
         """
@@ -221,7 +223,7 @@ class Effects:
         self.announce(view, EventType.CHANGED)
         return view
 
-    def request(self, view: View, policy: Policy, request: RotateRequest) -> View:
+    def request(self, view: Snapshot, policy: Policy, request: RotateRequest) -> Snapshot:
         """
         Leave the activation to whichever daemon finds it safe first.
         """
@@ -230,7 +232,7 @@ class Effects:
         self.announce(view, EventType.CHANGED)
         return view
 
-    def revoke(self, view: View, policy: Policy, kids: tuple[Kid, ...], reason: str) -> View:
+    def revoke(self, view: Snapshot, policy: Policy, kids: tuple[Kid, ...], reason: str) -> Snapshot:
         """
         Take compromised keys out at once. A revoked current is followed by `next`, safe or not; one is made where there is none.
         """
@@ -241,7 +243,7 @@ class Effects:
             )
         following = keyset.next
         if following and following.kid in kids and not keyset.symmetric:
-            empty_standby(self.store, keyset, following, view.moment.floor)
+            clear_standby(self.store, keyset, following, view.moment.earliest)
         successor, private = None, None
         if keyset.current.kid in kids:
             view, successor, private = self._successor(view, policy, kids)
@@ -256,7 +258,7 @@ class Effects:
 
     # -- what several decisions share ----------------------------------------------------------------------------------
 
-    def publish(self, view: View, policy: Policy) -> bool:
+    def publish(self, view: Snapshot, policy: Policy) -> bool:
         """
         Show the keyset on every publisher; a failure raises an alarm, holds the next confirmation, and stops no other.
         """
@@ -267,12 +269,12 @@ class Effects:
             except (PublicationError, StoreError) as error:
                 failures.append(f"{publisher.name}: {error}")
         if failures:
-            self._alarms.sound(view.keyset.name, Reason.PUBLISH_FAILED, "; ".join(failures))
+            self._alarms.raise_(view.keyset.name, Reason.PUBLISH_FAILED, "; ".join(failures))
         else:
             self._alarms.clear(view.keyset.name, Reason.PUBLISH_FAILED)
         return not failures
 
-    def read_back(self, view: View, policy: Policy) -> None:
+    def read_back(self, view: Snapshot, policy: Policy) -> None:
         """
         Return when every publisher shows every key of the keyset; raises PublicationError naming the first that does not.
         """
@@ -281,11 +283,11 @@ class Effects:
         publication = publication_of(view.keyset, policy)
         for publisher in self.publishers:
             try:
-                publisher.confirm(publication)
+                publisher.read_back(publication)
             except StoreError as error:
                 raise PublicationError(f"{publisher.name}: {error}") from error
 
-    def lacked(self, view: View, policy: Policy) -> str:
+    def missing_from(self, view: Snapshot, policy: Policy) -> str:
         """
         Return the name of a publisher of ours that serves the keyset without its `next`, "" when all show it.
         """
@@ -295,14 +297,14 @@ class Effects:
         publication = publication_of(view.keyset, policy)
         for publisher in self.publishers:
             try:
-                shown = publisher.shown(publication)
+                shown = publisher.served_kids(publication)
             except (PublicationError, StoreError):
                 continue  # a place that cannot be read proves nothing here; the confirmation will fail and say why
             if shown is not None and following.kid not in shown:
                 return publisher.name
         return ""
 
-    def announce(self, view: View, kind: EventType, *kids: str, reason: str = "") -> bool:
+    def announce(self, view: Snapshot, kind: EventType, *kids: str, reason: str = "") -> bool:
         """
         Tell Redis, one event for each kid; when it cannot be told the keyset is remembered as unannounced and told again later.
         """
@@ -315,7 +317,7 @@ class Effects:
                     keyset.name,
                     keyset.epoch,
                     keyset.sequence,
-                    view.moment.floor,
+                    view.moment.earliest,
                     kid,
                     reason,
                 )
@@ -339,7 +341,7 @@ class Effects:
         self.unannounced.discard(event.keyset)
         return True
 
-    def purge(self, view: View, policy: Policy) -> bool:
+    def purge(self, view: Snapshot, policy: Policy) -> bool:
         """
         Destroy what the document dropped and what the standby outlived, once per process and value; False: to be tried again.
 
@@ -366,7 +368,7 @@ class Effects:
         if keyset.symmetric or keyset.next is None:
             return True
         try:
-            private_half(self.store, keyset, keyset.next)
+            private_key(self.store, keyset, keyset.next)
         except StandbyLostError:
             return False
         return True
@@ -374,40 +376,42 @@ class Effects:
     # -- steps ---------------------------------------------------------------------------------------------------------
 
     def _save(
-        self, before: View | None, change: Change, policy: Policy, moment: Moment, op_id: str | None = None
-    ) -> View:
+        self, before: Snapshot | None, change: Change, policy: Policy, moment: ClockReading, op_id: str | None = None
+    ) -> Snapshot:
         cas = before.version if before else 0
-        stamp = Stamp(moment.floor, moment.ceiling, op_id or self.maker.op_id(), cas + 1)
+        stamp = Stamp(moment.earliest, moment.latest, op_id or self.keygen.op_id(), cas + 1)
         after = evolve(
             before.keyset if before else None, change, policy, stamp, before.committed_at if before else None
         )
-        patience = max(SHORTEST_PAUSE, after.timing.propagation_time.total_seconds() / 8)
+        patience = max(MIN_PAUSE, after.timing.propagation_time.total_seconds() / 8)
         if isinstance(change, Activated | Revoked) and time.monotonic() - moment.read_at > patience:
             raise StoreConflictError(f"{after.name}: this process was paused since it read the store's clock")
         stored = self.store.save(Tree.KEYS, after.name, encode_keyset(after), cas)
-        view = View(after, stored.version, stored.moment, stored.created_at or stored.moment.ceiling, loaded=False)
+        view = Snapshot(after, stored.version, stored.moment, stored.created_at or stored.moment.latest, loaded=False)
         self._saved(view, policy)
         return view
 
-    def _again(self, view: View) -> View:
-        again = view_of(self.store.load(Tree.KEYS, view.keyset.name), view.keyset.name)
+    def _again(self, view: Snapshot) -> Snapshot:
+        again = Snapshot.of(self.store.load(Tree.KEYS, view.keyset.name), view.keyset.name)
         if (again.version, again.keyset.op_id) != (view.version, view.keyset.op_id):
             raise StoreConflictError(f"{view.keyset.name}: changed while it was looked at")
         return again
 
     def _fresh(self, policy: Policy, created_at: datetime) -> NextKey:
-        made = self.maker.make(policy.algorithm, policy.rsa_bits)
-        return NextKey(kid=made.kid, algorithm=policy.algorithm, material=made.half, created_at=created_at)
+        made = self.keygen.generate(policy.algorithm, policy.rsa_bits)
+        return NextKey(kid=made.kid, algorithm=policy.algorithm, material=made.material, created_at=created_at)
 
-    def _successor(self, view: View, policy: Policy, kids: tuple[Kid, ...]) -> tuple[View, NextKey, SecretText | None]:
+    def _successor(
+        self, view: Snapshot, policy: Policy, kids: tuple[Kid, ...]
+    ) -> tuple[Snapshot, NextKey, SecretText | None]:
         following = view.keyset.next
         if view.keyset.symmetric:
             usable = following is not None and following.kid not in kids
-            return view, following if usable and following else self._fresh(policy, view.moment.floor), None
+            return view, following if usable and following else self._fresh(policy, view.moment.earliest), None
         if following is None or not self.standby_matches(view.keyset):
             view = self.generate(view, policy, following.kid if following else None)
         following = _next(view.keyset)
-        private, _ = private_half(self.store, view.keyset, following)
+        private, _ = private_key(self.store, view.keyset, following)
         return view, following, private
 
     def _shared(self, name: str) -> bool:

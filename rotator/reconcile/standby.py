@@ -6,13 +6,13 @@ from datetime import datetime
 
 from rotator.documents.private_key import load_pair
 from rotator.documents.standby import Standby, decode_standby, encode_standby
-from rotator.errors import DocumentError, StoreConflictError, StoreError, VerificationKeyError
-from rotator.model.document import Moment, Stored, Tree
-from rotator.model.keys import Kid, Made, NextKey
+from rotator.errors import DocumentError, KeyMaterialError, StoreConflictError, StoreError
+from rotator.model.document import ClockReading, Stored, Tree
+from rotator.model.keys import GeneratedKey, Kid, NextKey
 from rotator.model.keyset import Keyset
 from rotator.model.policy import Policy
 from rotator.model.secret import SecretText
-from rotator.ports.keygen import KeyMaker
+from rotator.ports.keygen import KeyGenerator
 from rotator.ports.store import DocumentStore
 
 
@@ -22,8 +22,8 @@ class StandbyLostError(StoreError):
     """
 
 
-def stand_by(
-    store: DocumentStore, maker: KeyMaker, keyset: Keyset | None, name: str, policy: Policy
+def prepare_standby(
+    store: DocumentStore, keygen: KeyGenerator, keyset: Keyset | None, name: str, policy: Policy
 ) -> tuple[str, NextKey, bool]:
     """
     Save the private half of a new key, or adopt the one that a crash or a lost race left behind.
@@ -36,15 +36,15 @@ def stand_by(
     if adopted:
         standby, made = adopted
     else:
-        made = maker.make(policy.algorithm, policy.rsa_bits)
-        epoch = keyset.epoch if keyset else maker.epoch()
-        standby = Standby(name, epoch, made.kid, policy.algorithm, made.private, stored.moment.floor)
+        made = keygen.generate(policy.algorithm, policy.rsa_bits)
+        epoch = keyset.epoch if keyset else keygen.epoch()
+        standby = Standby(name, epoch, made.kid, policy.algorithm, made.private, stored.moment.earliest)
         store.save(Tree.STANDBY, name, encode_standby(standby), stored.version)
-    key = NextKey(kid=made.kid, algorithm=standby.algorithm, material=made.half, created_at=standby.created_at)
+    key = NextKey(kid=made.kid, algorithm=standby.algorithm, material=made.material, created_at=standby.created_at)
     return standby.epoch, key, adopted is not None
 
 
-def empty_standby(store: DocumentStore, keyset: Keyset, following: NextKey, now: datetime) -> None:
+def clear_standby(store: DocumentStore, keyset: Keyset, following: NextKey, now: datetime) -> None:
     """
     Overwrite the standby with an empty document, so that a revoked `next` is not adopted again.
     """
@@ -59,7 +59,7 @@ def empty_standby(store: DocumentStore, keyset: Keyset, following: NextKey, now:
     store.save(Tree.STANDBY, keyset.name, encode_standby(empty), stored.version)
 
 
-def private_half(store: DocumentStore, keyset: Keyset, following: NextKey) -> tuple[SecretText, Moment]:
+def private_key(store: DocumentStore, keyset: Keyset, following: NextKey) -> tuple[SecretText, ClockReading]:
     """
     Return the private half of `next` and the moment of the read; raises StandbyLostError where it is not there.
     """
@@ -71,14 +71,14 @@ def private_half(store: DocumentStore, keyset: Keyset, following: NextKey) -> tu
         standby = decode_standby(stored.fields, keyset.name)
         if standby.private is None or (standby.epoch, standby.kid) != (keyset.epoch, following.kid):
             raise lost
-        if load_pair(standby.private, ours=True).half != following.material:
+        if load_pair(standby.private, ours=True).material != following.material:
             raise lost
-    except (DocumentError, VerificationKeyError) as error:
+    except (DocumentError, KeyMaterialError) as error:
         raise lost from error
     return standby.private, stored.moment
 
 
-def _adoptable(stored: Stored, keyset: Keyset | None, name: str) -> tuple[Standby, Made] | None:
+def _adoptable(stored: Stored, keyset: Keyset | None, name: str) -> tuple[Standby, GeneratedKey] | None:
     """
     Return the standby and its key when it was made for this keyset and never came to be its `next`.
     """
@@ -89,6 +89,6 @@ def _adoptable(stored: Stored, keyset: Keyset | None, name: str) -> tuple[Standb
         if standby.private is None or (keyset and (standby.epoch != keyset.epoch or keyset.knows(standby.kid))):
             return None
         made = load_pair(standby.private, ours=True)
-    except (DocumentError, VerificationKeyError):
+    except (DocumentError, KeyMaterialError):
         return None
     return (standby, made) if made.kid == standby.kid else None

@@ -8,18 +8,18 @@ from datetime import datetime, timedelta
 from rotator.lifecycle.holds import Evidence
 from rotator.model.policy import Policy
 from rotator.model.reasons import Reason
-from rotator.reconcile.snapshot import View
+from rotator.reconcile.snapshot import Snapshot
 
-SHORTEST_BACKOFF = timedelta(seconds=1)
-LONGEST_BACKOFF = timedelta(seconds=30)
+MIN_BACKOFF = timedelta(seconds=1)
+MAX_BACKOFF = timedelta(seconds=30)
 
 
 def backoff(failures: int, propagation_time: timedelta) -> timedelta:
     """
     Return how long to wait after so many failures in a row: from 1 s, doubling, capped at min(30 s, P/4), never below 1 s.
     """
-    cap = max(SHORTEST_BACKOFF, min(LONGEST_BACKOFF, propagation_time / 4))
-    return min(cap, SHORTEST_BACKOFF * (1 << min(failures - 1, 10)))
+    cap = max(MIN_BACKOFF, min(MAX_BACKOFF, propagation_time / 4))
+    return min(cap, MIN_BACKOFF * (1 << min(failures - 1, 10)))
 
 
 @dataclass(slots=True)
@@ -32,7 +32,7 @@ class Watch:
 
     name: str
     policy: Policy
-    view: View | None = None
+    view: Snapshot | None = None
     busy: bool = False
     again: bool = False
     due: float = 0.0
@@ -42,7 +42,7 @@ class Watch:
     last_success: datetime | None = None
     converged: tuple[str, int] | None = None
     converged_at: float = 0.0
-    lacked: str = ""
+    missing_from: str = ""
     unconfirmed: int = 0
     confirm_after: datetime | None = None
     standby_doubted_at: datetime | None = None
@@ -59,7 +59,7 @@ class Watch:
         """
         return Evidence(
             clock_trusted=clock_trusted,
-            lacked=self.lacked,
+            missing_from=self.missing_from,
             confirm_after=self.confirm_after,
             standby_doubted=self.standby_doubted_at is not None,
             standby_lost=self.standby_lost,

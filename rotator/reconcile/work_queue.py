@@ -22,14 +22,14 @@ from rotator.ports.clocks import Clocks
 from rotator.ports.log import Log
 from rotator.ports.notifier import Notifier
 from rotator.reconcile.alarms import Alarms
-from rotator.reconcile.reconciler import Reconciler, Showcase
-from rotator.reconcile.tracker import LONGEST_BACKOFF, Watch, backoff
+from rotator.reconcile.reconciler import JwksCache, Reconciler
+from rotator.reconcile.tracker import MAX_BACKOFF, Watch, backoff
 
 CLOCK_STEP = 2.0
 TROUBLE = (Reason.UNAVAILABLE, Reason.DENIED, Reason.FROZEN, Reason.INVARIANT, Reason.INTERNAL, Reason.LAGGING)
 
 
-class Rounds:
+class WorkQueue:
     """
     Keeps the due time of every watch, and hands due keysets to workers; one keyset's trouble never stops another's looks.
 
@@ -40,7 +40,7 @@ class Rounds:
         self,
         watches: Iterable[Watch],
         reconciler: Reconciler,
-        showcase: Showcase,
+        showcase: JwksCache,
         notifier: Notifier | None,
         pending: Callable[[], Iterable[str]],
         alarms: Alarms,
@@ -105,7 +105,7 @@ class Rounds:
             else:
                 watch.due = min(watch.due, max(self._clocks.monotonic(), (watch.seen_at or 0.0) + 1.0))
 
-    def look_at_all(self) -> None:
+    def make_all_due(self) -> None:
         """
         Make every keyset due: after a gap in the hints, or when the file store changed.
         """
@@ -134,7 +134,7 @@ class Rounds:
         if self._clock_offset is not None and abs(offset - self._clock_offset) > CLOCK_STEP:
             self._steps += 1
             self._log.warning("clock_stepped", seconds=round(offset - self._clock_offset))
-            self.look_at_all()
+            self.make_all_due()
         self._clock_offset = offset
 
     def _take_due(self) -> list[str]:
@@ -204,11 +204,11 @@ class Rounds:
         self._alarms.clear(
             watch.name, *(other for other in TROUBLE if other is not reason and other is not Reason.LAGGING)
         )
-        self._alarms.sound(watch.name, reason, str(error))
+        self._alarms.raise_(watch.name, reason, str(error))
         # Without a look of our own what was remembered is served, so that a restart in an outage is no outage of the JWKS.
         away = reason is Reason.UNAVAILABLE
         if watch.view is None and not self._reconciler.recall(watch, ask=not away) and not away:
-            self._showcase.settle(watch.name)
+            self._showcase.mark_absent(watch.name)
 
     def _answered(self) -> None:
         with self._lock:
@@ -234,8 +234,8 @@ class Rounds:
     def _until(self, watch: Watch, wait: Wait) -> float:
         delay = self._soon(watch)
         if watch.name in self._pending() or watch.purge_since is not None:
-            delay = min(delay, LONGEST_BACKOFF.total_seconds())
+            delay = min(delay, MAX_BACKOFF.total_seconds())
         if watch.view and wait.until:
             elapsed = self._clocks.monotonic() - (watch.seen_at or 0.0)
-            delay = min(delay, max(0.0, (wait.until - watch.view.moment.floor).total_seconds() - elapsed))
+            delay = min(delay, max(0.0, (wait.until - watch.view.moment.earliest).total_seconds() - elapsed))
         return delay

@@ -19,10 +19,10 @@ from rotator.model.times import format_time
 from rotator.ports.log import Log
 from rotator.telemetry.redaction import redact
 
-LONGEST_FIELD = 8192
-LONGEST_LINE = 48 * 1024
-LONGEST_SHORT = 100
-DEEPEST = 8
+MAX_FIELD = 8192
+MAX_LINE = 48 * 1024
+MAX_SHORT = 100
+MAX_DEPTH = 8
 FIRST = ("timestamp", "level", "event")
 
 
@@ -121,16 +121,16 @@ def _plain(_logger: WrappedLogger, _name: str, event: EventDict) -> EventDict:
     """
     fields = {name: _value(event.pop(name)) for name in FIRST if name in event}
     fields |= {name: _value(value) for name, value in event.items()}
-    truncated = [name for name, value in fields.items() if len(_text(value)) > LONGEST_FIELD]
+    truncated = [name for name, value in fields.items() if len(_text(value)) > MAX_FIELD]
     for name in truncated:
         # Redacted before it is cut: half a secret has no shape to be known by.
         text = redact(_text(fields[name]))
-        half = LONGEST_FIELD // 2
-        fields[name] = f"{text[:half]} ... {text[-half:]}" if len(text) > LONGEST_FIELD else text
-    if len(json.dumps(fields)) > LONGEST_LINE * 3 // 4:
+        half = MAX_FIELD // 2
+        fields[name] = f"{text[:half]} ... {text[-half:]}" if len(text) > MAX_FIELD else text
+    if len(json.dumps(fields)) > MAX_LINE * 3 // 4:
         truncated = [name for name in fields if name not in FIRST]
-        fields = {name: redact(_text(fields[name]))[:LONGEST_SHORT] for name in FIRST if name in fields}
-        truncated = [name[:LONGEST_SHORT] for name in truncated[:100]]
+        fields = {name: redact(_text(fields[name]))[:MAX_SHORT] for name in FIRST if name in fields}
+        truncated = [name[:MAX_SHORT] for name in truncated[:100]]
     return fields | ({"truncated": truncated} if truncated else {})
 
 
@@ -139,7 +139,7 @@ def _text(value: Any) -> str:
 
 
 def _value(value: object, depth: int = 0) -> Any:
-    if depth > DEEPEST:
+    if depth > MAX_DEPTH:
         return f"({type(value).__name__})"
     match value:
         case str() | int() | float() | None:

@@ -48,7 +48,7 @@ class Samples(Protocol):
         """
         ...
 
-    def standing(self) -> Iterable[Alarm]:
+    def active(self) -> Iterable[Alarm]:
         """
         Return the alarms that stand.
         """
@@ -107,7 +107,7 @@ class _Snapshot(Collector):
         """
         yield InfoMetricFamily("rotator", "The version that runs", value={"version": rotator.__version__})
         alarm = GaugeMetricFamily("rotator_alarm", "1 while the alarm stands", labels=["keyset", "reason"])
-        for standing in self._samples.standing():
+        for standing in self._samples.active():
             alarm.add_metric([standing.keyset, standing.reason.value], 1)
         yield alarm
         yield from _of_keysets(tuple(self._samples.keysets()))

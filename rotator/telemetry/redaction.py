@@ -12,7 +12,7 @@ import re
 from rotator.model.secret import live_secrets
 
 REDACTED = "[redacted]"
-SHORTEST_LIVE = 6
+MIN_LIVE = 6
 
 # A line break may have been escaped by repr, by JSON, or by both; a list of lines has quotes and commas instead.
 _BREAK = r"""\\{1,4}[nr]|\\{0,3}['"],\s?\\{0,3}b?\\{0,3}['"]"""
@@ -42,7 +42,7 @@ def redact(text: str) -> str:
     Return *text* with everything that looks like key material replaced; a JSON text stays one.
     """
     for secret in live_secrets():
-        if len(secret) >= SHORTEST_LIVE:
+        if len(secret) >= MIN_LIVE:
             text = re.sub(_shapes(secret), REDACTED, text)
     for pattern in _PATTERNS:
         text = pattern.sub(REDACTED, text)

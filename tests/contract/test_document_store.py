@@ -184,8 +184,8 @@ def test_each_reply_shows_the_store_clock(store: DocumentStore) -> None:
     saved = store.save(Tree.KEYS, "web", DOCUMENT, 0)
     for stored in (saved, store.load(Tree.KEYS, "web"), store.load(Tree.KEYS, "absent")):
         moment = stored.moment
-        assert moment.floor.microsecond == moment.ceiling.microsecond == 0
-        assert timedelta(0) <= moment.ceiling - moment.floor <= timedelta(seconds=2)
-        assert moment.floor.utcoffset() == timedelta(0)
+        assert moment.earliest.microsecond == moment.latest.microsecond == 0
+        assert timedelta(0) <= moment.latest - moment.earliest <= timedelta(seconds=2)
+        assert moment.earliest.utcoffset() == timedelta(0)
         assert moment.trusted(timedelta(0))
-        assert stored.created_at is None or stored.created_at <= moment.ceiling
+        assert stored.created_at is None or stored.created_at <= moment.latest

@@ -20,7 +20,7 @@ from pathlib import Path
 import pytest
 
 from rotator.adapters.files.store import FileStore
-from rotator.adapters.jwks.cache import Board
+from rotator.adapters.jwks.cache import JwksCache
 from rotator.adapters.jwks.http import HttpPublisher, VerifyUrls
 from rotator.adapters.jwks.store import FilePublisher, StorePublisher
 from rotator.daemon.http_handler import Response
@@ -80,15 +80,15 @@ def store(tmp_path: Path) -> CountedStore:
 
 
 @pytest.fixture
-def board() -> Board:
+def board() -> JwksCache:
     """A board that waits for two keysets, of which one has come."""
-    made = Board(["web", "other"])
+    made = JwksCache(["web", "other"])
     made.put(OTHER)
     return made
 
 
 @pytest.fixture
-def listener(board: Board) -> Iterator[JwksServer]:
+def listener(board: JwksCache) -> Iterator[JwksServer]:
     """The real listener over the board."""
     server = JwksServer("127.0.0.1:0", board, ["web", "other"])
     server.start()
@@ -98,7 +98,7 @@ def listener(board: Board) -> Iterator[JwksServer]:
 
 @pytest.fixture(params=["store", "combined file", "file each", "http"])
 def place(
-    request: pytest.FixtureRequest, store: CountedStore, board: Board, listener: JwksServer, tmp_path: Path
+    request: pytest.FixtureRequest, store: CountedStore, board: JwksCache, listener: JwksServer, tmp_path: Path
 ) -> Iterator[Place]:
     """Every publisher that shows anything."""
     folder = tmp_path / "public"
@@ -145,21 +145,21 @@ def test_what_is_published_is_shown_and_confirmed(place: Place) -> None:
     web = publication("web", 1, 2)
     place.publisher.publish(web)
     assert parse_jwks(jwks(1, 2)).items() <= parse_jwks(place.read("web")).items()
-    assert {kid(1), kid(2)} <= set(place.publisher.shown(web) or ())
-    place.publisher.confirm(web)
+    assert {kid(1), kid(2)} <= set(place.publisher.served_kids(web) or ())
+    place.publisher.read_back(web)
     place.publisher.publish(web)
-    place.publisher.confirm(web)
+    place.publisher.read_back(web)
 
 
 def test_nothing_is_confirmed_before_it_is_published(place: Place) -> None:
     """Confirming what is not there raises, and nothing is shown of it."""
     web = publication("web", 1)
-    assert kid(1) not in (place.publisher.shown(web) or ())
+    assert kid(1) not in (place.publisher.served_kids(web) or ())
     with pytest.raises(PublicationError):
-        place.publisher.confirm(web)
+        place.publisher.read_back(web)
     place.publisher.publish(web)
     with pytest.raises(PublicationError, match=kid(2)):
-        place.publisher.confirm(publication("web", 1, 2, sequence=2))
+        place.publisher.read_back(publication("web", 1, 2, sequence=2))
 
 
 def test_a_later_publication_replaces_and_an_earlier_does_not(place: Place) -> None:
@@ -171,7 +171,7 @@ def test_a_later_publication_replaces_and_an_earlier_does_not(place: Place) -> N
     assert kid(1) not in after
     place.publisher.publish(first)
     assert place.read("web") == after
-    place.publisher.confirm(second)
+    place.publisher.read_back(second)
 
 
 def test_another_epoch_replaces_whatever_its_sequence(place: Place) -> None:
@@ -180,7 +180,7 @@ def test_another_epoch_replaces_whatever_its_sequence(place: Place) -> None:
     again = publication("web", 2, sequence=1, epoch="epoch-2")
     place.publisher.publish(again)
     assert kid(1) not in place.read("web")
-    place.publisher.confirm(again)
+    place.publisher.read_back(again)
 
 
 def test_a_symmetric_keyset_shows_no_key_and_needs_no_proof(place: Place) -> None:
@@ -188,8 +188,8 @@ def test_a_symmetric_keyset_shows_no_key_and_needs_no_proof(place: Place) -> Non
     place.publisher.publish(publication("web", 1))
     secrets = publication("internal")
     place.publisher.publish(secrets)
-    place.publisher.confirm(secrets)
-    assert not place.publisher.shown(secrets)
+    place.publisher.read_back(secrets)
+    assert not place.publisher.served_kids(secrets)
     assert place.read("internal") in {"", EMPTY, jwks(9, 1)}
 
 
@@ -204,10 +204,10 @@ def test_what_others_spoil_is_seen_and_repaired(place: Place) -> None:
         place.publisher.publish(web)
         place.spoil("web", text)
         with pytest.raises(PublicationError):
-            place.publisher.confirm(web)
-        place.publisher.shown(web)
+            place.publisher.read_back(web)
+        place.publisher.served_kids(web)
         place.publisher.publish(web)
-        place.publisher.confirm(web)
+        place.publisher.read_back(web)
 
 
 def test_a_private_set_never_leaves(place: Place) -> None:
@@ -287,8 +287,8 @@ def test_a_document_of_somebody_else_is_left_alone(store: CountedStore) -> None:
     with pytest.raises(PublicationError, match="move jwks/web away"):
         publisher.publish(web)
     with pytest.raises(PublicationError):
-        publisher.confirm(web)
-    assert publisher.shown(web) == ()
+        publisher.read_back(web)
+    assert publisher.served_kids(web) == ()
     assert store.inner.load(Tree.JWKS, "web").fields == {"password": "theirs"}
 
 
@@ -312,7 +312,7 @@ def test_a_store_that_keeps_changing_is_an_error(tmp_path: Path) -> None:
 # -- the file ----------------------------------------------------------------------------------------------------------
 
 
-def test_the_file_can_be_read_by_a_web_server(board: Board, tmp_path: Path) -> None:
+def test_the_file_can_be_read_by_a_web_server(board: JwksCache, tmp_path: Path) -> None:
     """Folder 0755 and file 0644 whatever the umask; byte-identical content is not written again."""
     path = tmp_path / "a" / "public" / "jwks.json"
     former = os.umask(0o077)
@@ -331,17 +331,17 @@ def test_the_file_can_be_read_by_a_web_server(board: Board, tmp_path: Path) -> N
 
 def test_the_combined_file_is_never_incomplete(tmp_path: Path) -> None:
     """It waits for every well-known keyset; what it shows is good until then, unless a key of it was revoked."""
-    path, board = tmp_path / "jwks.json", Board(["api", "other", "web"])
+    path, board = tmp_path / "jwks.json", JwksCache(["api", "other", "web"])
     publisher = FilePublisher(str(path), board)
     with pytest.raises(PublicationError, match="waits for the keys of api, other"):
         publisher.publish(publication("web", 1))
     assert not path.exists()
-    board.settle("api")
+    board.mark_absent("api")
     publisher.publish(OTHER)
     assert list(parse_jwks(path.read_text())) == [kid(9), kid(1)]
     publisher.close()
 
-    restarted = FilePublisher(str(path), Board(["api", "other", "web"]))
+    restarted = FilePublisher(str(path), JwksCache(["api", "other", "web"]))
     restarted.publish(publication("web", 1))
     with pytest.raises(PublicationError, match="waits for"):
         restarted.publish(publication("web", 1, sequence=2, revoked=(kid(9),)))
@@ -350,19 +350,19 @@ def test_the_combined_file_is_never_incomplete(tmp_path: Path) -> None:
     restarted.close()
 
 
-def test_keysets_that_are_not_well_known_do_not_concern_the_combined_file(board: Board, tmp_path: Path) -> None:
+def test_keysets_that_are_not_well_known_do_not_concern_the_combined_file(board: JwksCache, tmp_path: Path) -> None:
     """They are neither written, nor shown, nor asked for."""
     path = tmp_path / "jwks.json"
     publisher, private = FilePublisher(str(path), board), publication("internal", 3, well_known=False)
     publisher.publish(private)
-    publisher.confirm(private)
-    assert publisher.shown(private) is None
+    publisher.read_back(private)
+    assert publisher.served_kids(private) is None
     publisher.publish(publication("web", 1))
     assert kid(3) not in path.read_text()
     publisher.close()
 
 
-def test_one_process_owns_the_file(board: Board, tmp_path: Path) -> None:
+def test_one_process_owns_the_file(board: JwksCache, tmp_path: Path) -> None:
     """Another only looks: content with a file that shows its keys, and taking over when the owner is gone."""
     path = tmp_path / "jwks.json"
     program = (
@@ -382,7 +382,7 @@ def test_one_process_owns_the_file(board: Board, tmp_path: Path) -> None:
         assert not path.exists()
         path.write_text(jwks(1, 5))
         publisher.publish(publication("web", 1))
-        publisher.confirm(publication("web", 1))
+        publisher.read_back(publication("web", 1))
         assert path.read_text() == jwks(1, 5)
         owner.kill()
     publisher.publish(publication("web", 1))
@@ -390,7 +390,7 @@ def test_one_process_owns_the_file(board: Board, tmp_path: Path) -> None:
     publisher.close()
 
 
-def test_an_unsafe_place_is_refused(board: Board, tmp_path: Path) -> None:
+def test_an_unsafe_place_is_refused(board: JwksCache, tmp_path: Path) -> None:
     """A link in the file's place, a folder others may write to, a name that cannot work."""
     (tmp_path / "jwks.json").symlink_to(tmp_path / "elsewhere")
     linked = FilePublisher(str(tmp_path / "jwks.json"), board)
@@ -414,11 +414,11 @@ def test_an_unsafe_place_is_refused(board: Board, tmp_path: Path) -> None:
 
 def test_the_board_withholds_an_incomplete_combined_set() -> None:
     """Every well-known keyset must have come or be known to contribute nothing; never again is it withheld."""
-    board = Board(["api", "web"])
+    board = JwksCache(["api", "web"])
     assert board.missing() == ("api", "web")
     board.put(publication("web", 1))
     assert board.combined() is None
-    board.settle("api")
+    board.mark_absent("api")
     combined = board.combined()
     assert combined is not None
     assert combined.jwks == jwks(1)
@@ -433,7 +433,7 @@ def test_the_board_withholds_an_incomplete_combined_set() -> None:
 
 def test_the_combined_set_lives_as_short_as_its_shortest_member() -> None:
     """A verifier of the slower keyset may cache no longer than one of the faster."""
-    board = Board(["api", "web"])
+    board = JwksCache(["api", "web"])
     board.put(publication("api", 1, propagation=P))
     board.put(publication("web", 2, propagation=P / 5))
     combined = board.combined()
@@ -443,7 +443,7 @@ def test_the_combined_set_lives_as_short_as_its_shortest_member() -> None:
 
 def test_one_kid_for_two_keys_is_refused_and_takes_nothing_away() -> None:
     """The combined set stays as it last was; one key in two keysets appears once."""
-    board = Board(["api", "web"])
+    board = JwksCache(["api", "web"])
     board.put(publication("api", 1))
     board.put(publication("web", 1, 2))
     combined = board.combined()
@@ -460,7 +460,7 @@ def test_one_kid_for_two_keys_is_refused_and_takes_nothing_away() -> None:
 @pytest.mark.parametrize("text", [EMPTY, "", "null", '{"keys":[{"kty":"oct","kid":"a"}]}', '{"keys":[{"kid":"a"}]}'])
 def test_the_board_takes_nothing_unfit(text: str) -> None:
     """An empty set for an asymmetric keyset, no set, a symmetric key, a key without a type."""
-    board, web = Board([]), publication("web", 1)
+    board, web = JwksCache([]), publication("web", 1)
     with pytest.raises(PublicationError, match="web"):
         board.put(dataclasses.replace(web, document=dataclasses.replace(web.document, jwks=Jwks(text))))
     assert board.get("web") is None
@@ -502,11 +502,11 @@ def base(elsewhere: Elsewhere) -> Iterator[str]:
 def test_addresses_are_read_back_past_caches(elsewhere: Elsewhere, base: str) -> None:
     """Each address is asked with no-cache; one that names the keyset concerns every keyset, others the well-known."""
     urls = VerifyUrls([f"{base}/{{keyset}}.json?x=1", f"{base}/all.json"])
-    urls.confirm(publication("web", 1))
-    urls.confirm(publication("hidden", 1, well_known=False))
-    urls.confirm(publication("secrets"))
+    urls.read_back(publication("web", 1))
+    urls.read_back(publication("hidden", 1, well_known=False))
+    urls.read_back(publication("secrets"))
     urls.publish(publication("web", 2))
-    assert urls.shown(publication("web", 2)) is None
+    assert urls.served_kids(publication("web", 2)) is None
     assert elsewhere.asked == [("/web.json", "no-cache"), ("/all.json", "no-cache"), ("/hidden.json", "no-cache")]
 
 
@@ -516,7 +516,7 @@ def test_other_keys_and_members_do_not_matter(elsewhere: Elsewhere, base: str) -
     document["keys"][1]["x5t"] = "extra"
     document["keys"].append({"kty": "EC", "nokid": True})
     elsewhere.body = json.dumps(document | {"issuer": "x"}).encode()
-    VerifyUrls([base]).confirm(publication("web", 1))
+    VerifyUrls([base]).read_back(publication("web", 1))
 
 
 def test_what_a_verifier_would_trip_over_is_not_confirmed(elsewhere: Elsewhere, base: str) -> None:
@@ -538,7 +538,7 @@ def test_what_a_verifier_would_trip_over_is_not_confirmed(elsewhere: Elsewhere, 
     for answer, said in bad:
         elsewhere.body, elsewhere.status, elsewhere.headers = answer.body, answer.status, answer.headers
         with pytest.raises(PublicationError, match=said):
-            VerifyUrls([base]).confirm(publication("web", 1))
+            VerifyUrls([base]).read_back(publication("web", 1))
 
 
 @pytest.mark.parametrize(
@@ -569,7 +569,7 @@ def test_a_server_that_drips_is_given_up(greeting: bytes) -> None:
         thread.start()
         begun = time.monotonic()
         with pytest.raises(PublicationError, match=r"did not answer within 0\.\d+ s"):
-            VerifyUrls([f"http://127.0.0.1:{server.getsockname()[1]}/"], timeout=0.5).confirm(publication("web", 1))
+            VerifyUrls([f"http://127.0.0.1:{server.getsockname()[1]}/"], timeout=0.5).read_back(publication("web", 1))
         assert time.monotonic() - begun < 2
         thread.join(5)
         assert not thread.is_alive(), "the connection was not given up"
@@ -583,29 +583,29 @@ def test_a_server_that_drips_is_given_up(greeting: bytes) -> None:
 def test_an_address_that_cannot_be_read_is_named(url: str) -> None:
     """Nobody listens, or it is none."""
     with pytest.raises(PublicationError, match=r"^(http|https|ftp):"):
-        VerifyUrls([url], timeout=2).confirm(publication("web", 1))
+        VerifyUrls([url], timeout=2).read_back(publication("web", 1))
 
 
 def test_an_address_with_a_password_is_not_repeated() -> None:
     """The message holds nothing of it."""
     with pytest.raises(PublicationError) as caught:
-        VerifyUrls(["http://user:hunter2@127.0.0.1/"]).confirm(publication("web", 1))
+        VerifyUrls(["http://user:hunter2@127.0.0.1/"]).read_back(publication("web", 1))
     assert "hunter2" not in str(caught.value)
 
 
-def test_our_own_listener_must_show_both_sets(board: Board, listener: JwksServer) -> None:
+def test_our_own_listener_must_show_both_sets(board: JwksCache, listener: JwksServer) -> None:
     """A well-known keyset is confirmed under its own path and the combined one."""
-    waiting = Board(["web", "late"])
+    waiting = JwksCache(["web", "late"])
     server = JwksServer("127.0.0.1:0", waiting, ["web", "late"])
     server.start()
     try:
         publisher, web = HttpPublisher(waiting, lambda: f"http://{server.address}"), publication("web", 1)
-        assert publisher.shown(web) is None
+        assert publisher.served_kids(web) is None
         publisher.publish(web)
         with pytest.raises(PublicationError, match="answered 503"):
-            publisher.confirm(web)
+            publisher.read_back(web)
         waiting.put(publication("late", 2))
-        publisher.confirm(web)
+        publisher.read_back(web)
     finally:
         server.stop()
-    assert HttpPublisher(board, lambda: f"http://{listener.address}").shown(publication("new", 1)) is None
+    assert HttpPublisher(board, lambda: f"http://{listener.address}").served_kids(publication("new", 1)) is None

@@ -255,9 +255,9 @@ def test_the_drift_of_the_local_clock_is_measured() -> None:
     date = ago.strftime("%a, %d %b %Y %H:%M:%S GMT")
     with scripted(lambda _: answer(200, read({}), date=date)) as (_, store):
         moment = store.load(Tree.KEYS, "web").moment
-    assert moment.floor == ago.replace(microsecond=0)
-    assert moment.ceiling == moment.floor + timedelta(seconds=1)
-    assert timedelta(hours=1) <= moment.drift <= timedelta(hours=1, seconds=3)
+    assert moment.earliest == ago.replace(microsecond=0)
+    assert moment.latest == moment.earliest + timedelta(seconds=1)
+    assert timedelta(hours=1) <= moment.offset <= timedelta(hours=1, seconds=3)
     assert not moment.trusted(timedelta(minutes=1))
 
 

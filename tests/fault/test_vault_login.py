@@ -295,7 +295,7 @@ def test_a_given_token_is_renewed(vault_server: VaultServer, mount: str, tmp_pat
 
 @pytest.mark.vault
 def test_a_given_token_that_will_end_is_told_once(vault_server: VaultServer, mount: str, tmp_path: Path) -> None:
-    """Nobody but its maker can replace it, so the log names its end; once it ended, the error says so."""
+    """Nobody but its keygen can replace it, so the log names its end; once it ended, the error says so."""
     vault_server.policy(mount, ALL.format(mount=mount))
     token = TokenCredentials(SecretText(vault_server.token([mount], ttl="3s", explicit_max_ttl="4s")))
     site = Site(tmp_path, vault_server.address)

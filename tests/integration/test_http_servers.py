@@ -20,9 +20,9 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 import rotator
-from rotator.adapters.jwks.cache import Board
+from rotator.adapters.jwks.cache import JwksCache
 from rotator.daemon.admin_pages import AdminServer, Readiness
-from rotator.daemon.http_handler import LARGEST_HEAD, PATIENCE, THREADS, Response
+from rotator.daemon.http_handler import MAX_HEAD, THREADS, TIMEOUT, Response
 from rotator.daemon.http_server import HttpServer, parse_address
 from rotator.daemon.jwks_pages import JwksServer
 from rotator.errors import ConfigError
@@ -72,9 +72,9 @@ def running(server: HttpServer) -> Iterator[None]:
 
 
 @pytest.fixture
-def board() -> Board:
+def board() -> JwksCache:
     """A board with an asymmetric keyset, a hidden one and one of shared secrets; `late` is still awaited."""
-    made = Board(["web", "late"])
+    made = JwksCache(["web", "late"])
     made.put(publication("web", 1, 2))
     made.put(publication("hidden", 3, well_known=False))
     made.put(publication("secrets"))
@@ -82,7 +82,7 @@ def board() -> Board:
 
 
 @pytest.fixture
-def server(board: Board) -> Iterator[JwksServer]:
+def server(board: JwksCache) -> Iterator[JwksServer]:
     """The JWKS listener over that board."""
     made = JwksServer("127.0.0.1:0", board, ["web", "late", "hidden", "secrets"])
     with running(made):
@@ -132,7 +132,7 @@ def test_paths(server: JwksServer, path: str, status: int) -> None:
     assert ("retry-after" in answer.headers) == (status == 503)
 
 
-def test_the_combined_set_comes_whole(board: Board, server: JwksServer) -> None:
+def test_the_combined_set_comes_whole(board: JwksCache, server: JwksServer) -> None:
     """503 until the last well-known keyset has come; hidden keysets are never in it."""
     board.put(publication("late", 4))
     assert ask(server, "/.well-known/jwks.json").body == jwks(4, 1, 2).encode()
@@ -140,11 +140,11 @@ def test_the_combined_set_comes_whole(board: Board, server: JwksServer) -> None:
 
 def test_without_a_well_known_keyset_there_is_no_combined_set() -> None:
     """404: nothing is on its way."""
-    with running(server := JwksServer("127.0.0.1:0", Board([]), ["hidden"])):
+    with running(server := JwksServer("127.0.0.1:0", JwksCache([]), ["hidden"])):
         assert ask(server, "/.well-known/jwks.json").status == 404
 
 
-def test_an_unchanged_set_is_not_sent_again(board: Board, server: JwksServer) -> None:
+def test_an_unchanged_set_is_not_sent_again(board: JwksCache, server: JwksServer) -> None:
     """A matching tag gets 304 with the caching headers; after a change the tag is another."""
     path = "/keysets/web/jwks.json"
     tag = ask(server, path).headers["etag"]
@@ -225,8 +225,8 @@ def test_connections_are_kept(server: JwksServer) -> None:
         (b"<script>alert(1)</script> HTTP/1.1\r\n\r\n", b"400"),
         (b"GET / HTTP/9.9\r\n\r\n", b"505"),
         (b"GET / HTTP/1.1\r\n" + b"X: y\r\n" * 200 + b"\r\n", b"431"),
-        (b"GET /" + b"a" * LARGEST_HEAD + b" HTTP/1.1\r\n\r\n", b""),
-        (b"GET / HTTP/1.1\r\nX: " + b"a" * LARGEST_HEAD + b"\r\n\r\n", b""),
+        (b"GET /" + b"a" * MAX_HEAD + b" HTTP/1.1\r\n\r\n", b""),
+        (b"GET / HTTP/1.1\r\nX: " + b"a" * MAX_HEAD + b"\r\n\r\n", b""),
         (b"\x16\x03\x01\x02\x00\x01\x00", b""),
         (b"GET http://[::1 HTTP/1.1\r\n\r\n", b""),
         (b"", b""),
@@ -253,7 +253,7 @@ def test_slow_callers_are_let_go(server: JwksServer) -> None:
     with socket.create_connection((host, port), 30) as silent, socket.create_connection((host, port), 30) as dripping:
         dripping.setblocking(False)
         ended = False
-        while not ended and time.monotonic() - begun < 3 * PATIENCE:
+        while not ended and time.monotonic() - begun < 3 * TIMEOUT:
             time.sleep(0.2)
             try:
                 dripping.send(b"G")
@@ -262,7 +262,7 @@ def test_slow_callers_are_let_go(server: JwksServer) -> None:
                 continue
             except ConnectionError:
                 ended = True
-        assert PATIENCE - 1 < time.monotonic() - begun < PATIENCE + 2
+        assert TIMEOUT - 1 < time.monotonic() - begun < TIMEOUT + 2
         assert silent.recv(1) == b""
 
 
@@ -290,7 +290,7 @@ def test_a_crowd_keeps_nobody_out(server: JwksServer) -> None:
         talkers.start()
         begun = time.monotonic()
         assert ask(server, "/keysets/web/jwks.json").status == 200
-        assert time.monotonic() - begun < PATIENCE
+        assert time.monotonic() - begun < TIMEOUT
         assert threading.active_count() <= before + THREADS + 1
         done.set()
         talkers.join()
@@ -316,7 +316,7 @@ def test_nothing_is_written_for_requests(server: JwksServer, capfd: pytest.Captu
     assert capfd.readouterr() == ("", "")
 
 
-def test_stopping_is_prompt_and_frees_the_port(board: Board) -> None:
+def test_stopping_is_prompt_and_frees_the_port(board: JwksCache) -> None:
     """Also with a caller that holds its connection; the port can be had again at once."""
     first = JwksServer("127.0.0.1:0", board, [])
     first.start()
@@ -332,7 +332,7 @@ def test_stopping_is_prompt_and_frees_the_port(board: Board) -> None:
 
 
 @pytest.mark.skipif(not socket.has_ipv6, reason="no IPv6 here")
-def test_ipv6(board: Board) -> None:
+def test_ipv6(board: JwksCache) -> None:
     """The address is told as it is written in a URL."""
     try:
         server = JwksServer("[::1]:0", board, [])
@@ -343,7 +343,7 @@ def test_ipv6(board: Board) -> None:
         assert raw(server, b"GET /keysets/web/jwks.json HTTP/1.1\r\n\r\n").startswith(b"HTTP/1.1 200")
 
 
-def test_an_address_that_cannot_be_had_names_the_option(board: Board, server: JwksServer) -> None:
+def test_an_address_that_cannot_be_had_names_the_option(board: JwksCache, server: JwksServer) -> None:
     """In use, not ours, or no address at all."""
     for address in (server.address, "192.0.2.1:80"):
         with pytest.raises(ConfigError, match=r"^\[publish\] http: cannot listen on "):
@@ -386,7 +386,7 @@ class Daemon:
         """Return the samples."""
         return self.samples
 
-    def standing(self) -> tuple[Alarm, ...]:
+    def active(self) -> tuple[Alarm, ...]:
         """Return the alarms."""
         return self.alarms
 

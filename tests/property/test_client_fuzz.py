@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 
 from rotator.client import Claims, InvalidTokenError, Signer, SigningError, StaticKeys, WeakSecretError, require_strong
 from rotator.client.jose.keys import key_of_jwk, keys_of_jwks
-from rotator.errors import VerificationKeyError
+from rotator.errors import KeyMaterialError
 from tests.support.forgery import (
     ABSENT,
     AUDIENCE,
@@ -408,7 +408,7 @@ def test_what_is_signed_is_accepted(subject: str, claims: dict[str, object], lif
     )
 )
 def test_any_set_of_keys(members: list[object]) -> None:
-    """Random members, and our key with random changes: keys that can be used, or VerificationKeyError."""
+    """Random members, and our key with random changes: keys that can be used, or KeyMaterialError."""
     ours = jwk_of(private_key().public_key())
     changed = [
         {name: value for name, value in (ours | member).items() if value is not ABSENT}
@@ -420,12 +420,12 @@ def test_any_set_of_keys(members: list[object]) -> None:
         if isinstance(member, dict):
             try:
                 key = key_of_jwk(member)
-            except VerificationKeyError:
+            except KeyMaterialError:
                 continue
             assert key is None or (member["alg"], member["kty"], member.get("use", "sig")) == ("RS256", "RSA", "sig")
     try:
         found = keys_of_jwks(json.dumps({"keys": changed}))
-    except VerificationKeyError:
+    except KeyMaterialError:
         return
     assert found
     assert all(key.algorithm == "RS256" and key.kid == kid for kid, key in found.items())

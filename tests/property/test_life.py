@@ -13,9 +13,9 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from rotator.cli.output import PlainLog
+from rotator.cli.output import StderrLog
 from rotator.commands.revoke import revoke
-from rotator.commands.rotate_now import Wish, rotate_now
+from rotator.commands.rotate_now import RotateOptions, rotate_now
 from rotator.documents.signing import decode_keyset
 from rotator.errors import RefusedError, StoreConflictError, StoreUnavailableError
 from rotator.model.document import Tree
@@ -27,14 +27,14 @@ from rotator.reconcile.alarms import Alarms
 from rotator.reconcile.effects import Effects
 from rotator.reconcile.reconciler import Reconciler
 from rotator.reconcile.tracker import Watch
-from tests.support.fakes import ManualClock, MemoryNotifier, MemoryPublisher, PooledMaker
+from tests.support.fakes import ManualClock, MemoryNotifier, MemoryPublisher, PooledKeyGenerator
 from tests.support.memory_store import Crash, Fuses, MemoryStore
 from tests.support.world import policy, seconds
 
 P, LIFE, SKEW, PERIOD = 8.0, 20.0, 2.0, 60.0
 
 
-class Quiet(PlainLog):
+class StdlibLog(StderrLog):
     """A log that says nothing; an internal error may not hide in it."""
 
     def warning(self, event: str, **fields: object) -> None:
@@ -49,7 +49,7 @@ class Nothing:
     def put(self, publication: object) -> None:
         """Do nothing."""
 
-    def settle(self, name: str) -> None:
+    def mark_absent(self, name: str) -> None:
         """Do nothing."""
 
 
@@ -57,8 +57,8 @@ class Daemon:
     """One process: what it knows dies with it."""
 
     def __init__(self, life: "Life") -> None:
-        alarms, log = Alarms(Quiet()), Quiet()
-        self.effects = Effects(life.store, [life.publisher], life.notifier, life.maker, alarms, log)
+        alarms, log = Alarms(StdlibLog()), StdlibLog()
+        self.effects = Effects(life.store, [life.publisher], life.notifier, life.keygen, alarms, log)
         clocks = Clocks(life.clock.now, life.clock.monotonic)
         self.reconciler = Reconciler(self.effects, None, Nothing(), alarms, log, clocks, pause=lambda _: None)
         self.watch = Watch("web", life.policy)
@@ -75,7 +75,7 @@ class Life(RuleBasedStateMachine):
         self.clock, self.fuses = ManualClock(), Fuses()
         self.store = MemoryStore(self.clock, self.fuses)
         self.publisher = MemoryPublisher(self.clock, fuses=self.fuses)
-        self.notifier, self.maker = MemoryNotifier(self.fuses), PooledMaker()
+        self.notifier, self.keygen = MemoryNotifier(self.fuses), PooledKeyGenerator()
         self.policy: Policy = policy(self.algorithm, period=PERIOD, p=P, life=LIFE, skew=SKEW)
         self.daemons = [Daemon(self), Daemon(self)]
         self.sequence = 0
@@ -126,17 +126,17 @@ class Life(RuleBasedStateMachine):
         self.notifier.down = down
         self.notifier.flush()
 
-    @rule(drift=st.sampled_from([0, 0, 3600]))
+    @rule(offset=st.sampled_from([0, 0, 3600]))
     def clock_disagrees(self, drift: int) -> None:
         """The local clock is off, or right again."""
-        self.store.drift = seconds(drift)
+        self.store.offset = seconds(drift)
 
     @rule(which=st.integers(0, 1), unsafe=st.booleans(), when_ready=st.booleans())
     def rotate(self, which: int, unsafe: bool, when_ready: bool) -> None:
         """An operator types rotate-now."""
         before = self.keyset()
         following = before.next.kid if before and before.next else None
-        wish = Wish(self.clock.now(), unsafe=unsafe and not when_ready, when_ready=when_ready)
+        wish = RotateOptions(self.clock.now(), unsafe=unsafe and not when_ready, when_ready=when_ready)
         try:
             rotate_now(self.daemons[which].effects, "web", self.policy, wish)
         except (StoreUnavailableError, RefusedError, StoreConflictError):
@@ -225,7 +225,7 @@ class Life(RuleBasedStateMachine):
         """When all faults are gone the keyset comes to rest: rotated, announced, and nothing retired is left in any version."""
         if not hasattr(self, "store"):
             return
-        self.store.away, self.store.drift = False, seconds(0)
+        self.store.away, self.store.offset = False, seconds(0)
         self.publisher.failing = self.publisher.stale = self.notifier.down = False
         for _ in range(40):
             self.clock.advance(3.0)

@@ -13,7 +13,7 @@ from rotator.documents.private_key import pair_of
 from rotator.errors import NotificationError, PublicationError
 from rotator.model.algorithms import Algorithm
 from rotator.model.event import Event, EventType
-from rotator.model.keys import HmacSecret, Kid, Made
+from rotator.model.keys import GeneratedKey, HmacSecret, Kid
 from rotator.model.publication import Publication
 from rotator.model.secret import SecretText
 from tests.support.memory_store import Fuses
@@ -152,7 +152,7 @@ class MemoryPublisher:
             if not self._stale:
                 self._show(publication)
 
-    def shown(self, publication: Publication) -> Collection[Kid] | None:
+    def served_kids(self, publication: Publication) -> Collection[Kid] | None:
         """
         Return the kids that consumers see.
         """
@@ -160,7 +160,7 @@ class MemoryPublisher:
         visible = self._visible.get(publication.document.keyset)
         return None if visible is None else tuple(parse_jwks(visible.document.jwks))
 
-    def confirm(self, publication: Publication) -> None:
+    def read_back(self, publication: Publication) -> None:
         """
         Return when every key is visible, member for member.
         """
@@ -203,25 +203,25 @@ class MemoryPublisher:
             raise PublicationError(f"{self._name} fails")
 
 
-_pool: list[Made] = []
+_pool: list[GeneratedKey] = []
 _pool_lock = threading.Lock()
 
 
-class PooledMaker:
+class PooledKeyGenerator:
     """
-    A KeyMaker that is cheap and repeatable.
+    A KeyGenerator that is cheap and repeatable.
 
-    RSA pairs are real, from a pool that the session fills as needed, and never given twice by one maker. Secrets,
-    op_ids and epochs are counted. Let the daemons of one test share one maker.
+    RSA pairs are real, from a pool that the session fills as needed, and never given twice by one keygen. Secrets,
+    op_ids and epochs are counted. Let the daemons of one test share one keygen.
     """
 
     def __init__(self) -> None:
-        self.made: list[Made] = []
+        self.made: list[GeneratedKey] = []
         self._pairs = 0
         self._names = 0
         self._lock = threading.Lock()
 
-    def make(self, algorithm: Algorithm, rsa_bits: int) -> Made:  # noqa: ARG002 - all pairs of the pool are of 2048 bits
+    def generate(self, algorithm: Algorithm, rsa_bits: int) -> GeneratedKey:  # noqa: ARG002 - all pairs of the pool are of 2048 bits
         """
         Return the next key.
         """
@@ -247,11 +247,11 @@ class PooledMaker:
             self._names += 1
             return f"{what}-{self._names}"
 
-    def _secret(self) -> Made:
+    def _secret(self) -> GeneratedKey:
         number = len(self.made) + 1
-        return Made(Kid(f"{number:032x}"), HmacSecret(SecretText(f"{number:064x}")), None)
+        return GeneratedKey(Kid(f"{number:032x}"), HmacSecret(SecretText(f"{number:064x}")), None)
 
-    def _pair(self) -> Made:
+    def _pair(self) -> GeneratedKey:
         with _pool_lock:
             if self._pairs == len(_pool):
                 _pool.append(pair_of(rsa.generate_private_key(public_exponent=65537, key_size=2048)))

@@ -12,7 +12,7 @@ from datetime import datetime, timedelta
 from typing import Any, Protocol
 
 from rotator.errors import StoreConflictError, StoreDeniedError, StoreUnavailableError
-from rotator.model.document import Fields, Moment, Stored, Tree
+from rotator.model.document import ClockReading, Fields, Stored, Tree
 
 
 class Crash(BaseException):
@@ -95,14 +95,14 @@ class MemoryStore:
     """
     A DocumentStore that keeps every version.
 
-    `away` and `denied` make each call fail; `drift` is by how much the local clock is ahead.
+    `away` and `denied` make each call fail; `offset` is by how much the local clock is ahead.
     """
 
     def __init__(self, clock: Clock, fuses: Fuses | None = None) -> None:
         self.fuses = fuses or Fuses()
         self.away = False
         self.denied = False
-        self.drift = timedelta(0)
+        self.offset = timedelta(0)
         self.reads = 0
         self._clock = clock
         self._lock = threading.RLock()
@@ -212,7 +212,7 @@ class MemoryStore:
     def _stored(self, tree: Tree, keyset: str) -> Stored:
         now = self._clock.now()
         floor = now.replace(microsecond=0)
-        moment = Moment(floor, floor if floor == now else floor + timedelta(seconds=1), self.drift)
+        moment = ClockReading(floor, floor if floor == now else floor + timedelta(seconds=1), self.offset)
         numbered = self._numbered(tree, keyset)
         if not numbered:
             return Stored(0, None, None, moment)

@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta
 from rotator.adapters.keygen import Keygen
 from rotator.documents.jwk import EMPTY, public_jwk
 from rotator.model.algorithms import Algorithm
-from rotator.model.keys import Kid, Made, PublicHalf
+from rotator.model.keys import GeneratedKey, Kid, PublicKey
 from rotator.model.keyset import Revocation
 from rotator.model.policy import Timing
 from rotator.model.publication import Jwks, Publication, PublicDocument
@@ -18,10 +18,10 @@ P = timedelta(seconds=100)
 
 
 @functools.cache
-def pair(number: int) -> Made:
+def pair(number: int) -> GeneratedKey:
     """Return the key pair of that number."""
     del number
-    return Keygen().make(Algorithm.RS256, 2048)
+    return Keygen().generate(Algorithm.RS256, 2048)
 
 
 def jwks(*numbers: int) -> Jwks:
@@ -29,8 +29,8 @@ def jwks(*numbers: int) -> Jwks:
     members = []
     for number in numbers:
         made = pair(number)
-        assert isinstance(made.half, PublicHalf)
-        members.append(public_jwk(made.kid, Algorithm.RS256, made.half))
+        assert isinstance(made.material, PublicKey)
+        members.append(public_jwk(made.kid, Algorithm.RS256, made.material))
     return Jwks(json.dumps({"keys": members}, separators=(",", ":")))
 
 

@@ -21,7 +21,7 @@ from rotator.lifecycle.decisions import Activate, Confirm, Extend, Generate, Ret
 from rotator.lifecycle.evolve import evolve, promoted
 from rotator.lifecycle.holds import Evidence
 from rotator.model.algorithms import Algorithm
-from rotator.model.keys import HmacSecret, Kid, NextKey, PublicHalf
+from rotator.model.keys import HmacSecret, Kid, NextKey, PublicKey
 from rotator.model.keyset import Keyset
 from rotator.model.policy import Policy, Readers, Timing
 from rotator.model.secret import SecretText
@@ -69,7 +69,7 @@ class World:
         """Return a fresh next."""
         self.made += 1
         kid = Kid(f"k{self.made}")
-        material = HmacSecret(SecretText("0" * 64)) if self.policy.algorithm.symmetric else PublicHalf(f"pem-{kid}")
+        material = HmacSecret(SecretText("0" * 64)) if self.policy.algorithm.symmetric else PublicKey(f"pem-{kid}")
         return NextKey(kid=kid, algorithm=self.policy.algorithm, material=material, created_at=now)
 
     def stamp(self, now: datetime) -> Stamp:
@@ -93,7 +93,7 @@ class World:
         """Return a private half where one is needed."""
         return None if self.policy.algorithm.symmetric else SecretText("0" * 64)
 
-    def settle(self, now: datetime) -> Wait:
+    def mark_absent(self, now: datetime) -> Wait:
         """Do what is due now, note each step, and return the wait."""
         for _ in range(20):
             decision = decide(self.keyset, self.policy, self.evidence, now)
@@ -120,7 +120,7 @@ class World:
     def run(self, until: float, begin: float = 0, every: float = 1) -> list[tuple[int, str]]:
         """Look every so many seconds from begin until the end; return all steps so far."""
         for now in _range(begin, until, every):
-            self.settle(at(now))
+            self.mark_absent(at(now))
         return self.steps
 
 

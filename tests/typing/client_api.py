@@ -17,8 +17,8 @@ from rotator.client import (
     Provider,
     ReaderStatus,
     RedisHints,
-    RedisState,
     Rejection,
+    SessionStore,
     Signer,
     Source,
     StaticKeys,
@@ -85,7 +85,7 @@ def sessions(provider: Provider) -> Cookie:
     """Pairs, and the cookies that carry them."""
     tokens = Tokens(
         provider,
-        RedisState("redis://127.0.0.1:6379/0"),
+        SessionStore("redis://127.0.0.1:6379/0"),
         issuer=ISSUER,
         audience=AUDIENCE,
         claims_of=lambda subject: {"name": subject},
@@ -95,5 +95,5 @@ def sessions(provider: Provider) -> Cookie:
     pair = tokens.issue("alice")
     assert_type(pair, TokenPair)
     tokens.revoke_issued_before(subject="alice")
-    Tokens(provider, RedisState(), issuer=ISSUER, audience=AUDIENCE, access_without_redis="maybe")  # type: ignore[arg-type]
+    Tokens(provider, SessionStore(), issuer=ISSUER, audience=AUDIENCE, access_without_redis="maybe")  # type: ignore[arg-type]
     return Cookies(samesite="Strict").of(pair)[0]

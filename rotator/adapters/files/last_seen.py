@@ -11,20 +11,20 @@ from rotator.adapters.files.atomic import UnsafePathError, write_atomically
 from rotator.documents.jwk import parse_jwks
 from rotator.documents.last_seen import _flag, encode_last_seen
 from rotator.documents.public import decode_public
-from rotator.errors import DocumentError, FrozenError, RotatorError, VerificationKeyError
+from rotator.errors import DocumentError, FrozenError, KeyMaterialError, RotatorError
 from rotator.model.policy import Timing
-from rotator.model.publication import Remembered
+from rotator.model.publication import LastSeen
 
-_DAMAGE = (ValueError, KeyError, TypeError, OverflowError, RecursionError, DocumentError, VerificationKeyError)
+_DAMAGE = (ValueError, KeyError, TypeError, OverflowError, RecursionError, DocumentError, KeyMaterialError)
 
 
-class MemoryWriteError(RotatorError):
+class LastSeenWriteError(RotatorError):
     """
     What was seen could not be written to the state folder; this process still knows it, the next one will not.
     """
 
 
-class Memory:
+class LastSeenFiles:
     """
     The keysets remembered in `<directory>/keysets`, one file each. Safe to use from several threads.
 
@@ -34,7 +34,7 @@ class Memory:
     def __init__(self, directory: Path) -> None:
         self._folder = directory / "keysets"
         self._lock = threading.Lock()
-        self._known: dict[str, Remembered | None] = {}
+        self._known: dict[str, LastSeen | None] = {}
         self._unwritten: set[str] = set()
 
     def names(self) -> tuple[str, ...]:
@@ -49,7 +49,7 @@ class Memory:
             raise self._unreadable(self._folder, error) from error
         return tuple(sorted(entry[:-5] for entry in entries if entry.endswith(".json") and not entry.startswith(".")))
 
-    def recall(self, name: str) -> Remembered | None:
+    def recall(self, name: str) -> LastSeen | None:
         """
         Return what is remembered of a keyset, None when it was never seen.
 
@@ -61,11 +61,11 @@ class Memory:
                 self._known[name] = None if data is None else self._decode(name, data)
             return self._known[name]
 
-    def remember(self, remembered: Remembered) -> None:
+    def remember(self, remembered: LastSeen) -> None:
         """
         Keep what was seen; never in place of a higher sequence of the same epoch, and no I/O when nothing changed.
 
-        Raises MemoryWriteError; the same call later tries again.
+        Raises LastSeenWriteError; the same call later tries again.
         """
         name = remembered.document.keyset
         known = self.recall(name)
@@ -89,9 +89,9 @@ class Memory:
             self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             write_atomically(file, data, 0o600)
         except UnsafePathError as error:
-            raise MemoryWriteError(str(error)) from error
+            raise LastSeenWriteError(str(error)) from error
         except OSError as error:
-            raise MemoryWriteError(
+            raise LastSeenWriteError(
                 f"{file} cannot be written ({error.strerror}); make room, or make the folder writable for this user"
             ) from error
 
@@ -108,7 +108,7 @@ class Memory:
     def _unreadable(path: Path, error: OSError) -> FrozenError:
         return FrozenError(f"{path} cannot be read ({error.strerror}); make it readable for this user and start again")
 
-    def _decode(self, name: str, data: bytes) -> Remembered:
+    def _decode(self, name: str, data: bytes) -> LastSeen:
         try:
             fields = json.loads(data)
             document = decode_public(fields["public"], name)
@@ -118,7 +118,7 @@ class Memory:
                 timedelta(seconds=fields["max_token_lifetime"]),
                 timedelta(seconds=fields["clock_skew"]),
             )
-            return Remembered(
+            return LastSeen(
                 epoch=document.epoch,
                 sequence=document.sequence,
                 op_id=str(fields["op_id"]),

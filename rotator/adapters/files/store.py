@@ -15,10 +15,10 @@ from pathlib import Path
 
 from rotator.adapters.files.atomic import UnsafePathError, safe_directory, write_atomically
 from rotator.errors import DocumentError, StoreConflictError, StoreDeniedError, StoreUnavailableError
-from rotator.model.document import Fields, Moment, Stored, Tree
+from rotator.model.document import ClockReading, Fields, Stored, Tree
 from rotator.model.times import parse_time
 
-LOCK_PATIENCE = 5.0
+LOCK_TIMEOUT = 5.0
 _LOCK_POLL = 0.01
 _LOCK = ".lock"
 _READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -39,7 +39,7 @@ class FileStore:
     on a network. Waiting for the lock ends with StoreUnavailableError after *lock_patience* seconds.
     """
 
-    def __init__(self, path: Path, *, lock_patience: float = LOCK_PATIENCE) -> None:
+    def __init__(self, path: Path, *, lock_patience: float = LOCK_TIMEOUT) -> None:
         self._path = path
         self._patience = lock_patience
         self._threads = threading.Lock()
@@ -153,10 +153,10 @@ class FileStore:
         self._swept = True
 
 
-def _moment(before: datetime) -> Moment:
+def _moment(before: datetime) -> ClockReading:
     after = datetime.now(UTC)
     ceiling = after.replace(microsecond=0) + timedelta(seconds=1 if after.microsecond else 0)
-    return Moment(before.replace(microsecond=0), ceiling)
+    return ClockReading(before.replace(microsecond=0), ceiling)
 
 
 def _decode(file: Path, data: bytes) -> tuple[int, Fields, datetime]:

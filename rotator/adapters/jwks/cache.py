@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from rotator.documents.jwk import Jwk, combined, parse_jwks
-from rotator.errors import PublicationError, VerificationKeyError
+from rotator.errors import KeyMaterialError, PublicationError
 from rotator.model.keys import Kid
 from rotator.model.policy import max_age
 from rotator.model.publication import Jwks, Publication
@@ -33,7 +33,7 @@ class _Entry:
         return self.publication.well_known and not self.publication.symmetric
 
 
-class Board:
+class JwksCache:
     """
     The latest publication of each keyset, in memory. Safe to use from several threads.
 
@@ -50,7 +50,7 @@ class Board:
         self._expected = frozenset(well_known)
 
     @property
-    def shares(self) -> bool:
+    def has_combined(self) -> bool:
         """
         Whether there is a combined set, complete or not: a well-known keyset is configured, or was put.
         """
@@ -66,7 +66,7 @@ class Board:
         document = publication.document
         try:
             entry = _Entry(publication, parse_jwks(document.jwks))
-        except VerificationKeyError as error:
+        except KeyMaterialError as error:
             raise PublicationError(f"{document.keyset}: {error}") from error
         if bool(entry.members) is publication.symmetric:
             raise PublicationError(f"{document.keyset}: a JWKS is empty for shared secrets, and for no other keyset")
@@ -77,7 +77,7 @@ class Board:
                 self._changed = True
             self._refuse_shared_kid(document.keyset)
 
-    def settle(self, name: str) -> None:
+    def mark_absent(self, name: str) -> None:
         """
         Note that a keyset contributes nothing for now: it does not exist yet, or cannot be read. What was put stays.
         """
@@ -120,7 +120,7 @@ class Board:
             return None
         try:
             union = combined(publication.document.jwks for publication in shared)
-        except VerificationKeyError:  # one kid for two keys, which `put` has raised
+        except KeyMaterialError:  # one kid for two keys, which `put` has raised
             return None
         return Combined(union, min(max_age(publication.timing) for publication in shared))
 

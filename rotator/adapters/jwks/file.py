@@ -8,10 +8,10 @@ from collections.abc import Collection
 from pathlib import Path
 
 from rotator.adapters.files.atomic import safe_directory, write_atomically
-from rotator.adapters.jwks.cache import Board
+from rotator.adapters.jwks.cache import JwksCache
 from rotator.adapters.jwks.read_back import require_keys
 from rotator.documents.jwk import parse_jwks
-from rotator.errors import ConfigError, PublicationError, RotatorError, VerificationKeyError
+from rotator.errors import ConfigError, KeyMaterialError, PublicationError, RotatorError
 from rotator.model.keys import Kid
 from rotator.model.publication import Jwks, Publication
 
@@ -28,7 +28,7 @@ class FilePublisher:
 
     name = "file"
 
-    def __init__(self, template: str | os.PathLike[str], board: Board) -> None:
+    def __init__(self, template: str | os.PathLike[str], board: JwksCache) -> None:
         self._template = Path(template)
         self._board = board
         self._lock: int | None = None
@@ -59,7 +59,7 @@ class FilePublisher:
         except (OSError, RotatorError) as error:
             raise _explained(error, path) from error
 
-    def shown(self, publication: Publication) -> Collection[Kid] | None:
+    def served_kids(self, publication: Publication) -> Collection[Kid] | None:
         """
         Return the kids in the file, none where it is missing or no JWKS; None where it does not concern the keyset.
         """
@@ -68,12 +68,12 @@ class FilePublisher:
             return None
         try:
             return parse_jwks(_read(path)).keys()
-        except VerificationKeyError:
+        except KeyMaterialError:
             return ()
         except OSError as error:
             raise _explained(error, path) from error
 
-    def confirm(self, publication: Publication) -> None:
+    def read_back(self, publication: Publication) -> None:
         """
         Read the file back.
         """
@@ -145,5 +145,5 @@ def _shows(publication: Publication, text: str) -> bool:
     try:
         require_keys(publication, text, "")
         return not any(revocation.kid in parse_jwks(text) for revocation in publication.document.revoked)
-    except (PublicationError, VerificationKeyError):
+    except (PublicationError, KeyMaterialError):
         return False

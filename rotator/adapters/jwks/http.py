@@ -5,7 +5,7 @@ The JWKS over HTTP: our own listener, and addresses that others serve.
 import time
 from collections.abc import Callable, Collection, Iterable, Iterator
 
-from rotator.adapters.jwks.cache import Board
+from rotator.adapters.jwks.cache import JwksCache
 from rotator.adapters.jwks.read_back import fetch, require_keys
 from rotator.documents.jwk import parse_jwks
 from rotator.model.keys import Kid
@@ -31,7 +31,7 @@ class HttpPublisher:
 
     name = "http"
 
-    def __init__(self, board: Board, url_base: Callable[[], str]) -> None:
+    def __init__(self, board: JwksCache, url_base: Callable[[], str]) -> None:
         self._board = board
         self._url_base = url_base
 
@@ -41,14 +41,14 @@ class HttpPublisher:
         """
         self._board.put(publication)
 
-    def shown(self, publication: Publication) -> Collection[Kid] | None:
+    def served_kids(self, publication: Publication) -> Collection[Kid] | None:
         """
         Return the kids this process serves; None before it has served the keyset.
         """
         known = self._board.get(publication.document.keyset)
         return None if known is None or publication.symmetric else parse_jwks(known.document.jwks).keys()
 
-    def confirm(self, publication: Publication) -> None:
+    def read_back(self, publication: Publication) -> None:
         """
         Ask the listener, over its socket.
         """
@@ -75,13 +75,13 @@ class VerifyUrls:
         Do nothing: whoever serves these addresses reads the other places.
         """
 
-    def shown(self, publication: Publication) -> Collection[Kid] | None:  # noqa: ARG002 - the port's signature
+    def served_kids(self, publication: Publication) -> Collection[Kid] | None:  # noqa: ARG002 - the port's signature
         """
         Return None: this process never served them.
         """
         return None
 
-    def confirm(self, publication: Publication) -> None:
+    def read_back(self, publication: Publication) -> None:
         """
         Read every address back.
         """

@@ -17,7 +17,7 @@ from rotator.documents.jwk import parse_jwks
 from rotator.errors import PublicationError
 from rotator.model.publication import Publication
 
-LARGEST = 1 << 20
+MAX_BODY = 1 << 20
 _HEADERS: Mapping[str, str] = {
     "Accept": "application/jwk-set+json, application/json",
     "Accept-Encoding": "identity",
@@ -109,7 +109,7 @@ def _body(response: HTTPResponse, url: str) -> bytes:
         raise PublicationError(f"{url} answered {response.status}")
     if response.getheader("Content-Encoding", "identity") != "identity":
         raise PublicationError(f"{url} answers compressed although asked not to")
-    body = response.read(LARGEST + 1)
-    if len(body) > LARGEST:
-        raise PublicationError(f"{url} answers with more than {LARGEST} bytes")
+    body = response.read(MAX_BODY + 1)
+    if len(body) > MAX_BODY:
+        raise PublicationError(f"{url} answers with more than {MAX_BODY} bytes")
     return body

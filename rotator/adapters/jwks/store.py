@@ -11,7 +11,7 @@ from rotator.adapters.jwks.http import WELL_KNOWN_PATH, HttpPublisher, VerifyUrl
 from rotator.adapters.jwks.read_back import require_keys
 from rotator.documents.jwk import EMPTY, parse_jwks
 from rotator.documents.public import decode_public, encode_public
-from rotator.errors import DocumentError, PublicationError, StoreConflictError, VerificationKeyError
+from rotator.errors import DocumentError, KeyMaterialError, PublicationError, StoreConflictError
 from rotator.model.document import Fields, Tree
 from rotator.model.keys import Kid
 from rotator.model.publication import Publication
@@ -71,16 +71,16 @@ class StorePublisher:
                 return
         raise PublicationError(f"{keyset}: its public document keeps changing under us; find out who else writes it")
 
-    def shown(self, publication: Publication) -> Collection[Kid] | None:
+    def served_kids(self, publication: Publication) -> Collection[Kid] | None:
         """
         Return the kids of the stored set; none where there is no document, or none that verifiers can read.
         """
         try:
             return parse_jwks(_text_of(self._look(publication.document.keyset).fields)).keys()
-        except (PublicationError, VerificationKeyError):
+        except (PublicationError, KeyMaterialError):
             return ()
 
-    def confirm(self, publication: Publication) -> None:
+    def read_back(self, publication: Publication) -> None:
         """
         Read the document back.
         """
@@ -106,7 +106,7 @@ class StorePublisher:
 def _scan(publication: Publication) -> None:
     try:
         parse_jwks(publication.document.jwks)
-    except VerificationKeyError as error:
+    except KeyMaterialError as error:
         raise PublicationError(f"{publication.document.keyset}: {error}") from error
 
 

@@ -14,7 +14,7 @@ import redis
 from rotator.adapters.circuit_breaker import Breaker
 from rotator.adapters.redis.connection import (
     FAULTS,
-    MOST_CONNECTIONS,
+    MAX_CONNECTIONS,
     TIMEOUT,
     _in_clear,
     connection_options,
@@ -54,7 +54,7 @@ class RedisNotifier:
         self._place = place_of(self._options)
         self._breaker = Breaker()
         # A silent Redis holds so many callers, each for its timeouts; the others wait no longer than one for a turn.
-        pool = redis.BlockingConnectionPool(MOST_CONNECTIONS, TIMEOUT, health_check_interval=30, **self._options)
+        pool = redis.BlockingConnectionPool(MAX_CONNECTIONS, TIMEOUT, health_check_interval=30, **self._options)
         self._redis = redis.Redis(connection_pool=pool)
 
     def announce(self, event: Event) -> None:

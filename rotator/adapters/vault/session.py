@@ -18,7 +18,7 @@ from rotator.errors import StoreConflictError, StoreDeniedError, StoreUnavailabl
 from rotator.ports.log import Log
 
 OK, NO_CONTENT, BAD_REQUEST, FORBIDDEN, NOT_FOUND, NOT_YET = 200, 204, 400, 403, 404, 412
-_FIRST_PAUSE, _LONGEST_PAUSE = 0.05, 1.0
+_FIRST_PAUSE, _MAX_PAUSE = 0.05, 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +104,7 @@ class VaultSession:
             if time.monotonic() + pause >= deadline:
                 raise StoreUnavailableError(f"vault's standby lags behind: {where} answers {NOT_YET}")
             time.sleep(random.uniform(pause / 2, pause))  # noqa: S311 - spreads load, guards nothing
-            pause = min(2 * pause, _LONGEST_PAUSE)
+            pause = min(2 * pause, _MAX_PAUSE)
         if reply.status not in {OK, NOT_FOUND}:
             raise StoreUnavailableError(f"vault did not read {where}: {reply.status}")
         return reply

@@ -21,7 +21,7 @@ from hvac.adapters import Adapter
 
 from rotator.adapters.http_client import Connection, connect, tls_context
 from rotator.errors import ConfigError, StoreUnavailableError
-from rotator.model.document import Moment
+from rotator.model.document import ClockReading
 from rotator.model.secret import SecretText
 
 _READABLE = frozenset({200, 204, 400, 403, 404, 412})
@@ -59,7 +59,7 @@ class Reply:
 
     status: int
     body: Mapping[str, Any]
-    moment: Moment
+    moment: ClockReading
 
     def section(self, *names: str) -> Mapping[str, Any]:
         """
@@ -213,14 +213,14 @@ def _context(ca_file: Path | None) -> ssl.SSLContext:
         raise ConfigError(f"vault.ca_file: {ca_file} cannot be used: {_what(error)}") from error
 
 
-def _moment(what: str, response: http.client.HTTPResponse, started: datetime) -> Moment:
+def _moment(what: str, response: http.client.HTTPResponse, started: datetime) -> ClockReading:
     took = datetime.now(UTC) - started
     try:
         floor = parsedate_to_datetime(response.headers["Date"]).astimezone(UTC)
     except (TypeError, ValueError):
         raise LostReplyError(f"{what}: the answer has no Date; let the proxy pass it on") from None
     second = timedelta(seconds=1)
-    return Moment(floor, floor + second, drift=started + took / 2 - floor, tolerance=second + abs(took))
+    return ClockReading(floor, floor + second, offset=started + took / 2 - floor, tolerance=second + abs(took))
 
 
 def _what(error: Exception) -> str:

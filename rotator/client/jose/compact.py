@@ -11,9 +11,9 @@ import math
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from typing import Any, NoReturn
 
-LONGEST_TOKEN = 8192
-LONGEST_HEADER = 1024
-DEEPEST = 16
+MAX_TOKEN = 8192
+MAX_HEADER = 1024
+MAX_DEPTH = 16
 _PADDING = ("", "=", "==", "===")
 
 
@@ -21,7 +21,7 @@ def split(token: object) -> tuple[str, str, str]:
     """
     Return header, payload and signature of a compact JWS, still encoded; raises ValueError for anything else.
     """
-    if not isinstance(token, str) or len(token) > LONGEST_TOKEN or not token.isascii():
+    if not isinstance(token, str) or len(token) > MAX_TOKEN or not token.isascii():
         raise ValueError("not a compact JWS")
     header, payload, signature = token.split(".")
     if not header or not signature:
@@ -57,7 +57,7 @@ def parse_object(data: bytes) -> dict[str, Any]:
         raise ValueError("nested too deeply") from None
     if not isinstance(value, dict):
         raise ValueError("not a JSON object")  # noqa: TRY004 - one error for all that may be wrong with a token
-    if text.count("{") + text.count("[") > DEEPEST and _depth(value) > DEEPEST:
+    if text.count("{") + text.count("[") > MAX_DEPTH and _depth(value) > MAX_DEPTH:
         raise ValueError("nested too deeply")
     if "\\u" in text:
         # Half a surrogate pair is no character: whoever used such a text would fail later, and elsewhere.

@@ -7,14 +7,14 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from rotator.client.errors import InvalidTokenError, Rejection
-from rotator.client.jose.compact import LONGEST_HEADER, decode_segment, parse_object, split
+from rotator.client.jose.compact import MAX_HEADER, decode_segment, parse_object, split
 from rotator.client.jose.keys import Keys, VerifyingKey
 
 Search = Callable[[str], Keys | None]
 # Each would have a verifier fetch, trust or read something else than the key it already has (RFC 8725 sections 3.1, 3.10).
 _FORBIDDEN = frozenset({"crit", "b64", "jku", "jwk", "x5u", "x5c", "enc", "zip", "cty", "epk"})
 _KID = re.compile(r"[A-Za-z0-9_-]{1,64}")
-_MOST_HEADERS = 256
+_MAX_HEADERS = 256
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +85,7 @@ class JwsVerifier:
         return (key,)
 
     def _remember(self, text: str, header: Header) -> None:
-        if len(self._headers) >= _MOST_HEADERS:
+        if len(self._headers) >= _MAX_HEADERS:
             self._headers.clear()
         self._headers[text] = header
 
@@ -100,7 +100,7 @@ def media_type(typ: str) -> str:
 
 def _header(segment: str) -> Header:
     data = decode_segment(segment)
-    if len(data) > LONGEST_HEADER:
+    if len(data) > MAX_HEADER:
         raise ValueError("a header that long has something to hide")
     members = parse_object(data)
     algorithm, kid, typ = members.get("alg"), members.get("kid", ""), members.get("typ", "")

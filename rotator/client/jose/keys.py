@@ -15,19 +15,19 @@ from joserfc.jws import JWSRegistry
 from rotator.client.errors import WeakSecretError
 from rotator.client.jose.compact import encode_segment
 from rotator.documents.jwk import PUBLIC_MEMBERS
-from rotator.errors import VerificationKeyError
+from rotator.errors import KeyMaterialError
 from rotator.model.algorithms import Algorithm
-from rotator.model.keys import HmacSecret, KeyPair, NextKey, public_half
+from rotator.model.keys import HmacSecret, KeyPair, NextKey, public_key
 from rotator.model.keyset import Keyset
 from rotator.model.policy import Timing
 from rotator.model.secret import SecretText
 
 # What rotator itself takes for a keyset that says nothing else.
 DEFAULT_TIMING = Timing(timedelta(hours=2), timedelta(days=7), timedelta(minutes=1))
-SMALLEST_RSA = 2048
-SMALLEST_EXPONENT = 3
+MIN_RSA = 2048
+MIN_EXPONENT = 3
 PRIVATE_MEMBERS = frozenset({"d", "p", "q", "dp", "dq", "qi", "oth", "k", "priv"})
-LARGEST_JWKS = 1 << 20
+MAX_JWKS = 1 << 20
 _SIGN = JWSRegistry.algorithms
 # Modulus residues of RSA keys from the flawed generator of CVE-2017-15361 ("ROCA") lie in the group that 65537 generates.
 _ROCA_PRIMES = (11, 13, 17, 19, 37, 53, 61, 71, 73, 79, 97, 103, 107, 109, 127, 151, 157)
@@ -111,14 +111,14 @@ class Keys:
     def __post_init__(self) -> None:
         # Each key has its one algorithm; that no set holds both kinds is the second lock against taking one for the other.
         if len({key.algorithm.symmetric for key in self.verifying.values()}) > 1:
-            raise VerificationKeyError(f"{self.keyset or 'a keyset'}: shared secrets and public keys in one set")
+            raise KeyMaterialError(f"{self.keyset or 'a keyset'}: shared secrets and public keys in one set")
 
 
 def keys_of(keyset: Keyset) -> Keys:
     """
     Return the keys of a signing document.
 
-    Raises VerificationKeyError for material that is unfit.
+    Raises KeyMaterialError for material that is unfit.
     """
     verifying, secrets = {}, []
     for key in keyset.keys():
@@ -127,7 +127,7 @@ def keys_of(keyset: Keyset) -> Keys:
             what = f"{keyset.name}: the secret {key.kid}"
             imported: OctKey | RSAKey = _oct(key.material.secret.reveal().encode(), key.algorithm, what)
         else:
-            public = public_half(key)
+            public = public_key(key)
             imported = _rsa(public.pem if public else "", f"{keyset.name}: the public half {key.kid}")
         longest = timedelta(0) if isinstance(key, NextKey) else key.longest_token
         verifying[str(key.kid)] = VerifyingKey(key.kid, key.algorithm, imported, longest)
@@ -154,7 +154,7 @@ def keys_of_jwks(data: str | bytes) -> dict[str, VerifyingKey]:
     """
     Return the keys of a JWKS (RFC 7517) by kid, in its order.
 
-    Members of kinds that rotator does not make are ignored (section 5). Raises VerificationKeyError for a set that is damaged:
+    Members of kinds that rotator does not make are ignored (section 5). Raises KeyMaterialError for a set that is damaged:
     no JSON, a private or symmetric member, a kid twice, a key of ours that cannot be one, or no key at all.
     """
     try:
@@ -162,17 +162,17 @@ def keys_of_jwks(data: str | bytes) -> dict[str, VerifyingKey]:
         if not isinstance(members, list):
             raise TypeError  # noqa: TRY301
     except (ValueError, KeyError, TypeError, RecursionError):
-        raise VerificationKeyError("no JWKS") from None
+        raise KeyMaterialError("no JWKS") from None
     found: dict[str, VerifyingKey] = {}
     for member in members:
         key = key_of_jwk(member) if isinstance(member, dict) else None
         if key is None:
             continue
         if key.kid in found:
-            raise VerificationKeyError("a JWKS holds a kid twice")
+            raise KeyMaterialError("a JWKS holds a kid twice")
         found[key.kid] = key
     if not found:
-        raise VerificationKeyError("a JWKS without any key that can be used")
+        raise KeyMaterialError("a JWKS without any key that can be used")
     return found
 
 
@@ -180,10 +180,10 @@ def key_of_jwk(member: Mapping[str, Any]) -> VerifyingKey | None:
     """
     Return the public key that one member of a JWKS is, None for a kind of key that rotator does not make.
 
-    Raises VerificationKeyError where it is private or symmetric, or claims to be ours and is not fit.
+    Raises KeyMaterialError where it is private or symmetric, or claims to be ours and is not fit.
     """
     if not PRIVATE_MEMBERS.isdisjoint(member) or member.get("kty") == "oct":
-        raise VerificationKeyError("a JWKS holds a member that is not public")
+        raise KeyMaterialError("a JWKS holds a member that is not public")
     operations = member.get("key_ops", ["verify"])
     if (
         member.get("kty") != "RSA"
@@ -195,7 +195,7 @@ def key_of_jwk(member: Mapping[str, Any]) -> VerifyingKey | None:
         return None
     kid = member.get("kid")
     if not isinstance(kid, str) or not kid:
-        raise VerificationKeyError("a JWKS holds a key without a kid")
+        raise KeyMaterialError("a JWKS holds a key without a kid")
     public = {name: member[name] for name in PUBLIC_MEMBERS & member.keys()}
     return VerifyingKey(kid, Algorithm.RS256, _rsa(public, f"the key {kid!r} of a JWKS"))
 
@@ -218,7 +218,7 @@ def _oct(secret: bytes, algorithm: Algorithm, what: str) -> OctKey:
     try:
         return OctKey.import_key(secret)
     except (ValueError, SecurityWarning):
-        raise VerificationKeyError(f"{what} is a public key, and no shared secret") from None
+        raise KeyMaterialError(f"{what} is a public key, and no shared secret") from None
 
 
 def _rsa(value: str | dict[str, Any], what: str) -> RSAKey:
@@ -227,9 +227,9 @@ def _rsa(value: str | dict[str, Any], what: str) -> RSAKey:
         numbers = key.public_key.public_numbers()
     except (ValueError, TypeError, KeyError, OverflowError, JoseError, SecurityWarning):
         # Not chained: such errors quote what they were given. A warning is raised where warnings are errors.
-        raise VerificationKeyError(f"{what} is no RSA key") from None
-    if numbers.n.bit_length() < SMALLEST_RSA or numbers.e < SMALLEST_EXPONENT or numbers.n % 2 == 0:
-        raise VerificationKeyError(f"{what} is too weak: RSA takes 2048 bits and an exponent of 3 or more")
+        raise KeyMaterialError(f"{what} is no RSA key") from None
+    if numbers.n.bit_length() < MIN_RSA or numbers.e < MIN_EXPONENT or numbers.n % 2 == 0:
+        raise KeyMaterialError(f"{what} is too weak: RSA takes 2048 bits and an exponent of 3 or more")
     if all(numbers.n % prime in _ROCA[prime] for prime in _ROCA_PRIMES):
-        raise VerificationKeyError(f"{what} comes from a generator known to be flawed (CVE-2017-15361)")
+        raise KeyMaterialError(f"{what} comes from a generator known to be flawed (CVE-2017-15361)")
     return key

@@ -11,7 +11,7 @@ from rotator.client.errors import SigningError
 from rotator.client.sessions.tokens import TokenPair
 from rotator.errors import ConfigError
 
-LARGEST_COOKIE = 4096
+MAX_COOKIE = 4096
 # What RFC 6265 section 4.1.1 lets a name and an attribute be; a browser drops or misreads a cookie with anything else.
 _NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
 _PATH = re.compile(r"/[!-:<-~]*")
@@ -120,8 +120,6 @@ class Cookies:
         return self._cookie(self.access_name, "", 0), self._cookie(self.refresh_name, "", 0)
 
     def _cookie(self, name: str, value: str, max_age: int) -> Cookie:
-        if len(name) + len(value) > LARGEST_COOKIE:
-            raise SigningError(
-                f"the cookie {name} has more than {LARGEST_COOKIE} bytes; put less into the token's claims"
-            )
+        if len(name) + len(value) > MAX_COOKIE:
+            raise SigningError(f"the cookie {name} has more than {MAX_COOKIE} bytes; put less into the token's claims")
         return Cookie(name, value, max(0, max_age), self._paths[name], self._domain, self._secure, self._samesite)

@@ -24,7 +24,7 @@ from rotator.client.arguments import require_names, require_redis
 from rotator.client.errors import TokenStateError
 from rotator.client.hints import read_password
 
-MOST_CONNECTIONS = 16
+MAX_CONNECTIONS = 16
 # The hosts of a service have clocks of their own: what came before what is told by Redis' clock alone, in milliseconds.
 _CLOCK = """
 local clock = redis.call('TIME')
@@ -75,7 +75,7 @@ end
 return 1
 """
 # Well below the grace: whoever retries is let through in time.
-_LONGEST_BACKOFF = 2.0
+_MAX_BACKOFF = 2.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +91,7 @@ class TokenIds:
     at: int
 
 
-class RedisState:
+class SessionStore:
     """
     The Redis at *url*, with keys that begin with *prefix*. Safe to use from several threads and after a fork.
 
@@ -118,8 +118,8 @@ class RedisState:
         )
         self._place = place_of(options)
         self._prefix = prefix
-        self._breaker = Breaker(cap=_LONGEST_BACKOFF)
-        pool = redis.BlockingConnectionPool(MOST_CONNECTIONS, TIMEOUT, health_check_interval=30, **options)
+        self._breaker = Breaker(cap=_MAX_BACKOFF)
+        pool = redis.BlockingConnectionPool(MAX_CONNECTIONS, TIMEOUT, health_check_interval=30, **options)
         self._redis = redis.Redis(connection_pool=pool)
         _states.add(self)
         self._begin, self._rotate, self._cut = map(self._redis.register_script, (_BEGIN, _ROTATE, _CUT))
@@ -217,7 +217,7 @@ class RedisState:
                 self._redis.set(self._key(kind, name), "revoked", px=_milliseconds(life))
 
     def _key(self, kind: str, name: str | None = None) -> str:
-        # Hashed: a subject may be somebody's address, and an id as long as its maker likes.
+        # Hashed: a subject may be somebody's address, and an id as long as its keygen likes.
         return ":".join(
             [
                 self._prefix,
@@ -247,13 +247,13 @@ class RedisState:
             self._breaker.worked()
 
 
-_states: "weakref.WeakSet[RedisState]" = weakref.WeakSet()
+_states: "weakref.WeakSet[SessionStore]" = weakref.WeakSet()
 
 
 def _after_fork() -> None:
     # redis-py looks after its connections; the lock in here may have been held in the moment of the fork.
     for state in list(_states):
-        state._breaker = Breaker(cap=_LONGEST_BACKOFF)  # noqa: SLF001 - its own module
+        state._breaker = Breaker(cap=_MAX_BACKOFF)  # noqa: SLF001 - its own module
 
 
 os.register_at_fork(after_in_child=_after_fork)

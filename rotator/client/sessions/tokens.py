@@ -23,10 +23,10 @@ from rotator.client.arguments import (
 )
 from rotator.client.errors import InvalidTokenError, Rejection, TokenStateError
 from rotator.client.reader import Provider
-from rotator.client.sessions.state import RedisState, TokenIds
+from rotator.client.sessions.state import SessionStore, TokenIds
 from rotator.client.signer import Signer
-from rotator.client.sources.vault import Quiet
-from rotator.client.verifier import ACCESS, LONGEST_LEEWAY, REFRESH, Claims, Verifier
+from rotator.client.sources.vault import StdlibLog
+from rotator.client.verifier import ACCESS, MAX_LEEWAY, REFRESH, Claims, Verifier
 from rotator.errors import ConfigError
 
 ACCESS_LIFETIME = timedelta(minutes=15)
@@ -69,7 +69,7 @@ class Tokens:
     def __init__(
         self,
         keys: Provider,
-        state: RedisState,
+        state: SessionStore,
         *,
         issuer: str,
         audience: str,
@@ -84,8 +84,8 @@ class Tokens:
     ) -> None:
         refresh_keys = keys if refresh_keys is None else refresh_keys
         require_provider(keys=keys, refresh_keys=refresh_keys)
-        if not isinstance(state, RedisState):
-            raise ConfigError('state: must be a RedisState, as in RedisState("redis://127.0.0.1:6379/0")')
+        if not isinstance(state, SessionStore):
+            raise ConfigError('state: must be a SessionStore, as in SessionStore("redis://127.0.0.1:6379/0")')
         require_names(issuer=issuer, audience=audience)
         require_durations(access_lifetime=access_lifetime, refresh_lifetime=refresh_lifetime, grace=grace)
         if audience == issuer:
@@ -111,7 +111,7 @@ class Tokens:
         self._claims_of, self._version_of = claims_of, version_of
         self._accepts_without_redis = access_without_redis == "accept"
         self._now = now
-        self._log = Quiet()
+        self._log = StdlibLog()
 
     def issue(self, subject: str) -> TokenPair:
         """
@@ -336,7 +336,7 @@ class _Successor:
 
 
 # An entry on the deny-list outlives its token by the leeway of whoever verifies, and by what their clock is behind ours.
-_MARGIN = 2 * LONGEST_LEEWAY.total_seconds()
+_MARGIN = 2 * MAX_LEEWAY.total_seconds()
 
 
 def _ids(claims: Claims) -> TokenIds:

@@ -8,7 +8,7 @@ from typing import Protocol, runtime_checkable
 from rotator.client.jose.keys import Keys, keys_of, keys_of_jwks
 from rotator.documents.public import decode_public
 from rotator.documents.signing import decode_keyset
-from rotator.errors import StoreUnavailableError, VerificationKeyError
+from rotator.errors import KeyMaterialError, StoreUnavailableError
 from rotator.model.document import Stored, Tree
 from rotator.model.policy import Timing
 
@@ -74,8 +74,8 @@ class DocumentReading:
             return known
         try:
             verifying = keys_of_jwks(document.jwks)
-        except VerificationKeyError as error:
-            raise VerificationKeyError(f"{self.place}: {error}") from None
+        except KeyMaterialError as error:
+            raise KeyMaterialError(f"{self.place}: {error}") from None
         return Keys(
             verifying=verifying,
             revoked=frozenset(str(revocation.kid) for revocation in document.revoked),

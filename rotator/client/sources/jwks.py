@@ -13,8 +13,8 @@ from urllib.parse import urlsplit
 
 from rotator.adapters.http_client import Connection, connect, tls_context
 from rotator.client.arguments import require_keyset, require_names, require_timing
-from rotator.client.jose.keys import DEFAULT_TIMING, LARGEST_JWKS, Keys, keys_of_jwks
-from rotator.errors import ConfigError, PublicationError, VerificationKeyError
+from rotator.client.jose.keys import DEFAULT_TIMING, MAX_JWKS, Keys, keys_of_jwks
+from rotator.errors import ConfigError, KeyMaterialError, PublicationError
 from rotator.model.policy import Timing
 
 _HEADERS = {
@@ -22,8 +22,8 @@ _HEADERS = {
     "Accept-Encoding": "identity",
     "User-Agent": "rotator",
 }
-_LONGEST_ETAG = 256
-_LONGEST_AGE = 10**6
+_MAX_ETAG = 256
+_MAX_AGE = 10**6
 
 
 class JwksSource:
@@ -83,13 +83,13 @@ class JwksSource:
             return known, may_keep
         if response.status != HTTPStatus.OK:
             raise PublicationError(f"{self.place} {_what(response.status)} ({response.status})")
-        if len(body) > LARGEST_JWKS:
-            raise PublicationError(f"{self.place} answers with more than {LARGEST_JWKS} bytes")
+        if len(body) > MAX_JWKS:
+            raise PublicationError(f"{self.place} answers with more than {MAX_JWKS} bytes")
         if known is None or not answered or body != self._text:
             try:
                 verifying = keys_of_jwks(body)
-            except VerificationKeyError as error:
-                raise VerificationKeyError(f"{self.place}: {error}") from None
+            except KeyMaterialError as error:
+                raise KeyMaterialError(f"{self.place}: {error}") from None
             known = Keys(verifying=verifying, timing=self._timing, keyset=self.keyset)
         self._etag, self._text, self._verifying = _etag(response), body, known.verifying
         return known, may_keep
@@ -137,12 +137,12 @@ def _etag(response: HTTPResponse) -> str:
     Return what may be sent back as it came; one that is folded, or long, would spoil every request after it.
     """
     etag = response.headers.get("ETag", "")
-    return etag if len(etag) <= _LONGEST_ETAG and etag.isascii() and etag.isprintable() else ""
+    return etag if len(etag) <= _MAX_ETAG and etag.isascii() and etag.isprintable() else ""
 
 
 def _max_age(cache_control: str) -> timedelta | None:
     for directive in cache_control.split(","):
         name, _, value = directive.strip().partition("=")
         if name.lower() == "max-age" and value.isascii() and value.isdecimal():
-            return timedelta(seconds=int(value) if len(value) < len(str(_LONGEST_AGE)) else _LONGEST_AGE)
+            return timedelta(seconds=int(value) if len(value) < len(str(_MAX_AGE)) else _MAX_AGE)
     return None

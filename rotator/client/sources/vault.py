@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from rotator.client.arguments import require_keyset, require_names, require_timing, require_vault_address
 from rotator.client.jose.keys import DEFAULT_TIMING, Keys
-from rotator.client.log import Quiet
+from rotator.client.log import StdlibLog
 from rotator.client.sources.document import DocumentReading, Source
 from rotator.client.sources.file import FileSource
 from rotator.client.sources.jwks import JwksSource
@@ -21,7 +21,7 @@ from rotator.model.secret import SecretText
 if TYPE_CHECKING:
     from rotator.adapters.vault.store import VaultStore
 
-__all__ = ["FileSource", "JwksSource", "Quiet", "Source", "VaultSource"]
+__all__ = ["FileSource", "JwksSource", "Source", "StdlibLog", "VaultSource"]
 
 # How often a token that may not be looked up, or never ends, is looked after.
 _SELDOM = 60.0
@@ -78,7 +78,7 @@ class VaultSource:
         def opened(token: SecretText, deadline: float) -> VaultStore:
             credentials = approle or TokenCredentials(token)
             ca = Path(ca_file) if ca_file else None
-            connection = VaultConnection(address, namespace, ca, credentials, Quiet(), deadline=deadline)
+            connection = VaultConnection(address, namespace, ca, credentials, StdlibLog(), deadline=deadline)
             return VaultStore(connection, mount, prefix)
 
         opened(SecretText(""), 0.0)  # connects to nothing, and tells what is wrong with the address or the CA file

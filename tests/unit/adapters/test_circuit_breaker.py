@@ -2,7 +2,7 @@
 The circuit breaker, on a clock that only the test moves.
 """
 
-from rotator.adapters.circuit_breaker import LONGEST_BACKOFF, Breaker, backoff
+from rotator.adapters.circuit_breaker import MAX_BACKOFF, Breaker, backoff
 from tests.support.fakes import ManualClock
 
 
@@ -54,7 +54,7 @@ def test_a_caller_that_never_reports_does_not_shut_it_for_good() -> None:
     breaker.failed()
     clock.advance(1)
     assert breaker.enter() == 0.0
-    clock.advance(LONGEST_BACKOFF)
+    clock.advance(MAX_BACKOFF)
     assert breaker.enter() == 0.0
 
 

@@ -16,7 +16,7 @@ from rotator.client import (
     JwksSource,
     KeysetReader,
     RedisHints,
-    RedisState,
+    SessionStore,
     Signer,
     SigningError,
     StaticKeys,
@@ -38,7 +38,7 @@ HOUR = timedelta(hours=1)
 
 def tokens(**options: object) -> Tokens:
     """Return Tokens on a Redis that is not asked."""
-    given: dict[str, Any] = {"keys": StaticKeys(SECRET), "state": RedisState(), **NAMES, **options}
+    given: dict[str, Any] = {"keys": StaticKeys(SECRET), "state": SessionStore(), **NAMES, **options}
     return Tokens(given.pop("keys"), given.pop("state"), **given)
 
 
@@ -57,7 +57,7 @@ MISTAKES: dict[str, tuple[Callable[[], object], str]] = {
         lambda: KeysetReader(JwksSource(URL), hints="redis://127.0.0.1"),
         "hints: must be a RedisHints",
     ),
-    "a class for hints": (lambda: KeysetReader(JwksSource(URL), hints=RedisState()), "hints: must be a RedisHints"),
+    "a class for hints": (lambda: KeysetReader(JwksSource(URL), hints=SessionStore()), "hints: must be a RedisHints"),
     "a class for a source": (lambda: KeysetReader(JwksSource), "source: must be one"),
     "a class for keys": (lambda: Verifier(StaticKeys, **NAMES), "keys: must be a KeysetReader"),
     "a timedelta to wait": (lambda: KeysetReader(JwksSource(URL)).start(HOUR), "timeout: must be a number of seconds"),
@@ -76,12 +76,12 @@ MISTAKES: dict[str, tuple[Callable[[], object], str]] = {
         lambda: RedisHints("rediss://h", ca_file="/nowhere"),
         "ca_file: /nowhere cannot be read",
     ),
-    "no prefix": (lambda: RedisState(prefix=None), "prefix: must be a text"),
-    "a database by name": (lambda: RedisState("redis://h/abc"), "url: must name a host"),
-    "two databases": (lambda: RedisState("redis://h/1/2"), "url: must name a host"),
+    "no prefix": (lambda: SessionStore(prefix=None), "prefix: must be a text"),
+    "a database by name": (lambda: SessionStore("redis://h/abc"), "url: must name a host"),
+    "two databases": (lambda: SessionStore("redis://h/1/2"), "url: must name a host"),
     "no socket": (lambda: RedisHints("unix://"), "url: must name a host"),
     "a keyset in capitals": (lambda: JwksSource(URL, keyset="Web"), "keyset: is no name"),
-    "bytes for a URL": (lambda: RedisState(b"redis://h"), "url: must be a text"),
+    "bytes for a URL": (lambda: SessionStore(b"redis://h"), "url: must be a text"),
     "bytes for a token": (lambda: VaultSource("web", address="https://v", token=b"t"), "token: must be a text"),
     "no mount": (lambda: VaultSource("web", mount=None, **VAULT), "mount: must be a text"),
     "Vault without a scheme": (
@@ -163,7 +163,7 @@ MISTAKES: dict[str, tuple[Callable[[], object], str]] = {
     ),
     "no URL": (lambda: JwksSource(None), "url: must be a text"),
     "no Redis": (lambda: RedisHints(None), "url: must be a text"),
-    "a URL for the state": (lambda: tokens(state="redis://127.0.0.1"), "state: must be a RedisState"),
+    "a URL for the state": (lambda: tokens(state="redis://127.0.0.1"), "state: must be a SessionStore"),
     "a source for refresh_keys": (lambda: tokens(refresh_keys=JwksSource(URL)), "refresh_keys: must be a KeysetReader"),
     "minutes of access": (lambda: tokens(access_lifetime=15), "access_lifetime: must be a timedelta"),
     "days of refresh": (lambda: tokens(refresh_lifetime=7), "refresh_lifetime: must be a timedelta"),
@@ -237,6 +237,6 @@ def test_what_is_right_is_taken() -> None:
         "rediss://:pw@h:6379/1",
     ):
         RedisHints(url)
-        RedisState(url)
+        SessionStore(url)
     with pytest.raises(TokenStateError):  # there is no such Redis; a subject may be any text
-        tokens(state=RedisState("redis://127.0.0.1:1")).revoke_issued_before(subject="Zoë\nMiller")
+        tokens(state=SessionStore("redis://127.0.0.1:1")).revoke_issued_before(subject="Zoë\nMiller")

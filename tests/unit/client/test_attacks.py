@@ -32,7 +32,7 @@ from rotator.client import (
     WeakSecretError,
     verify_with,
 )
-from rotator.client.jose.compact import LONGEST_HEADER, LONGEST_TOKEN
+from rotator.client.jose.compact import MAX_HEADER, MAX_TOKEN
 from rotator.client.jose.keys import VerifyingKey, keys_of, secret_key
 from rotator.documents.signing import decode_keyset
 from rotator.model.algorithms import Algorithm
@@ -236,9 +236,9 @@ SPELLING: dict[str, tuple[Attack, Rejection]] = {
     "two dots": (changed(lambda _: ".."), MALFORMED),
     "Bearer in front": (changed(lambda token: f"Bearer {token}"), MALFORMED),
     "in quotes": (changed(lambda token: f'"{token}"'), MALFORMED),
-    "8193 characters": (lambda forge: of_length(forge, LONGEST_TOKEN + 1), MALFORMED),
+    "8193 characters": (lambda forge: of_length(forge, MAX_TOKEN + 1), MALFORMED),
     "20 MB": (lambda forge: forge.claiming(pad="x" * 20_000_000), MALFORMED),
-    "header of 1025 bytes": (lambda forge: of_header_length(forge, LONGEST_HEADER + 1), MALFORMED),
+    "header of 1025 bytes": (lambda forge: of_header_length(forge, MAX_HEADER + 1), MALFORMED),
     "bytes": (changed(lambda token: token.encode()), MALFORMED),
     "bytearray": (changed(lambda token: bytearray(token.encode())), MALFORMED),
     "None": (changed(lambda _: None), MALFORMED),
@@ -278,7 +278,7 @@ def test_a_token_has_one_spelling(forge: Forge, name: str) -> None:
 def test_what_is_within_the_limits_is_accepted(forge: Forge) -> None:
     """8192 characters, a header of 1024 bytes and 16 levels pass; one more of each does not."""
     verifier = verifier_of(forge)
-    longest, longest_header = of_length(forge, LONGEST_TOKEN), of_header_length(forge, LONGEST_HEADER)
+    longest, longest_header = of_length(forge, MAX_TOKEN), of_header_length(forge, MAX_HEADER)
 
     assert (len(longest), len(decode(longest_header.split(".")[0]))) == (8192, 1024)
     # Few brackets are not even looked at more closely; many are.

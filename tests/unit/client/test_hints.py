@@ -18,7 +18,7 @@ from rotator.adapters.redis import notifier as redis_events
 from rotator.adapters.redis.notifier import RedisNotifier
 from rotator.client import ConfigError, KeysetReader, RedisHints
 from rotator.client import refresh as schedule
-from rotator.client.hints import MOST_MISSED, StreamListener
+from rotator.client.hints import MAX_MISSED, StreamListener
 from rotator.documents.event import encode_event
 from rotator.model.event import Event, EventType
 from tests.support.fakes import START
@@ -52,7 +52,7 @@ def event(sequence: int, *, keyset: str = "web", epoch: str = EPOCH) -> Event:
 @pytest.fixture(name="source")
 def _source(monkeypatch: pytest.MonkeyPatch) -> ScriptedSource:
     """A source that is read by nobody's will but the hints'; readings may follow one another sooner than in earnest."""
-    monkeypatch.setattr(schedule, "SHORTEST_GAP", 0.02)
+    monkeypatch.setattr(schedule, "MIN_GAP", 0.02)
     return ScriptedSource()
 
 
@@ -222,7 +222,7 @@ def _replace(site: Site) -> None:
 def _flood(site: Site) -> None:
     """More entries than are looked through."""
     with site.client.pipeline() as transaction:
-        for _ in range(MOST_MISSED + 1):
+        for _ in range(MAX_MISSED + 1):
             transaction.xadd(site.channel, {"event": "more"})
         transaction.execute()
 

@@ -28,7 +28,7 @@ from rotator.client import (
 )
 from rotator.client import refresh as schedule
 from rotator.client.jose.keys import DEFAULT_TIMING
-from rotator.errors import PublicationError, StoreDeniedError, StoreUnavailableError, VerificationKeyError
+from rotator.errors import KeyMaterialError, PublicationError, StoreDeniedError, StoreUnavailableError
 from rotator.model.policy import Timing
 from tests.support.scripted import (
     EPOCH,
@@ -56,7 +56,7 @@ MINUTE = timedelta(minutes=1)
 @pytest.fixture(autouse=True)
 def _no_thread_is_left(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Whatever a test does to a reader, its thread ends with it. Readings may follow one another sooner than in earnest."""
-    monkeypatch.setattr(schedule, "SHORTEST_GAP", GAP)
+    monkeypatch.setattr(schedule, "MIN_GAP", GAP)
     yield
     until(lambda: not readers_threads())
 
@@ -233,7 +233,7 @@ def test_a_jwks_served_a_moment_after_the_hint_is_found(
     source: ScriptedSource, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A command announces what it saved before the daemon serves it; a JWKS tells no sequence, so it is looked at again."""
-    monkeypatch.setattr(schedule, "SHORTEST_GAP", 0.2)  # as in earnest
+    monkeypatch.setattr(schedule, "MIN_GAP", 0.2)  # as in earnest
     source.document = keys(0, epoch="")
     hints = HandMadeHints()
     with KeysetReader(source, hints=hints) as keyset:
@@ -333,7 +333,7 @@ ERRORS: list[BaseException] = [
     StoreUnavailableError("vault is sealed"),
     StoreDeniedError("denied"),
     PublicationError("answered (500)"),
-    VerificationKeyError("no JWKS"),
+    KeyMaterialError("no JWKS"),
     ConnectionResetError("reset"),
     TimeoutError(),
     ValueError("what"),
@@ -1110,7 +1110,7 @@ def test_who_wants_to_be_told_is_told_in_a_forked_process(source: ScriptedSource
 
 @forks
 def test_a_reader_that_never_started_works_in_a_forked_process(source: ScriptedSource) -> None:
-    """Made before the fork, used after it."""
+    """GeneratedKey before the fork, used after it."""
     keyset = KeysetReader(source)
     assert forked(lambda: [keyset.verifying().sequence, len(readers_threads())]) == [1, 1]
     assert source.readings == 0

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rotator.client.jose.keys import Keys
-from rotator.client.refresh import LONGEST_COOLDOWN, LONGEST_POLL, SHORTEST_GAP, Schedule
+from rotator.client.refresh import MAX_COOLDOWN, MAX_POLL, MIN_GAP, RefreshSchedule
 from rotator.model.policy import Timing
 from tests.support.scripted import EPOCH, keys
 
@@ -25,7 +25,9 @@ def timing(propagation: timedelta) -> Timing:
     return Timing(propagation, timedelta(hours=1), timedelta(seconds=1))
 
 
-def read(schedule: Schedule, found: Keys | None, *, news: bool = False, may_keep: timedelta | None = None) -> float:
+def read(
+    schedule: RefreshSchedule, found: Keys | None, *, news: bool = False, may_keep: timedelta | None = None
+) -> float:
     """Read as soon as it is due, or at NOW; return when that was."""
     at = max(schedule.due, NOW)
     schedule.begin(at)
@@ -38,22 +40,22 @@ def test_polls_fit_into_half_the_propagation_time(
     propagation: timedelta, wanted: timedelta | None, may_keep: timedelta | None, document: bool
 ) -> None:
     """Whatever the caller and the place of a JWKS want, a poll begins within P/2 and 5 minutes of the one before it."""
-    schedule = Schedule(wanted, None)
+    schedule = RefreshSchedule(wanted, None)
     found = keys(1, epoch=EPOCH if document else "", timing=timing(propagation))
     at = read(schedule, found, may_keep=may_keep)
-    most = min(x for x in (propagation / 2, LONGEST_POLL, wanted, may_keep) if x is not None).total_seconds()
+    most = min(x for x in (propagation / 2, MAX_POLL, wanted, may_keep) if x is not None).total_seconds()
     if not document and may_keep is None:
         most = min(most, 60)
     pause = schedule.due - at
-    assert max(0.79 * most, SHORTEST_GAP) <= pause + 1e-6
-    assert pause <= max(most, SHORTEST_GAP) + 1e-6
+    assert max(0.79 * most, MIN_GAP) <= pause + 1e-6
+    assert pause <= max(most, MIN_GAP) + 1e-6
 
 
 def test_polls_are_spread() -> None:
     """Services that started together do not poll together for long."""
     pauses = []
     for _ in range(300):
-        schedule = Schedule(None, None)
+        schedule = RefreshSchedule(None, None)
         read(schedule, keys())
         pauses.append(schedule.due - NOW)
     assert 240 <= min(pauses) < 250
@@ -64,18 +66,18 @@ def test_polls_are_spread() -> None:
 @given(propagation=st.timedeltas(min_value=-DAY, max_value=timedelta(seconds=1)), failures=st.integers(0, 5))
 def test_no_policy_makes_a_hot_loop(propagation: timedelta, failures: int) -> None:
     """A document with a propagation time of nothing or less is read a few times a second at most."""
-    schedule = Schedule(None, None)
+    schedule = RefreshSchedule(None, None)
     at = read(schedule, keys(1, timing=timing(propagation)))
     for _ in range(failures):
         at = read(schedule, None)
     schedule.ask(fresh=True)
     schedule.hint(at)
-    assert schedule.due >= at + SHORTEST_GAP
+    assert schedule.due >= at + MIN_GAP
 
 
 def test_failures_are_tried_again_soon_and_ever_less_often() -> None:
     """The first retry comes a second after a failure, later ones within half a minute; a poll that is due sooner wins."""
-    schedule = Schedule(None, None)
+    schedule = RefreshSchedule(None, None)
     read(schedule, keys())
     schedule.ask(fresh=False)
     at, pauses = read(schedule, None), []
@@ -85,7 +87,7 @@ def test_failures_are_tried_again_soon_and_ever_less_often() -> None:
     assert pauses[0] == pytest.approx(1.0)
     assert all(1 <= pause <= 30 for pause in pauses)
     assert max(pauses) > 10
-    quick = Schedule(None, None)
+    quick = RefreshSchedule(None, None)
     at = read(quick, keys(1, timing=timing(timedelta(seconds=1))))
     for _ in range(10):
         at = read(quick, None)
@@ -99,7 +101,7 @@ def test_failures_are_tried_again_soon_and_ever_less_often() -> None:
 )
 def test_searches_wait_for_the_cooldown(wanted: int | None, propagation: int, seconds: float) -> None:
     """The second search is refused until then, and allowed from then on."""
-    schedule = Schedule(None, timedelta(seconds=wanted) if wanted else None)
+    schedule = RefreshSchedule(None, timedelta(seconds=wanted) if wanted else None)
     read(schedule, keys(1, timing=timing(timedelta(seconds=propagation))))
     assert schedule.search(NOW)
     assert not schedule.search(NOW + seconds - 0.01)
@@ -108,7 +110,7 @@ def test_searches_wait_for_the_cooldown(wanted: int | None, propagation: int, se
 
 def test_a_hint_allows_one_search_more() -> None:
     """Not two, and not none."""
-    schedule = Schedule(None, None)
+    schedule = RefreshSchedule(None, None)
     read(schedule, keys())
     assert schedule.search(NOW)
     assert not schedule.search(NOW + 1)
@@ -120,7 +122,7 @@ def test_a_hint_allows_one_search_more() -> None:
 @pytest.mark.parametrize("epoch", [EPOCH, ""], ids=["document", "JWKS"])
 def test_hints_that_lead_to_nothing_cost_less_and_less(epoch: str) -> None:
     """An hour of forged hints, each followed by a search: a reading or two in half a minute, and a few at the beginning."""
-    schedule = Schedule(None, None)
+    schedule = RefreshSchedule(None, None)
     found = keys(epoch=epoch)
     read(schedule, found)
     now, end, readings = NOW + 1, NOW + 3601, 0
@@ -132,10 +134,10 @@ def test_hints_that_lead_to_nothing_cost_less_and_less(epoch: str) -> None:
             schedule.end(now, found, None, news=False)
             readings += 1
         now += 0.05
-    assert 3600 / LONGEST_COOLDOWN <= readings < 2 * 3600 / LONGEST_COOLDOWN + 20
+    assert 3600 / MAX_COOLDOWN <= readings < 2 * 3600 / MAX_COOLDOWN + 20
 
 
-def flooded(schedule: Schedule) -> float:
+def flooded(schedule: RefreshSchedule) -> float:
     """Serve forged hints until they are served seldom; return when the last was."""
     at = read(schedule, keys())
     for number in range(10):
@@ -148,31 +150,31 @@ def flooded(schedule: Schedule) -> float:
 
 def test_a_change_makes_hints_quick_again() -> None:
     """What was found says that hints are worth their while."""
-    schedule = Schedule(None, None)
+    schedule = RefreshSchedule(None, None)
     flooded(schedule)
     at = read(schedule, keys(2), news=True)
     for _ in range(2):
         schedule.hint(at, EPOCH, 2)
-        assert schedule.due == pytest.approx(at + SHORTEST_GAP)
+        assert schedule.due == pytest.approx(at + MIN_GAP)
         at = read(schedule, keys(2))
 
 
 def test_quiet_makes_hints_quick_again() -> None:
     """An old flood does not slow a true hint down, nor the second after it."""
-    schedule = Schedule(None, None)
+    schedule = RefreshSchedule(None, None)
     flooded(schedule)
-    quiet = read(schedule, keys()) + 2 * LONGEST_COOLDOWN + 1
+    quiet = read(schedule, keys()) + 2 * MAX_COOLDOWN + 1
     schedule.hint(quiet, "epoch-0", 3)
     assert schedule.due <= quiet
     schedule.begin(quiet)
     schedule.end(quiet, keys(), None, news=False)
     schedule.hint(quiet, "epoch-0", 4)
-    assert schedule.due == quiet + SHORTEST_GAP
+    assert schedule.due == quiet + MIN_GAP
 
 
 def test_a_store_that_lags_is_read_again_within_seconds_and_not_for_ever() -> None:
     """A hint spoke of a save that is not there yet: five more readings within eight seconds, then the poll finds it."""
-    schedule = Schedule(None, None)
+    schedule = RefreshSchedule(None, None)
     start = read(schedule, keys())
     schedule.hint(start, EPOCH, 2)
     at = [read(schedule, keys()) - start for _ in range(7)]
@@ -183,7 +185,7 @@ def test_a_store_that_lags_is_read_again_within_seconds_and_not_for_ever() -> No
 
 def test_a_jwks_is_looked_at_again_though_a_change_was_found() -> None:
     """It may have been the change before the one that the hint told of, as when a rotation is followed by a revocation."""
-    schedule = Schedule(None, None)
+    schedule = RefreshSchedule(None, None)
     found = keys(0, epoch="")
     start = read(schedule, found)
     schedule.hint(start, EPOCH, 5)
@@ -199,7 +201,7 @@ def test_a_jwks_is_looked_at_again_though_a_change_was_found() -> None:
 
 def test_a_hint_of_another_epoch_ends_no_looking() -> None:
     """Forged, or of another installation with a keyset of the same name on the channel."""
-    schedule = Schedule(None, None)
+    schedule = RefreshSchedule(None, None)
     start = read(schedule, keys(3))
     schedule.hint(start, EPOCH, 4)
     schedule.hint(start, "another", 1)
@@ -215,7 +217,7 @@ def test_a_hint_of_another_epoch_ends_no_looking() -> None:
 
 def test_out_of_order_hints_do_not_forget_the_latest() -> None:
     """A hint of an earlier save after that of a later one: the later one is still waited for."""
-    schedule = Schedule(None, None)
+    schedule = RefreshSchedule(None, None)
     start = read(schedule, keys(3))
     schedule.hint(start, EPOCH, 5)
     schedule.hint(start, EPOCH, 4)
@@ -225,7 +227,7 @@ def test_out_of_order_hints_do_not_forget_the_latest() -> None:
 
 def test_what_was_asked_for_is_fresh_and_polls_are_not() -> None:
     """Caches are asked to look again for whoever asks, and for hints, once."""
-    schedule = Schedule(None, None)
+    schedule = RefreshSchedule(None, None)
     assert not schedule.begin(NOW)
     schedule.end(NOW, keys(), None, news=True)
     for wish in (lambda: schedule.ask(fresh=True), lambda: schedule.hint(NOW), lambda: schedule.search(NOW + 500)):

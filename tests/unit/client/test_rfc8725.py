@@ -22,8 +22,8 @@ from rotator.client import (
     WeakSecretError,
     verify_with,
 )
-from rotator.client.jose.keys import SMALLEST_RSA, keys_of_jwks, secret_key
-from rotator.errors import VerificationKeyError
+from rotator.client.jose.keys import MIN_RSA, keys_of_jwks, secret_key
+from rotator.errors import KeyMaterialError
 from rotator.model.algorithms import Algorithm
 from tests.support.forgery import (
     ABSENT,
@@ -66,7 +66,7 @@ def test_3_2_only_algorithms_that_are_fit_exist() -> None:
     for wish in ("none", "RS1", "HS1", "RSA1_5", "ES256K"):
         with pytest.raises(ConfigError):
             verify_with(SECRET, issuer=ISSUER, audience=AUDIENCE, algorithm=wish)
-        with pytest.raises(VerificationKeyError):
+        with pytest.raises(KeyMaterialError):
             keys_of_jwks(json.dumps({"keys": [jwk_of(private_key().public_key(), alg=wish)]}))
 
 
@@ -86,7 +86,7 @@ def test_3_4_cryptographic_inputs_are_checked() -> None:
     """3.4, validate cryptographic inputs: numbers that make no sound key are refused when the key is read."""
     n = private_key().public_key().public_numbers().n
     for changes in ({"e": "AQ"}, {"e": "AA"}, {"e": "Ag"}, {"n": "AA"}, {"n": encode((n + 1).to_bytes(256, "big"))}):
-        with pytest.raises(VerificationKeyError):
+        with pytest.raises(KeyMaterialError):
             keys_of_jwks(json.dumps({"keys": [jwk_of(private_key().public_key(), **changes)]}))
 
 
@@ -97,8 +97,8 @@ def test_3_5_keys_have_enough_entropy() -> None:
             verify_with(text, issuer=ISSUER, audience=AUDIENCE)
     with pytest.raises(WeakSecretError):
         secret_key(KID, Algorithm.HS512, b"x" * 63)
-    weak = encode(((1 << SMALLEST_RSA - 1) - 1).to_bytes(256, "big"))
-    with pytest.raises(VerificationKeyError):
+    weak = encode(((1 << MIN_RSA - 1) - 1).to_bytes(256, "big"))
+    with pytest.raises(KeyMaterialError):
         keys_of_jwks(json.dumps({"keys": [jwk_of(private_key().public_key(), n=weak)]}))
 
 

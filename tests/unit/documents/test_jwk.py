@@ -15,9 +15,9 @@ from rotator.adapters.keygen import Keygen
 from rotator.documents.jwk import EMPTY, combined, jwks_of, parse_jwks, public_jwk, thumbprint
 from rotator.documents.private_key import load_pair, pair_of
 from rotator.documents.signing import decode_keyset
-from rotator.errors import VerificationKeyError
+from rotator.errors import KeyMaterialError
 from rotator.model.algorithms import Algorithm
-from rotator.model.keys import PublicHalf
+from rotator.model.keys import PublicKey
 from rotator.model.op_id import milliseconds_of
 from rotator.model.publication import Jwks
 from rotator.model.secret import SecretText, live_secrets
@@ -48,7 +48,7 @@ def test_thumbprint_of_rfc_7638() -> None:
     numbers = rsa.RSAPublicNumbers(65537, int.from_bytes(base64.urlsafe_b64decode(n + "=="), "big"))
     pem = numbers.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo).decode()
 
-    assert thumbprint(PublicHalf(pem)) == "NzbLsXh8uDCcd-6MNwXF4W_7noWXFZAfHkxZsRGC9Xs"
+    assert thumbprint(PublicKey(pem)) == "NzbLsXh8uDCcd-6MNwXF4W_7noWXFZAfHkxZsRGC9Xs"
 
 
 @pytest.mark.parametrize(
@@ -65,7 +65,7 @@ def test_thumbprint_of_rfc_7638() -> None:
 )
 def test_scan_refuses_what_is_not_public(text: str) -> None:
     """Private members, symmetric keys, doubled or missing kids never leave, and are not echoed."""
-    with pytest.raises(VerificationKeyError) as caught:
+    with pytest.raises(KeyMaterialError) as caught:
         parse_jwks(text)
     assert "c2VjcmV0" not in str(caught.value)
 
@@ -76,32 +76,32 @@ def test_combined_set_refuses_a_kid_twice() -> None:
     other = Jwks(jwks.replace('"e":"AQAB"', '"e":"AAEAAQ"'))
 
     assert combined([jwks, jwks]) == jwks
-    with pytest.raises(VerificationKeyError):
+    with pytest.raises(KeyMaterialError):
         combined([jwks, other])
 
 
 def test_made_pair_works_and_comes_back_from_pem() -> None:
     """A private half leads back to the same pair, and its kid is the thumbprint."""
-    made = Keygen().make(Algorithm.RS256, 2048)
+    made = Keygen().generate(Algorithm.RS256, 2048)
     assert made.private is not None
-    assert isinstance(made.half, PublicHalf)
+    assert isinstance(made.material, PublicKey)
 
     assert load_pair(made.private) == made
-    assert made.kid == public_jwk(made.kid, Algorithm.RS256, made.half)["kid"] == thumbprint(made.half)
+    assert made.kid == public_jwk(made.kid, Algorithm.RS256, made.material)["kid"] == thumbprint(made.material)
 
 
 def test_small_and_foreign_keys_are_refused() -> None:
     """1024 bits, and texts that are no private key, raise without showing them."""
-    with pytest.raises(VerificationKeyError, match="1024"):
+    with pytest.raises(KeyMaterialError, match="1024"):
         pair_of(rsa.generate_private_key(public_exponent=65537, key_size=1024))  # noqa: S505 - the point
-    with pytest.raises(VerificationKeyError) as caught:
+    with pytest.raises(KeyMaterialError) as caught:
         load_pair(SecretText("canary"))
     assert "canary" not in str(caught.value)
 
 
 def test_secrets_are_256_bits_under_a_random_kid() -> None:
     """64 hex digits, 32 hex digits, never the same twice."""
-    made = [Keygen().make(Algorithm.HS256, 0) for _ in range(50)]
+    made = [Keygen().generate(Algorithm.HS256, 0) for _ in range(50)]
 
     assert len({m.kid for m in made}) == len(made)
     assert all(len(m.kid) == 32 and m.private is None for m in made)

@@ -65,7 +65,7 @@ def test_forbidden(name: str) -> None:
 def test_activation_before_usable_at_is_refused_without_an_excuse() -> None:
     """A key that has not propagated signs only by --unsafe-now or revocation."""
     world = World(policy())
-    world.settle(at(0))
+    world.mark_absent(at(0))
 
     with pytest.raises(InvariantError):
         evolve(world.keyset, Activated(Reason.COMMAND, world.private()), world.policy, world.stamp(at(9)))

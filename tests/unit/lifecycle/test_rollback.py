@@ -8,12 +8,12 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from rotator.documents.public import public_document
-from rotator.lifecycle.rollback import Frozen, Known, Lagging, absent_contradiction, recognise
+from rotator.lifecycle.rollback import Consistent, Contradiction, Lagging, absent_contradiction, assess
 from rotator.model.algorithms import Algorithm
 from rotator.model.keys import HmacSecret, Kid, NextKey
 from rotator.model.keyset import Keyset
 from rotator.model.policy import Timing
-from rotator.model.publication import Remembered
+from rotator.model.publication import LastSeen
 from rotator.model.secret import SecretText
 
 TIMING = Timing(timedelta(hours=2), timedelta(days=7), timedelta(minutes=1))
@@ -30,7 +30,7 @@ KEYSET = Keyset(
         created_at=datetime(2026, 1, 1, tzinfo=UTC),
     ),
 )
-REMEMBERED = Remembered(
+REMEMBERED = LastSeen(
     epoch="epoch-1",
     sequence=5,
     op_id="op-5",
@@ -47,21 +47,21 @@ def test_the_same_and_later_saves_are_known(keyset: Keyset) -> None:
     """
     What was seen, and any later sequence of its epoch, is recognised.
     """
-    assert recognise(REMEMBERED, keyset) == Known()
+    assert assess(REMEMBERED, keyset) == Consistent()
 
 
 def test_what_was_never_seen_is_known() -> None:
     """
     A first sight has nothing to contradict.
     """
-    assert recognise(None, KEYSET) == Known()
+    assert assess(None, KEYSET) == Consistent()
 
 
 def test_a_lower_sequence_lags() -> None:
     """
     An older document may be a replica's; it is not a contradiction yet, whoever saved it.
     """
-    assert recognise(REMEMBERED, replace(KEYSET, sequence=4, op_id="op-4")) == Lagging()
+    assert assess(REMEMBERED, replace(KEYSET, sequence=4, op_id="op-4")) == Lagging()
 
 
 @pytest.mark.parametrize("sequence", [1, 5, 9])
@@ -69,8 +69,8 @@ def test_another_epoch_freezes(sequence: int) -> None:
     """
     Another life of the name is a contradiction at any sequence, and the text names both lives and both ways out.
     """
-    verdict = recognise(REMEMBERED, replace(KEYSET, epoch="epoch-2", sequence=sequence))
-    assert isinstance(verdict, Frozen)
+    verdict = assess(REMEMBERED, replace(KEYSET, epoch="epoch-2", sequence=sequence))
+    assert isinstance(verdict, Contradiction)
     for part in ("web: ", "epoch-1", "epoch-2", "backup", FORGET):
         assert part in verdict.text
 
@@ -79,8 +79,8 @@ def test_the_same_sequence_from_another_save_freezes() -> None:
     """
     Two histories met: a restored backup went on from an older save.
     """
-    verdict = recognise(REMEMBERED, replace(KEYSET, op_id="op-5b"))
-    assert isinstance(verdict, Frozen)
+    verdict = assess(REMEMBERED, replace(KEYSET, op_id="op-5b"))
+    assert isinstance(verdict, Contradiction)
     for part in ("web: ", "(op-5)", "(op-5b)", "vault kv rollback", FORGET):
         assert part in verdict.text
 
@@ -95,7 +95,7 @@ def test_nobody_has_a_trace_so_it_may_be_created() -> None:
 @pytest.mark.parametrize("remembered", [None, REMEMBERED])
 @pytest.mark.parametrize("keys", [0, 7])
 @pytest.mark.parametrize("jwks", [0, 3])
-def test_any_trace_contradicts_absence(remembered: Remembered | None, keys: int, jwks: int) -> None:
+def test_any_trace_contradicts_absence(remembered: LastSeen | None, keys: int, jwks: int) -> None:
     """
     A trace anywhere freezes; the way to start anew names what is there to be removed, and nothing that is not.
     """

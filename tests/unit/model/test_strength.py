@@ -18,7 +18,7 @@ from rotator.adapters.keygen import Keygen
 from rotator.client import StaticKeys, WeakSecretError, require_strong
 from rotator.model.algorithms import Algorithm
 from rotator.model.keys import HmacSecret
-from rotator.model.strength import SHORTEST
+from rotator.model.strength import MIN_BYTES
 
 SEED = 20260731
 PRINTABLE = string.ascii_letters + string.digits + string.punctuation
@@ -105,14 +105,14 @@ def refusal(text: str) -> str:
     assert "`rotator generate`" in str(caught.value), "the way out"
     assert text not in str(caught.value) or not text.strip()
     assert caught.value.__cause__ is None
-    assert len(text) < SHORTEST or not text.strip(" \n.") or text not in said
+    assert len(text) < MIN_BYTES or not text.strip(" \n.") or text not in said
     return str(caught.value)
 
 
 @pytest.mark.parametrize("text", WEAK)
 def test_what_people_think_of_is_refused(text: str) -> None:
     """Words, sequences, repetitions and phrases, however long; and in whatever case."""
-    assert len(text.encode()) >= SHORTEST, "long enough to be refused for what it is"
+    assert len(text.encode()) >= MIN_BYTES, "long enough to be refused for what it is"
     for spelled in (text, text.upper(), text.swapcase(), text + text, text * 3):
         assert "guessed" in refusal(spelled)
 
@@ -128,7 +128,7 @@ def test_repeating_a_short_secret_makes_no_long_one(size: int) -> None:
     assert "guessed" in refusal(("kJ8#qP2!v5" * 10)[:size])
 
 
-@pytest.mark.parametrize("size", range(SHORTEST))
+@pytest.mark.parametrize("size", range(MIN_BYTES))
 def test_short_secrets_are_refused(size: int) -> None:
     """Every length below 32 bytes, even of random characters; the message says how long it was."""
     text = "".join(random.Random(SEED + size).choices(PRINTABLE, k=size))  # noqa: S311 - the same in each run
@@ -187,7 +187,7 @@ def test_what_rotator_makes_passes() -> None:
     """And signs, with each algorithm that takes a secret."""
     for algorithm in (Algorithm.HS256, Algorithm.HS384, Algorithm.HS512):
         for _ in range(100):
-            half = Keygen().make(algorithm, 0).half
+            half = Keygen().generate(algorithm, 0).material
             assert isinstance(half, HmacSecret)
             assert StaticKeys(half.secret.reveal(), algorithm=algorithm).signing().signing is not None
 

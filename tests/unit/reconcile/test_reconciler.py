@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from rotator.adapters.files.last_seen import Memory
-from rotator.cli.output import PlainLog
+from rotator.adapters.files.last_seen import LastSeenFiles
+from rotator.cli.output import StderrLog
 from rotator.documents.jwk import jwks_of
 from rotator.documents.public import encode_public, public_document
 from rotator.documents.signing import decode_keyset
@@ -26,12 +26,12 @@ from rotator.reconcile.alarms import Alarms
 from rotator.reconcile.effects import Effects
 from rotator.reconcile.reconciler import Reconciler
 from rotator.reconcile.tracker import Watch, backoff
-from tests.support.fakes import ManualClock, MemoryNotifier, MemoryPublisher, PooledMaker
+from tests.support.fakes import ManualClock, MemoryNotifier, MemoryPublisher, PooledKeyGenerator
 from tests.support.memory_store import Crash, Fuses, MemoryStore
 from tests.support.world import policy, seconds
 
 
-class Quiet(PlainLog):
+class StdlibLog(StderrLog):
     """Says nothing."""
 
     def warning(self, event: str, **fields: object) -> None:
@@ -50,7 +50,7 @@ class Shelf:
         """Keep it."""
         self.shown[publication.document.keyset] = publication
 
-    def settle(self, name: str) -> None:
+    def mark_absent(self, name: str) -> None:
         """Do nothing."""
 
 
@@ -59,27 +59,27 @@ class Place:
 
     def __init__(self, policy_: Policy, memory: Path | None = None) -> None:
         self.clock, self.fuses, self.policy = ManualClock(), Fuses(), policy_
-        self.store, self.maker = MemoryStore(self.clock, self.fuses), PooledMaker()
+        self.store, self.keygen = MemoryStore(self.clock, self.fuses), PooledKeyGenerator()
         self.publisher, self.notifier = MemoryPublisher(self.clock, fuses=self.fuses), MemoryNotifier(self.fuses)
         self._memory = memory
         self.restart()
 
     def restart(self) -> None:
         """Begin a new process, which knows what is in its memory folder only."""
-        self.alarms, self.shelf = Alarms(Quiet()), Shelf()
-        memory = Memory(self._memory) if self._memory else None
+        self.alarms, self.shelf = Alarms(StdlibLog()), Shelf()
+        memory = LastSeenFiles(self._memory) if self._memory else None
         self.effects = Effects(
             self.store,
             [self.publisher],
             self.notifier,
-            self.maker,
+            self.keygen,
             self.alarms,
-            Quiet(),
+            StdlibLog(),
             saved=lambda v, p: self.reconciler.saved(v, p),
         )
         clocks = Clocks(self.clock.now, self.clock.monotonic)
         self.reconciler = Reconciler(
-            self.effects, memory, self.shelf, self.alarms, Quiet(), clocks, pause=lambda _: None
+            self.effects, memory, self.shelf, self.alarms, StdlibLog(), clocks, pause=lambda _: None
         )
         self.watch = Watch("web", self.policy)
 
@@ -105,7 +105,7 @@ class Place:
 
     def reasons(self) -> set[Reason]:
         """The alarms that stand."""
-        return {alarm.reason for alarm in self.alarms.standing()}
+        return {alarm.reason for alarm in self.alarms.active()}
 
     def types(self) -> list[EventType]:
         """The events so far."""
@@ -143,7 +143,7 @@ def test_interrupted_at_every_effect(algorithm: str, after: bool, kind: type[Bas
             assert version is None or {key["kid"] for key in version["keys"]} <= alive, nth
         standbys = [s for s in place.store.history(Tree.STANDBY, "web") if s]
         assert all(standby["kid"] == keyset.next.kid for standby in standbys), nth
-        made = [m.kid for m in place.maker.made]
+        made = [m.kid for m in place.keygen.made]
         assert len(made) <= 4 + (kind is Crash or not after), (nth, made)
     assert nth > 12
 
@@ -243,10 +243,10 @@ def test_events_tell_each_step() -> None:
 def test_clock_that_disagrees_or_stepped_changes_nothing() -> None:
     """No creation, activation or retirement; the alarm clears with the clock."""
     place = Place(POLICIES["HS256"])
-    place.store.drift = timedelta(hours=1)
+    place.store.offset = timedelta(hours=1)
     assert place.look().held is Reason.CLOCK
     assert place.store.history(Tree.KEYS, "web") == []
-    place.store.drift = timedelta(0)
+    place.store.offset = timedelta(0)
     place.live(20)
     place.clock.advance(100.0)
     before = place.keyset

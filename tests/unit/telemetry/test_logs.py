@@ -22,10 +22,10 @@ from rotator.documents.jwk import base64url
 from rotator.model.algorithms import Algorithm
 from rotator.model.reasons import Reason
 from rotator.model.secret import SecretText
-from rotator.telemetry.logs import LONGEST_FIELD, LONGEST_LINE, configure, install_hooks
+from rotator.telemetry.logs import MAX_FIELD, MAX_LINE, configure, install_hooks
 from rotator.telemetry.redaction import REDACTED, redact
 
-MADE = Keygen().make(Algorithm.RS256, 2048)
+MADE = Keygen().generate(Algorithm.RS256, 2048)
 assert MADE.private is not None
 PEM = MADE.private.reveal()
 HEX = "3f" * 31 + "a7"
@@ -228,7 +228,7 @@ def test_levels(lines: Logged) -> None:
 def test_a_line_fits_the_journal(lines: Logged, fields: dict[str, object]) -> None:
     """What is too long is cut, and the line says which fields; it stays one line of JSON."""
     lines.log.error("long", **fields)
-    assert len(lines.text.encode()) < LONGEST_LINE
+    assert len(lines.text.encode()) < MAX_LINE
     assert lines.text.count("\n") == 1
     assert lines.last["truncated"]
     assert lines.last["event"] == "long"
@@ -239,7 +239,7 @@ def test_a_secret_is_redacted_before_it_is_cut(lines: Logged) -> None:
     for shift in range(0, 2_000, 97):
         lines.log.info("cut", text="." * (2_400 + shift) + PEM + "." * 9_000)
     for shift in range(len(HEX)):
-        lines.log.info("cut", text="." * (LONGEST_FIELD // 2 - shift) + HEX + "." * 9_000)
+        lines.log.info("cut", text="." * (MAX_FIELD // 2 - shift) + HEX + "." * 9_000)
     assert [piece for piece in (*PEM.splitlines()[1:-1], HEX[:16]) if piece in lines.text] == []
 
 

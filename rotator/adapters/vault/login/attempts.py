@@ -15,7 +15,7 @@ from rotator.errors import RotatorError, StoreDeniedError
 from rotator.model.times import format_time, parse_time
 from rotator.ports.log import Log
 
-MOST = 3
+MAX_REFUSALS = 3
 _FIRST_WAIT = timedelta(seconds=30)
 
 
@@ -56,7 +56,7 @@ class LoginAttempts:
         refusals = self._refusals
         if refusals is None or not refusals.concerns(credentials):
             return
-        if refusals.count >= MOST:
+        if refusals.count >= MAX_REFUSALS:
             also = "" if self._file is None else f"; to try the same again, remove {self._file} and restart"
             raise StoreDeniedError(
                 f"vault refused the credentials in {where} {refusals.count} times, last at {refusals.last}; they are "

@@ -10,15 +10,15 @@ from pathlib import Path
 
 import pytest
 
-from rotator.adapters.files.last_seen import Memory, MemoryWriteError
+from rotator.adapters.files.last_seen import LastSeenFiles, LastSeenWriteError
 from rotator.documents.public import public_document
 from rotator.errors import FrozenError
 from rotator.model.algorithms import Algorithm
-from rotator.model.keys import Kid, NextKey, PublicHalf
+from rotator.model.keys import Kid, NextKey, PublicKey
 from rotator.model.keyset import Keyset, Revocation
 from rotator.model.policy import Timing
-from rotator.model.publication import Jwks, PublicDocument, Remembered
-from tests.support.fakes import START, PooledMaker
+from rotator.model.publication import Jwks, LastSeen, PublicDocument
+from tests.support.fakes import START, PooledKeyGenerator
 
 
 @pytest.fixture(name="document", scope="module")
@@ -26,8 +26,8 @@ def _document() -> PublicDocument:
     """
     The public document of a keyset with one key and one revoked kid.
     """
-    made = PooledMaker().make(Algorithm.RS256, 2048)
-    assert isinstance(made.half, PublicHalf)
+    made = PooledKeyGenerator().generate(Algorithm.RS256, 2048)
+    assert isinstance(made.material, PublicKey)
     return public_document(
         Keyset(
             name="web",
@@ -35,18 +35,18 @@ def _document() -> PublicDocument:
             sequence=5,
             op_id="op-5",
             timing=Timing(timedelta(hours=2), timedelta(days=7), timedelta(minutes=1)),
-            next=NextKey(kid=made.kid, algorithm=Algorithm.RS256, material=made.half, created_at=START),
+            next=NextKey(kid=made.kid, algorithm=Algorithm.RS256, material=made.material, created_at=START),
             revoked=(Revocation(Kid("stolen"), START, "laptop lost", START + timedelta(days=8)),),
         )
     )
 
 
 @pytest.fixture(name="seen")
-def _seen(document: PublicDocument) -> Remembered:
+def _seen(document: PublicDocument) -> LastSeen:
     """
     That keyset, as the reconciler remembers it.
     """
-    return Remembered(
+    return LastSeen(
         epoch=document.epoch,
         sequence=document.sequence,
         op_id="op-5",
@@ -57,7 +57,7 @@ def _seen(document: PublicDocument) -> Remembered:
     )
 
 
-def later(seen: Remembered, sequence: int, epoch: str = "epoch-1") -> Remembered:
+def later(seen: LastSeen, sequence: int, epoch: str = "epoch-1") -> LastSeen:
     """
     The same keyset after other saves.
     """
@@ -65,14 +65,14 @@ def later(seen: Remembered, sequence: int, epoch: str = "epoch-1") -> Remembered
     return replace(seen, sequence=sequence, epoch=epoch, op_id=f"op-{sequence}", document=document)
 
 
-def test_what_was_seen_is_recalled_by_the_next_process(tmp_path: Path, seen: Remembered) -> None:
+def test_what_was_seen_is_recalled_by_the_next_process(tmp_path: Path, seen: LastSeen) -> None:
     """
     Everything survives but the reason of a revocation, which is not public.
     """
-    Memory(tmp_path).remember(seen)
+    LastSeenFiles(tmp_path).remember(seen)
     revoked = (replace(seen.document.revoked[0], reason=""),)
-    assert Memory(tmp_path).recall("web") == replace(seen, document=replace(seen.document, revoked=revoked))
-    assert Memory(tmp_path).names() == ("web",)
+    assert LastSeenFiles(tmp_path).recall("web") == replace(seen, document=replace(seen.document, revoked=revoked))
+    assert LastSeenFiles(tmp_path).names() == ("web",)
 
 
 def test_nothing_is_remembered_at_first(tmp_path: Path) -> None:
@@ -80,18 +80,18 @@ def test_nothing_is_remembered_at_first(tmp_path: Path) -> None:
     A fresh state folder, or one that is not there, remembers nothing, and asking makes nothing.
     """
     for folder in (tmp_path, tmp_path / "missing"):
-        assert Memory(folder).names() == ()
-        assert Memory(folder).recall("web") is None
+        assert LastSeenFiles(folder).names() == ()
+        assert LastSeenFiles(folder).recall("web") is None
     assert list(tmp_path.iterdir()) == []
 
 
-def test_files_are_private(tmp_path: Path, seen: Remembered) -> None:
+def test_files_are_private(tmp_path: Path, seen: LastSeen) -> None:
     """
     Folder 0700, file 0600, whatever the umask; and nothing else lies beside it.
     """
     before = os.umask(0)
     try:
-        Memory(tmp_path).remember(seen)
+        LastSeenFiles(tmp_path).remember(seen)
     finally:
         os.umask(before)
     file = tmp_path / "keysets" / "web.json"
@@ -99,52 +99,52 @@ def test_files_are_private(tmp_path: Path, seen: Remembered) -> None:
     assert [entry.name for entry in file.parent.iterdir()] == ["web.json"]
 
 
-def test_a_higher_sequence_is_never_replaced(tmp_path: Path, seen: Remembered) -> None:
+def test_a_higher_sequence_is_never_replaced(tmp_path: Path, seen: LastSeen) -> None:
     """
     Within an epoch memory only goes forward, also over a restart.
     """
-    memory = Memory(tmp_path)
+    memory = LastSeenFiles(tmp_path)
     memory.remember(later(seen, 9))
     memory.remember(seen)
-    Memory(tmp_path).remember(seen)
-    for look in (memory, Memory(tmp_path)):
+    LastSeenFiles(tmp_path).remember(seen)
+    for look in (memory, LastSeenFiles(tmp_path)):
         recalled = look.recall("web")
         assert recalled
         assert (recalled.sequence, recalled.op_id) == (9, "op-9")
 
 
-def test_another_epoch_replaces(tmp_path: Path, seen: Remembered) -> None:
+def test_another_epoch_replaces(tmp_path: Path, seen: LastSeen) -> None:
     """
     Whoever asks to remember another life has judged it; its sequence starts low.
     """
-    Memory(tmp_path).remember(seen)
-    Memory(tmp_path).remember(later(seen, 1, "epoch-2"))
-    recalled = Memory(tmp_path).recall("web")
+    LastSeenFiles(tmp_path).remember(seen)
+    LastSeenFiles(tmp_path).remember(later(seen, 1, "epoch-2"))
+    recalled = LastSeenFiles(tmp_path).recall("web")
     assert recalled
     assert (recalled.epoch, recalled.sequence) == ("epoch-2", 1)
 
 
-def test_the_same_is_not_written_again(tmp_path: Path, seen: Remembered) -> None:
+def test_the_same_is_not_written_again(tmp_path: Path, seen: LastSeen) -> None:
     """
     No write for what the file says already, in this process or after a restart.
     """
-    memory = Memory(tmp_path)
+    memory = LastSeenFiles(tmp_path)
     memory.remember(seen)
     file = tmp_path / "keysets" / "web.json"
     inode = file.stat().st_ino
     memory.remember(seen)
-    Memory(tmp_path).remember(seen)
+    LastSeenFiles(tmp_path).remember(seen)
     assert file.stat().st_ino == inode
     memory.remember(replace(seen, well_known=False))
     assert file.stat().st_ino != inode
 
 
-def test_recall_reads_a_file_once(tmp_path: Path, seen: Remembered) -> None:
+def test_recall_reads_a_file_once(tmp_path: Path, seen: LastSeen) -> None:
     """
     After the first time there is no I/O, for what is remembered and for what is not.
     """
-    Memory(tmp_path).remember(seen)
-    memory = Memory(tmp_path)
+    LastSeenFiles(tmp_path).remember(seen)
+    memory = LastSeenFiles(tmp_path)
     first = memory.recall("web")
     assert memory.recall("api") is None
     (tmp_path / "keysets" / "web.json").rename(tmp_path / "keysets" / "api.json")
@@ -164,14 +164,14 @@ def test_recall_reads_a_file_once(tmp_path: Path, seen: Remembered) -> None:
         b'{"public": {}}',
     ],
 )
-def test_a_damaged_file_is_not_nothing(tmp_path: Path, damage: bytes, seen: Remembered) -> None:
+def test_a_damaged_file_is_not_nothing(tmp_path: Path, damage: bytes, seen: LastSeen) -> None:
     """
     A file that cannot be understood freezes, naming itself and the way out, each time it is asked.
     """
     file = tmp_path / "keysets" / "web.json"
     file.parent.mkdir()
     file.write_bytes(damage)
-    memory = Memory(tmp_path)
+    memory = LastSeenFiles(tmp_path)
     for _ in range(2):
         with pytest.raises(FrozenError, match=rf"{file} is damaged.*move the file away"):
             memory.recall("web")
@@ -185,38 +185,38 @@ def test_a_damaged_file_is_not_nothing(tmp_path: Path, damage: bytes, seen: Reme
     ("field", "value"),
     [("op_id", None), ("well_known", "no"), ("symmetric", 1), ("propagation_time", "2h"), ("clock_skew", 1e300)],
 )
-def test_a_file_with_one_wrong_field_is_damaged(tmp_path: Path, seen: Remembered, field: str, value: object) -> None:
+def test_a_file_with_one_wrong_field_is_damaged(tmp_path: Path, seen: LastSeen, field: str, value: object) -> None:
     """
     Each field is checked; a missing one too.
     """
-    Memory(tmp_path).remember(seen)
+    LastSeenFiles(tmp_path).remember(seen)
     file = tmp_path / "keysets" / "web.json"
     good = json.loads(file.read_text())
     missing = {name: kept for name, kept in good.items() if name != field}
     for bad in (missing,) if value is None else (missing, good | {field: value}):
         file.write_text(json.dumps(bad))
         with pytest.raises(FrozenError, match="damaged"):
-            Memory(tmp_path).recall("web")
+            LastSeenFiles(tmp_path).recall("web")
 
 
-def test_a_remembered_set_with_a_private_member_is_damaged(tmp_path: Path, seen: Remembered) -> None:
+def test_a_remembered_set_with_a_private_member_is_damaged(tmp_path: Path, seen: LastSeen) -> None:
     """
     What would be served in an outage passes the same scan as what is published.
     """
     leak = Jwks('{"keys":[{"kty":"RSA","kid":"a","use":"sig","alg":"RS256","n":"AQ","e":"AQAB","d":"AQ"}]}')
-    Memory(tmp_path).remember(replace(seen, document=replace(seen.document, jwks=leak)))
+    LastSeenFiles(tmp_path).remember(replace(seen, document=replace(seen.document, jwks=leak)))
     with pytest.raises(FrozenError, match="damaged"):
-        Memory(tmp_path).recall("web")
+        LastSeenFiles(tmp_path).recall("web")
 
 
-def test_another_keysets_file_is_damaged(tmp_path: Path, seen: Remembered) -> None:
+def test_another_keysets_file_is_damaged(tmp_path: Path, seen: LastSeen) -> None:
     """
     A file copied under another name does not pass for that keyset's.
     """
-    Memory(tmp_path).remember(seen)
+    LastSeenFiles(tmp_path).remember(seen)
     (tmp_path / "keysets" / "web.json").rename(tmp_path / "keysets" / "api.json")
     with pytest.raises(FrozenError, match="damaged"):
-        Memory(tmp_path).recall("api")
+        LastSeenFiles(tmp_path).recall("api")
 
 
 def test_what_cannot_be_read_is_not_nothing(tmp_path: Path) -> None:
@@ -225,43 +225,43 @@ def test_what_cannot_be_read_is_not_nothing(tmp_path: Path) -> None:
     """
     (tmp_path / "keysets" / "web.json").mkdir(parents=True)
     with pytest.raises(FrozenError, match="cannot be read"):
-        Memory(tmp_path).recall("web")
+        LastSeenFiles(tmp_path).recall("web")
     (tmp_path / "other").mkdir()
     (tmp_path / "other" / "keysets").write_text("")
     with pytest.raises(FrozenError, match="cannot be read"):
-        Memory(tmp_path / "other").names()
+        LastSeenFiles(tmp_path / "other").names()
 
 
-def test_a_failed_write_is_told_known_and_tried_again(tmp_path: Path, seen: Remembered) -> None:
+def test_a_failed_write_is_told_known_and_tried_again(tmp_path: Path, seen: LastSeen) -> None:
     """
     When the file cannot be written this process still knows, and the next call writes it though nothing changed.
     """
     state = tmp_path / "state"
     state.write_text("a file where a folder should be")
-    memory = Memory(tmp_path)
+    memory = LastSeenFiles(tmp_path)
     memory.remember(seen)
-    hindered = Memory(state / "none")
+    hindered = LastSeenFiles(state / "none")
     with pytest.raises(FrozenError):
         hindered.recall("web")
     folder = tmp_path / "keysets"
     folder.chmod(0o777)
-    with pytest.raises(MemoryWriteError, match="others may write"):
+    with pytest.raises(LastSeenWriteError, match="others may write"):
         memory.remember(later(seen, 6))
     recalled = memory.recall("web")
     assert recalled
     assert recalled.sequence == 6
     folder.chmod(0o700)
     memory.remember(later(seen, 6))
-    again = Memory(tmp_path).recall("web")
+    again = LastSeenFiles(tmp_path).recall("web")
     assert again
     assert again.sequence == 6
 
 
-def test_hidden_and_foreign_files_are_no_keysets(tmp_path: Path, seen: Remembered) -> None:
+def test_hidden_and_foreign_files_are_no_keysets(tmp_path: Path, seen: LastSeen) -> None:
     """
     Temporary files of a crash and files of others are not listed.
     """
-    memory = Memory(tmp_path)
+    memory = LastSeenFiles(tmp_path)
     memory.remember(seen)
     for name in (".web.json.0011223344556677.tmp", ".hidden.json", "README"):
         (tmp_path / "keysets" / name).write_text("")

@@ -157,9 +157,9 @@ def test_the_moment_holds_the_clock_between_two_seconds(tmp_path: Path) -> None:
     before = datetime.now(UTC)
     moment = FileStore(tmp_path).load(Tree.KEYS, "web").moment
     after = datetime.now(UTC)
-    assert before - timedelta(seconds=1) < moment.floor <= after
-    assert before <= moment.ceiling < after + timedelta(seconds=1)
-    assert (moment.floor.microsecond, moment.ceiling.microsecond, moment.drift) == (0, 0, timedelta(0))
+    assert before - timedelta(seconds=1) < moment.earliest <= after
+    assert before <= moment.latest < after + timedelta(seconds=1)
+    assert (moment.earliest.microsecond, moment.latest.microsecond, moment.offset) == (0, 0, timedelta(0))
 
 
 def test_the_fingerprint_follows_saves_of_signing_documents(tmp_path: Path) -> None:

@@ -17,7 +17,7 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 from rotator.client import Claims, InvalidTokenError, Keys, KeysUnavailableError, Rejection, Verifier, clock
 from rotator.client.jose.keys import key_of_jwk, keys_of, keys_of_jwks, secret_key
 from rotator.documents.signing import decode_keyset
-from rotator.errors import RotatorError, VerificationKeyError
+from rotator.errors import KeyMaterialError, RotatorError
 from rotator.model.algorithms import Algorithm
 from rotator.model.keys import HmacSecret, NextKey
 from tests.support.forgery import (
@@ -184,7 +184,7 @@ REFUSED: dict[str, object] = {
 @pytest.mark.parametrize("name", REFUSED)
 def test_a_damaged_set_is_no_set(name: str) -> None:
     """What should not be public, is ambiguous, weak, or holds nothing for us, raises; and shows nothing of what it holds."""
-    with pytest.raises(VerificationKeyError) as caught:
+    with pytest.raises(KeyMaterialError) as caught:
         keys_of_jwks(json.dumps({"keys": REFUSED[name]}))
 
     assert OCT["k"] not in str(caught.value)
@@ -195,7 +195,7 @@ def test_a_damaged_set_is_no_set(name: str) -> None:
 @pytest.mark.parametrize("bits", [512, 1024, 2040, 2047])
 def test_short_moduli_are_refused_where_warnings_are_none_of_our_business(bits: int) -> None:
     """The size is checked here, not only warned of by the library."""
-    with pytest.raises(VerificationKeyError, match="too weak"):
+    with pytest.raises(KeyMaterialError, match="too weak"):
         key_of_jwk(changed(n=number((1 << bits) - 1)))
 
 
@@ -205,13 +205,13 @@ def test_short_moduli_are_refused_where_warnings_are_none_of_our_business(bits: 
 )
 def test_what_is_no_set_is_no_set(text: str) -> None:
     """Whatever a server answers, it is this one error."""
-    with pytest.raises(VerificationKeyError):
+    with pytest.raises(KeyMaterialError):
         keys_of_jwks(text)
 
 
 def test_bytes_that_are_no_text_are_no_set() -> None:
     """Neither are bytes that cannot be decoded."""
-    with pytest.raises(VerificationKeyError):
+    with pytest.raises(KeyMaterialError):
         keys_of_jwks(b"\xff\xfe\xff")
 
 
@@ -220,7 +220,7 @@ def test_keys_of_a_flawed_generator_are_recognised() -> None:
     numbers = random.Random(2017)  # noqa: S311 - no key
     e = "AQAB"
     for seed in range(20):
-        with pytest.raises(VerificationKeyError, match="CVE-2017-15361"):
+        with pytest.raises(KeyMaterialError, match="CVE-2017-15361"):
             key_of_jwk({**OURS, "n": number(flawed_modulus(seed)), "e": e})
     for kid in range(3):
         assert key_of_jwk(jwk_of(private_key(kid).public_key()))
@@ -266,7 +266,7 @@ def test_a_weak_secret_is_no_key() -> None:
     pem = public.public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
     der = public.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
     for secret in (b"", b"x" * 31, pem, b"\n" + pem, pem.replace(b"\n", b"\r\n"), der):
-        with pytest.raises(VerificationKeyError):
+        with pytest.raises(KeyMaterialError):
             secret_key(KID, Algorithm.HS256, secret)
 
 

@@ -23,8 +23,8 @@ from rotator.client import (
     InvalidTokenError,
     Keys,
     KeysUnavailableError,
-    RedisState,
     Rejection,
+    SessionStore,
     SigningError,
     StaticKeys,
     Timing,
@@ -80,9 +80,9 @@ def static() -> StaticKeys:
 
 
 @pytest.fixture
-def state(redis_server: RedisServer) -> Iterator[RedisState]:
+def state(redis_server: RedisServer) -> Iterator[SessionStore]:
     """A state with keys of its own."""
-    state = RedisState(redis_server.url, prefix=f"test:{uuid.uuid4()}")
+    state = SessionStore(redis_server.url, prefix=f"test:{uuid.uuid4()}")
     yield state
     state.close()
 
@@ -94,7 +94,7 @@ def clock() -> Clock:
 
 
 @pytest.fixture
-def make(state: RedisState, clock: Clock) -> Callable[..., Tokens]:
+def make(state: SessionStore, clock: Clock) -> Callable[..., Tokens]:
     """Make Tokens on the same keys and state."""
     keys = static()
 
@@ -154,11 +154,11 @@ def test_fifty_parallel_refreshes_bring_one_successor(make: Callable[..., Tokens
 
 
 def test_fifty_processes_agree_as_well(
-    make: Callable[..., Tokens], redis_server: RedisServer, state: RedisState
+    make: Callable[..., Tokens], redis_server: RedisServer, state: SessionStore
 ) -> None:
     """Callers that share nothing but Redis and the keys get the same successor."""
     first = make().issue("alice")
-    others = [RedisState(redis_server.url, prefix=state._prefix) for _ in range(10)]
+    others = [SessionStore(redis_server.url, prefix=state._prefix) for _ in range(10)]
     with ThreadPoolExecutor(10) as pool:
         pairs = list(pool.map(lambda other: make(state=other).refresh(first.refresh), others))
     for other in others:
@@ -179,7 +179,7 @@ def test_a_lost_answer_brings_the_same_successor_again(make: Callable[..., Token
     tokens.refresh(again.refresh)
 
 
-def test_a_crash_between_claim_and_answer_loses_nothing(make: Callable[..., Tokens], state: RedisState) -> None:
+def test_a_crash_between_claim_and_answer_loses_nothing(make: Callable[..., Tokens], state: SessionStore) -> None:
     """A process that dies after the step in Redis leaves a family that another process can go on with."""
     tokens, first = make(), make().issue("alice")
 
@@ -187,7 +187,7 @@ def test_a_crash_between_claim_and_answer_loses_nothing(make: Callable[..., Toke
         """The process is no more."""
 
     def rotate_and_die(*arguments: Any) -> tuple[str, str]:
-        RedisState.rotate(state, *arguments)
+        SessionStore.rotate(state, *arguments)
         raise Died
 
     state.rotate = rotate_and_die  # type: ignore[method-assign]
@@ -250,7 +250,7 @@ def test_sessions_do_not_touch_each_other(make: Callable[..., Tokens]) -> None:
     tokens.verify(tokens.refresh(other.refresh).access)
 
 
-def test_refresh_survives_a_rotation_of_keys(state: RedisState, clock: Clock) -> None:
+def test_refresh_survives_a_rotation_of_keys(state: SessionStore, clock: Clock) -> None:
     """A refresh token signed with an old key is good for as long as it lives, and its successor bears the new one."""
     old, new = secrets.token_hex(32), secrets.token_hex(32)
     keys = Turning()
@@ -266,7 +266,7 @@ def test_refresh_survives_a_rotation_of_keys(state: RedisState, clock: Clock) ->
     assert reason(lambda: tokens.refresh(first.refresh)) is Rejection.SIGNATURE
 
 
-def test_a_refresh_without_keys_uses_nothing_up(state: RedisState, clock: Clock) -> None:
+def test_a_refresh_without_keys_uses_nothing_up(state: SessionStore, clock: Clock) -> None:
     """When no key is fresh enough to sign with, the refresh token stays good."""
     keys, signing = Turning(), Turning()
     tokens = Tokens(signing, state, issuer=ISSUER, audience=AUDIENCE, refresh_keys=keys, now=clock)
@@ -280,7 +280,7 @@ def test_a_refresh_without_keys_uses_nothing_up(state: RedisState, clock: Clock)
 
 
 def test_an_access_token_is_revoked_by_its_id(
-    make: Callable[..., Tokens], redis_server: RedisServer, state: RedisState
+    make: Callable[..., Tokens], redis_server: RedisServer, state: SessionStore
 ) -> None:
     """Only that token is refused, for as long as it lives, and whatever its spelling."""
     tokens = make()
@@ -312,7 +312,7 @@ def test_logout_ends_the_whole_session(make: Callable[..., Tokens]) -> None:
     assert reason(lambda: tokens.revoke("nonsense")) is Rejection.MALFORMED
 
 
-def test_revocation_by_kid(state: RedisState, clock: Clock) -> None:
+def test_revocation_by_kid(state: SessionStore, clock: Clock) -> None:
     """Every token that the named key signed is refused, refresh tokens too."""
     tokens = Tokens(Named(), state, issuer=ISSUER, audience=AUDIENCE, now=clock)
     pair = tokens.issue("alice")
@@ -426,7 +426,7 @@ def test_a_version_raised_amid_a_refresh_counts(make: Callable[..., Tokens]) -> 
 
 def test_a_redis_that_takes_no_writes_still_denies(fresh_redis: RedisServer, clock: Clock) -> None:
     """Full, or a replica: nobody is refreshed, and what was revoked stays so, since it can be read."""
-    state = RedisState(fresh_redis.url)
+    state = SessionStore(fresh_redis.url)
     tokens = Tokens(static(), state, issuer=ISSUER, audience=AUDIENCE, now=clock)
     good, bad = tokens.issue("alice"), tokens.issue("mallory")
     tokens.revoke(bad.access)
@@ -444,7 +444,7 @@ def test_a_redis_that_takes_no_writes_still_denies(fresh_redis: RedisServer, clo
 
 
 @pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
-def test_a_fork_amid_a_call_leaves_the_child_free(make: Callable[..., Tokens], state: RedisState) -> None:
+def test_a_fork_amid_a_call_leaves_the_child_free(make: Callable[..., Tokens], state: SessionStore) -> None:
     """The lock that another thread held in the moment of the fork is not the child's."""
     tokens = make()
     pair = tokens.issue("alice")
@@ -458,7 +458,7 @@ def test_a_fork_amid_a_call_leaves_the_child_free(make: Callable[..., Tokens], s
 
 def test_without_redis(fresh_redis: RedisServer, clock: Clock) -> None:
     """Nobody logs in or is refreshed, nothing is used up, and access tokens go by the policy; all is well when it is back."""
-    state, keys = RedisState(fresh_redis.url), static()
+    state, keys = SessionStore(fresh_redis.url), static()
     lenient = Tokens(keys, state, issuer=ISSUER, audience=AUDIENCE, now=clock)
     strict = Tokens(keys, state, issuer=ISSUER, audience=AUDIENCE, now=clock, access_without_redis="refuse")
     pair = lenient.issue("alice")
@@ -482,7 +482,7 @@ def test_without_redis(fresh_redis: RedisServer, clock: Clock) -> None:
 
 def test_a_silent_redis_holds_up_few(fresh_redis: RedisServer, clock: Clock) -> None:
     """A Redis that takes connections and says nothing costs one caller its time-out; the others go on at once."""
-    state = RedisState(fresh_redis.url)
+    state = SessionStore(fresh_redis.url)
     tokens = Tokens(static(), state, issuer=ISSUER, audience=AUDIENCE, now=clock)
     pair = tokens.issue("alice")
     fresh_redis.pause()
@@ -498,7 +498,7 @@ def test_a_silent_redis_holds_up_few(fresh_redis: RedisServer, clock: Clock) -> 
 
 
 def test_redis_holds_no_token_and_no_name(
-    make: Callable[..., Tokens], redis_server: RedisServer, state: RedisState
+    make: Callable[..., Tokens], redis_server: RedisServer, state: SessionStore
 ) -> None:
     """Neither tokens nor subjects are in Redis, and every entry goes by itself."""
     tokens = make()
@@ -520,8 +520,8 @@ def test_redis_holds_no_token_and_no_name(
 
 
 def test_an_acl_user_with_the_rights_named_is_enough(fresh_redis: RedisServer, clock: Clock) -> None:
-    """The rights that the docstring of RedisState names suffice for everything, and for nothing else."""
-    rights = (RedisState.__doc__ or "").split("needs `")[1].split("`")[0].split()
+    """The rights that the docstring of SessionStore names suffice for everything, and for nothing else."""
+    rights = (SessionStore.__doc__ or "").split("needs `")[1].split("`")[0].split()
     with redis.Redis.from_url(fresh_redis.url) as client:
         client.execute_command(
             "ACL",
@@ -532,7 +532,7 @@ def test_an_acl_user_with_the_rights_named_is_enough(fresh_redis: RedisServer, c
             ">" + "p" * 32,
             *[r.replace("PREFIX", "rotator:tokens") for r in rights],
         )
-    state = RedisState(fresh_redis.url, username="tokens", password="p" * 32)
+    state = SessionStore(fresh_redis.url, username="tokens", password="p" * 32)
     tokens = Tokens(static(), state, issuer=ISSUER, audience=AUDIENCE, now=clock)
     pair = tokens.refresh(tokens.issue("alice").refresh)
     tokens.revoke(pair.access)
@@ -564,7 +564,7 @@ def test_asyncio(make: Callable[..., Tokens]) -> None:
     asyncio.run(work())
 
 
-def test_options_that_cannot_work_are_refused(make: Callable[..., Tokens], state: RedisState) -> None:
+def test_options_that_cannot_work_are_refused(make: Callable[..., Tokens], state: SessionStore) -> None:
     """Each error names the option."""
     for option, value in (
         ("grace", timedelta(seconds=11)),
@@ -608,7 +608,7 @@ def test_a_successor_made_long_ago_comes_with_an_access_token_that_lives(
 
 
 def test_successors_are_stored_as_ids(
-    make: Callable[..., Tokens], redis_server: RedisServer, state: RedisState
+    make: Callable[..., Tokens], redis_server: RedisServer, state: SessionStore
 ) -> None:
     """What a family keeps of a successor are ids and seconds, from which any process makes the same pair."""
     tokens = make()

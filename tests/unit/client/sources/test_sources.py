@@ -33,14 +33,14 @@ from rotator.client import (
     reader,
 )
 from rotator.client import refresh as schedule
-from rotator.client.jose.keys import LARGEST_JWKS
-from rotator.client.log import Quiet
+from rotator.client.jose.keys import MAX_JWKS
+from rotator.client.log import StdlibLog
 from rotator.documents.public import encode_public
 from rotator.documents.signing import encode_keyset
-from rotator.errors import PublicationError, StoreDeniedError, StoreUnavailableError, VerificationKeyError
+from rotator.errors import KeyMaterialError, PublicationError, StoreDeniedError, StoreUnavailableError
 from rotator.model.algorithms import Algorithm
 from rotator.model.document import Tree
-from rotator.model.keys import CurrentKey, HmacSecret, KeyPair, Kid, PublicHalf
+from rotator.model.keys import CurrentKey, HmacSecret, KeyPair, Kid, PublicKey
 from rotator.model.keyset import Keyset
 from rotator.model.policy import Timing
 from rotator.model.secret import SecretText
@@ -61,9 +61,9 @@ def keyset(sequence: int = 1, *, name: str = "web", rsa: bool = False, epoch: st
     """A keyset as of one save: a secret, or a key pair, named after its sequence."""
     if rsa:
         made = pair(sequence)
-        assert isinstance(made.half, PublicHalf)
+        assert isinstance(made.material, PublicKey)
         assert made.private is not None
-        algorithm, name_of_key, material = Algorithm.RS256, made.kid, KeyPair(made.private, made.half)
+        algorithm, name_of_key, material = Algorithm.RS256, made.kid, KeyPair(made.private, made.material)
     else:
         algorithm, name_of_key = Algorithm.HS256, Kid(f"k{sequence}")
         material = HmacSecret(SecretText(f"{sequence:064x}"))  # type: ignore[assignment]
@@ -97,7 +97,7 @@ def publish(store: DocumentStore, sequence: int = 1, *, name: str = "web", revok
 def opened(server: VaultServer, mount: str) -> Iterator[VaultStore]:
     """A store of the daemon's, as root."""
     credentials = TokenCredentials(SecretText(server.root_token))
-    store = VaultStore(VaultConnection(server.address, "", None, credentials, Quiet()), mount, "rotator")
+    store = VaultStore(VaultConnection(server.address, "", None, credentials, StdlibLog()), mount, "rotator")
     try:
         yield store
     finally:
@@ -123,7 +123,7 @@ def _leaping(monkeypatch: pytest.MonkeyPatch) -> Leaping:
 @pytest.fixture(autouse=True)
 def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """Readings may follow one another sooner than in earnest."""
-    monkeypatch.setattr(schedule, "SHORTEST_GAP", 0.02)
+    monkeypatch.setattr(schedule, "MIN_GAP", 0.02)
 
 
 def printed(folder: Path, mount: str, role: str, name: str) -> str:
@@ -205,7 +205,7 @@ def test_the_printed_policy_of_an_hmac_verifier_is_enough(
     with KeysetReader(VaultSource("api", **options)) as keys:
         assert serves(keys, "k1")
     text = rf"{mount}/rotator/jwks/api: a JWKS without any key that can be used"
-    with pytest.raises(VerificationKeyError, match=text):
+    with pytest.raises(KeyMaterialError, match=text):
         VaultSource("api", public=True, **options).read(None, TIMEOUT, fresh=False)
 
 
@@ -578,7 +578,7 @@ BAD: dict[str, tuple[Callable[[], Answer], str]] = {
     "truncated": (lambda: [answer(200, jwks(2).encode())[:-9]], "no JWKS"),
     "hanging up": (lambda: b"", "cannot be read: (RemoteDisconnected|Connection reset)"),
     "no HTTP": (lambda: b"SSH-2.0-OpenSSH_9.2\r\n", "cannot be read: BadStatusLine"),
-    "2 MB": (lambda: answer(200, jwks(2).encode() + b" " * (2 << 20)), f"more than {LARGEST_JWKS} bytes"),
+    "2 MB": (lambda: answer(200, jwks(2).encode() + b" " * (2 << 20)), f"more than {MAX_JWKS} bytes"),
     "6 MB": (lambda: answer(200, b" " * (6 << 20)), "cannot be read: HTTPException"),
     "an endless head": (
         lambda: [b"HTTP/1.1 200 OK\r\n", *[b"X-A: " + b"a" * 60_000 + b"\r\n"] * 200],
@@ -610,7 +610,7 @@ def test_a_bad_set_does_not_become_an_unchanged_one() -> None:
         good, _ = source.read(None, TIMEOUT, fresh=False)
         server.text, server.etag = "{}", '"bad"'
         for _ in range(2):
-            with pytest.raises(VerificationKeyError, match="no JWKS"):
+            with pytest.raises(KeyMaterialError, match="no JWKS"):
                 source.read(good, TIMEOUT, fresh=False)
         server.show(1)
         assert source.read(good, TIMEOUT, fresh=False)[0] is good

@@ -27,10 +27,11 @@ test: $(VENV)/.tools $(VENV)/.installed ## run all tests against the installed w
 	@PYTHONPATH=$(CURDIR) $(BIN)/python -m tests.support.servers.prepare
 	$(BIN)/python -m pytest $(ARGS)
 
-check: $(VENV)/.tools ## lint, formatting, types, spelling
+check: $(VENV)/.tools ## lint, formatting, types, layers, spelling
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy rotator $(wildcard tests/typing)
+	$(BIN)/lint-imports
 	$(BIN)/validate-pyproject pyproject.toml
 	$(BIN)/codespell
 	$(BIN)/hadolint Dockerfile

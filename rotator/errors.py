@@ -92,3 +92,9 @@ class ArgumentError(RotatorError):
     """
     An argument of a command names nothing that is there, or cannot go with another.
     """
+
+
+class WeakSecretError(KeyMaterialError):
+    """
+    A shared secret has fewer than 256 bits, or is text that can be guessed; the message says how to make a strong one.
+    """

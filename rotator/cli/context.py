@@ -64,6 +64,7 @@ class Context:
         """
         Return the effects on the real parts: a command writes the store and Redis, files and listeners belong to the daemon.
         """
+        from rotator.adapters.clocks import LOCAL_CLOCKS
         from rotator.adapters.keygen import Keygen
         from rotator.reconcile.alarms import Alarms
         from rotator.reconcile.effects import Effects
@@ -78,6 +79,7 @@ class Context:
             Keygen(),
             Alarms(self.log),
             self.log,
+            LOCAL_CLOCKS,
             neighbours=neighbours(well_known(settings)),
         )
 

@@ -8,14 +8,7 @@ What services import: keys kept fresh, tokens signed and verified with them. Nee
 
 from typing import TYPE_CHECKING
 
-from rotator.client.errors import (
-    InvalidTokenError,
-    KeysUnavailableError,
-    Rejection,
-    SigningError,
-    TokenStateError,
-    WeakSecretError,
-)
+from rotator.client.errors import InvalidTokenError, KeysUnavailableError, Rejection, SigningError, TokenStateError
 from rotator.client.jose.keys import Keys
 from rotator.client.reader import KeysetReader, Provider, ReaderStatus
 from rotator.client.signer import Signer
@@ -24,7 +17,7 @@ from rotator.client.sources.file import FileSource
 from rotator.client.sources.vault import JwksSource, VaultSource
 from rotator.client.static import StaticKeys
 from rotator.client.verifier import ACCESS, REFRESH, Claims, Verifier, verify_with
-from rotator.errors import ConfigError, RotatorError
+from rotator.errors import ConfigError, RotatorError, WeakSecretError
 from rotator.model.policy import Timing
 from rotator.model.strength import require_strong
 

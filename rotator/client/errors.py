@@ -4,7 +4,7 @@ What the client raises: one error for every bad token, and one for each thing th
 
 from enum import StrEnum
 
-from rotator.errors import KeyMaterialError, RotatorError
+from rotator.errors import RotatorError
 
 
 class Rejection(StrEnum):
@@ -54,10 +54,4 @@ class SigningError(RotatorError):
 class TokenStateError(RotatorError):
     """
     Redis, which holds refresh families and revocations, did not answer; nothing was granted. The answer to give is 503.
-    """
-
-
-class WeakSecretError(KeyMaterialError):
-    """
-    A shared secret has fewer than 256 bits, or is text that can be guessed; the message says how to make a strong one.
     """

@@ -2,11 +2,10 @@
 What a daemon and a single pass are both made of.
 """
 
-import time
 from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import UTC, datetime
 
+from rotator.adapters.clocks import LOCAL_CLOCKS
 from rotator.adapters.files.last_seen import LastSeenFiles
 from rotator.adapters.jwks.cache import JwksCache
 from rotator.adapters.keygen import Keygen
@@ -15,7 +14,6 @@ from rotator.errors import FrozenError
 from rotator.model.algorithms import Algorithm
 from rotator.model.policy import Policy
 from rotator.model.publication import LastSeen
-from rotator.ports.clocks import Clocks
 from rotator.ports.log import Log
 from rotator.ports.notifier import Notifier
 from rotator.ports.store import DocumentStore
@@ -34,8 +32,6 @@ from rotator.wiring import (
     redis_arguments,
     well_known,
 )
-
-LOCAL = Clocks(lambda: datetime.now(UTC), time.monotonic)
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,10 +79,11 @@ def assemble(
         Keygen(),
         alarms,
         log,
+        LOCAL_CLOCKS,
         saved=lambda view, policy: reconciler.saved(view, policy),  # noqa: PLW0108 - made below
         neighbours=neighbours(_sharing(settings, memory, log)),
     )
-    reconciler = Reconciler(effects, memory, board, alarms, log, LOCAL)
+    reconciler = Reconciler(effects, memory, board, alarms, log, LOCAL_CLOCKS)
     rounds = WorkQueue(
         watches(settings, memory, log),
         reconciler,
@@ -95,7 +92,7 @@ def assemble(
         lambda: effects.unannounced,
         alarms,
         log,
-        LOCAL,
+        LOCAL_CLOCKS,
         settings.daemon.poll_interval,
     )
     return Wiring(alarms, board, memory, store, notifier, effects, reconciler, rounds)

@@ -2,7 +2,6 @@
 Stored documents, and the store's clock as a reply showed it.
 """
 
-import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -35,7 +34,7 @@ class ClockReading:
     latest: datetime
     offset: timedelta = timedelta(0)
     tolerance: timedelta = timedelta(0)
-    read_at: float = field(default_factory=time.monotonic, compare=False)
+    read_at: float = field(kw_only=True, compare=False)
 
     def trusted(self, clock_skew: timedelta) -> bool:
         """

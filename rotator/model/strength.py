@@ -11,7 +11,7 @@ from base64 import urlsafe_b64decode
 from collections import Counter
 from contextlib import suppress
 
-from rotator.client.errors import WeakSecretError
+from rotator.errors import WeakSecretError
 
 MIN_BYTES = 32
 MIN_BITS = 100  # a random text of 256 bits is estimated at 130 to 200

@@ -1,17 +1,24 @@
 """
-The local clocks.
+The clocks of this machine.
 """
 
-from collections.abc import Callable
-from dataclasses import dataclass
 from datetime import datetime
+from typing import Protocol
 
 
-@dataclass(frozen=True, slots=True)
-class Clocks:
+class Clocks(Protocol):
     """
-    The local clocks, injected: aware UTC wall time, and monotonic seconds.
+    Both local clocks, injected wherever time is read: tests move them by hand.
     """
 
-    wall: Callable[[], datetime]
-    monotonic: Callable[[], float]
+    def wall(self) -> datetime:
+        """
+        Return the moment that the wall clock shows, in UTC. Anybody may set this clock.
+        """
+        ...
+
+    def monotonic(self) -> float:
+        """
+        Return seconds since some fixed moment. Nobody can set this clock.
+        """
+        ...

@@ -4,7 +4,6 @@ One method for each decision: the only place that knows the order of effects.
 After a crash between any two effects the next look at the store goes on from what is stored; nothing here resumes anything.
 """
 
-import time
 from collections.abc import Callable, Iterable
 from datetime import datetime
 
@@ -42,6 +41,7 @@ from rotator.model.policy import Policy
 from rotator.model.publication import Publication
 from rotator.model.reasons import Reason
 from rotator.model.secret import SecretText
+from rotator.ports.clocks import Clocks
 from rotator.ports.keygen import KeyGenerator
 from rotator.ports.log import Log
 from rotator.ports.notifier import Notifier
@@ -78,6 +78,7 @@ class Effects:
         keygen: KeyGenerator,
         alarms: Alarms,
         log: Log,
+        clocks: Clocks,
         *,
         saved: Callable[[Snapshot, Policy], None] = lambda _view, _policy: None,
         neighbours: Callable[[str], Iterable[str]] = lambda _name: (),
@@ -88,6 +89,7 @@ class Effects:
         self._notifier = notifier
         self._alarms = alarms
         self._log = log
+        self._clocks = clocks
         self._saved = saved
         self._neighbours = neighbours
         self.unannounced: set[str] = set()
@@ -384,7 +386,7 @@ class Effects:
             before.keyset if before else None, change, policy, stamp, before.committed_at if before else None
         )
         patience = max(MIN_PAUSE, after.timing.propagation_time.total_seconds() / 8)
-        if isinstance(change, Activated | Revoked) and time.monotonic() - moment.read_at > patience:
+        if isinstance(change, Activated | Revoked) and self._clocks.monotonic() - moment.read_at > patience:
             raise StoreConflictError(f"{after.name}: this process was paused since it read the store's clock")
         stored = self.store.save(Tree.KEYS, after.name, encode_keyset(after), cas)
         view = Snapshot(after, stored.version, stored.moment, stored.created_at or stored.moment.latest, loaded=False)

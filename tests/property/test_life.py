@@ -22,7 +22,6 @@ from rotator.model.document import Tree
 from rotator.model.keys import Kid
 from rotator.model.keyset import Keyset
 from rotator.model.policy import Policy
-from rotator.ports.clocks import Clocks
 from rotator.reconcile.alarms import Alarms
 from rotator.reconcile.effects import Effects
 from rotator.reconcile.reconciler import Reconciler
@@ -58,9 +57,8 @@ class Daemon:
 
     def __init__(self, life: "Life") -> None:
         alarms, log = Alarms(StdlibLog()), StdlibLog()
-        self.effects = Effects(life.store, [life.publisher], life.notifier, life.keygen, alarms, log)
-        clocks = Clocks(life.clock.now, life.clock.monotonic)
-        self.reconciler = Reconciler(self.effects, None, Nothing(), alarms, log, clocks, pause=lambda _: None)
+        self.effects = Effects(life.store, [life.publisher], life.notifier, life.keygen, alarms, log, life.clock)
+        self.reconciler = Reconciler(self.effects, None, Nothing(), alarms, log, life.clock, pause=lambda _: None)
         self.watch = Watch("web", life.policy)
 
 
@@ -127,9 +125,9 @@ class Life(RuleBasedStateMachine):
         self.notifier.flush()
 
     @rule(offset=st.sampled_from([0, 0, 3600]))
-    def clock_disagrees(self, drift: int) -> None:
+    def clock_disagrees(self, offset: int) -> None:
         """The local clock is off, or right again."""
-        self.store.offset = seconds(drift)
+        self.store.offset = seconds(offset)
 
     @rule(which=st.integers(0, 1), unsafe=st.booleans(), when_ready=st.booleans())
     def rotate(self, which: int, unsafe: bool, when_ready: bool) -> None:

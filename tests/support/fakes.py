@@ -36,6 +36,12 @@ class ManualClock:
         """
         return self._now
 
+    def wall(self) -> datetime:
+        """
+        Do as `now` does: the Clocks port.
+        """
+        return self._now
+
     def monotonic(self) -> float:
         """
         Return seconds since the clock was made.

@@ -211,8 +211,9 @@ class MemoryStore:
 
     def _stored(self, tree: Tree, keyset: str) -> Stored:
         now = self._clock.now()
-        floor = now.replace(microsecond=0)
-        moment = ClockReading(floor, floor if floor == now else floor + timedelta(seconds=1), self.offset)
+        earliest = now.replace(microsecond=0)
+        latest = earliest if earliest == now else earliest + timedelta(seconds=1)
+        moment = ClockReading(earliest, latest, self.offset, read_at=self._clock.monotonic())
         numbered = self._numbered(tree, keyset)
         if not numbered:
             return Stored(0, None, None, moment)

@@ -13,10 +13,12 @@ from contextlib import contextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+from rotator.adapters.clocks import LOCAL_CLOCKS
 from rotator.adapters.files.atomic import UnsafePathError, safe_directory, write_atomically
 from rotator.errors import DocumentError, StoreConflictError, StoreDeniedError, StoreUnavailableError
 from rotator.model.document import ClockReading, Fields, Stored, Tree
 from rotator.model.times import parse_time
+from rotator.ports.clocks import Clocks
 
 LOCK_TIMEOUT = 5.0
 _LOCK_POLL = 0.01
@@ -36,12 +38,13 @@ class FileStore:
     A DocumentStore in the folder *path* (made 0700 when missing): `<tree>/<keyset>.json`, mode 0600.
 
     A save holds the lock of the whole store, against threads and processes of this host alike; the folder must not be
-    on a network. Waiting for the lock ends with StoreUnavailableError after *lock_patience* seconds.
+    on a network. Waiting for the lock ends with StoreUnavailableError after *lock_timeout* seconds.
     """
 
-    def __init__(self, path: Path, *, lock_patience: float = LOCK_TIMEOUT) -> None:
+    def __init__(self, path: Path, *, lock_timeout: float = LOCK_TIMEOUT, clocks: Clocks = LOCAL_CLOCKS) -> None:
         self._path = path
-        self._patience = lock_patience
+        self._timeout = lock_timeout
+        self._clocks = clocks
         self._threads = threading.Lock()
         self._swept = False
 
@@ -49,20 +52,20 @@ class FileStore:
         """
         Return the document; raises DocumentError when the file is there and is none of ours.
         """
-        before = datetime.now(UTC)
+        before = self._clocks.wall()
         file = self._file(tree, keyset)
         with _translated(file):
             try:
                 with safe_directory(file.parent) as directory:
                     descriptor = os.open(file.name, _READ, dir_fd=directory)
             except FileNotFoundError:
-                return Stored(0, None, None, _moment(before))
+                return Stored(0, None, None, self._reading(before))
             with os.fdopen(descriptor, "rb") as opened:
                 data, committed = opened.read(), os.fstat(descriptor).st_ctime
         version, fields, created_at = _decode(file, data)
         # The rename sets the ctime: whatever held up the writer, no reader saw this version before.
         created_at = max(created_at, datetime.fromtimestamp(committed, UTC))
-        return Stored(version, fields, created_at, _moment(before))
+        return Stored(version, fields, created_at, self._reading(before))
 
     def save(self, tree: Tree, keyset: str, fields: Fields, cas: int) -> Stored:
         """
@@ -73,7 +76,7 @@ class FileStore:
             latest = self.load(tree, keyset).version
             if latest != cas:
                 raise StoreConflictError(f"{tree}/{keyset} has version {latest}, not {cas}: somebody else saved first")
-            content = {"version": cas + 1, "created_at": datetime.now(UTC).isoformat(), "fields": dict(fields)}
+            content = {"version": cas + 1, "created_at": self._clocks.wall().isoformat(), "fields": dict(fields)}
             write_atomically(file, json.dumps(content, indent=1).encode(), 0o600)
             return self.load(tree, keyset)
 
@@ -109,8 +112,8 @@ class FileStore:
 
     @contextmanager
     def _locked(self, file: Path) -> Iterator[None]:
-        deadline = time.monotonic() + self._patience
-        if not self._threads.acquire(timeout=self._patience):
+        deadline = self._clocks.monotonic() + self._timeout
+        if not self._threads.acquire(timeout=self._timeout):
             raise self._busy()
         try:
             with _translated(file):
@@ -130,7 +133,7 @@ class FileStore:
             try:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
-                if time.monotonic() > deadline:
+                if self._clocks.monotonic() > deadline:
                     raise self._busy() from None
                 time.sleep(_LOCK_POLL)
             else:
@@ -138,7 +141,7 @@ class FileStore:
 
     def _busy(self) -> StoreUnavailableError:
         return StoreUnavailableError(
-            f"{self._path / _LOCK} was locked by another process for {self._patience:g} s; look which one hangs"
+            f"{self._path / _LOCK} was locked by another process for {self._timeout:g} s; look which one hangs"
         )
 
     def _sweep(self) -> None:
@@ -152,11 +155,10 @@ class FileStore:
                 leftover.unlink()
         self._swept = True
 
-
-def _moment(before: datetime) -> ClockReading:
-    after = datetime.now(UTC)
-    ceiling = after.replace(microsecond=0) + timedelta(seconds=1 if after.microsecond else 0)
-    return ClockReading(before.replace(microsecond=0), ceiling)
+    def _reading(self, before: datetime) -> ClockReading:
+        after = self._clocks.wall()
+        latest = after.replace(microsecond=0) + timedelta(seconds=1 if after.microsecond else 0)
+        return ClockReading(before.replace(microsecond=0), latest, read_at=self._clocks.monotonic())
 
 
 def _decode(file: Path, data: bytes) -> tuple[int, Fields, datetime]:
@@ -164,7 +166,7 @@ def _decode(file: Path, data: bytes) -> tuple[int, Fields, datetime]:
         content = json.loads(data)
         version, fields, created_at = content["version"], content["fields"], parse_time(content["created_at"])
     except (ValueError, KeyError, TypeError, RecursionError):
-        version, fields, created_at = 0, None, datetime.now(UTC)
+        version, fields, created_at = 0, None, datetime.min.replace(tzinfo=UTC)
     if not isinstance(version, int) or version < 1 or not isinstance(fields, dict):
         # Not chained: a JSON error carries the whole text.
         raise DocumentError(

@@ -19,10 +19,12 @@ from urllib.parse import urlencode, urlsplit
 
 from hvac.adapters import Adapter
 
+from rotator.adapters.clocks import LOCAL_CLOCKS
 from rotator.adapters.http_client import Connection, connect, tls_context
 from rotator.errors import ConfigError, StoreUnavailableError
 from rotator.model.document import ClockReading
 from rotator.model.secret import SecretText
+from rotator.ports.clocks import Clocks
 
 _READABLE = frozenset({200, 204, 400, 403, 404, 412})
 _REDIRECTS = range(300, 400)
@@ -83,7 +85,9 @@ class Transport:
     Idle connections to one server, each lent to one request at a time. Safe to use from several threads.
     """
 
-    def __init__(self, address: str, namespace: str = "", ca_file: Path | None = None) -> None:
+    def __init__(
+        self, address: str, namespace: str = "", ca_file: Path | None = None, clocks: Clocks = LOCAL_CLOCKS
+    ) -> None:
         try:
             parts = urlsplit(address)
             port = parts.port or {"http": 80, "https": 443}[parts.scheme]
@@ -98,6 +102,7 @@ class Transport:
         self._headers = {"X-Vault-Request": "true", "Content-Type": "application/json", "User-Agent": "rotator"}
         if namespace:
             self._headers["X-Vault-Namespace"] = namespace
+        self._clocks = clocks
         self._idle: deque[Connection] = deque()
 
     def ask(self, method: str, path: str, content: object, token: SecretText | None, deadline: float) -> Reply:
@@ -109,7 +114,7 @@ class Transport:
         body = None if content is None else json.dumps(content, separators=(",", ":")).encode()
         headers = self._headers if token is None else {**self._headers, "X-Vault-Token": token.reveal()}
         connection = self._lend(deadline)
-        started = datetime.now(UTC)
+        started = self._clocks.wall()
         try:
             try:
                 response, data = connection.exchange(method, self._base + path, body, headers, deadline)
@@ -153,8 +158,7 @@ class Transport:
         except OSError as error:
             raise StoreUnavailableError(f"vault at {self.address}: cannot connect: {_what(error)}") from error
 
-    @staticmethod
-    def _judge(what: str, response: http.client.HTTPResponse, data: bytes, started: datetime) -> Reply:
+    def _judge(self, what: str, response: http.client.HTTPResponse, data: bytes, started: datetime) -> Reply:
         status = response.status
         if status in _REDIRECTS:
             raise StoreUnavailableError(
@@ -169,7 +173,22 @@ class Transport:
             body = None
         if not isinstance(body, dict) or bool(data) == (status == http.HTTPStatus.NO_CONTENT):
             raise LostReplyError(f"{what}: {status}, but the answer is not Vault's; is a proxy in between?")
-        return Reply(status, body, _moment(what, response, started))
+        return Reply(status, body, self._reading(what, response, started))
+
+    def _reading(self, what: str, response: http.client.HTTPResponse, started: datetime) -> ClockReading:
+        took = self._clocks.wall() - started
+        try:
+            earliest = parsedate_to_datetime(response.headers["Date"]).astimezone(UTC)
+        except (TypeError, ValueError):
+            raise LostReplyError(f"{what}: the answer has no Date; let the proxy pass it on") from None
+        second = timedelta(seconds=1)
+        return ClockReading(
+            earliest,
+            earliest + second,
+            offset=started + took / 2 - earliest,
+            tolerance=second + abs(took),
+            read_at=self._clocks.monotonic(),
+        )
 
 
 class Call(_Adapter):
@@ -211,16 +230,6 @@ def _context(ca_file: Path | None) -> ssl.SSLContext:
         return tls_context(ca_file)
     except OSError as error:
         raise ConfigError(f"vault.ca_file: {ca_file} cannot be used: {_what(error)}") from error
-
-
-def _moment(what: str, response: http.client.HTTPResponse, started: datetime) -> ClockReading:
-    took = datetime.now(UTC) - started
-    try:
-        floor = parsedate_to_datetime(response.headers["Date"]).astimezone(UTC)
-    except (TypeError, ValueError):
-        raise LostReplyError(f"{what}: the answer has no Date; let the proxy pass it on") from None
-    second = timedelta(seconds=1)
-    return ClockReading(floor, floor + second, offset=started + took / 2 - floor, tolerance=second + abs(took))
 
 
 def _what(error: Exception) -> str:

@@ -12,10 +12,9 @@ from joserfc.errors import JoseError, SecurityWarning
 from joserfc.jwk import OctKey, RSAKey
 from joserfc.jws import JWSRegistry
 
-from rotator.client.errors import WeakSecretError
 from rotator.client.jose.compact import encode_segment
 from rotator.documents.jwk import PUBLIC_MEMBERS
-from rotator.errors import KeyMaterialError
+from rotator.errors import KeyMaterialError, WeakSecretError
 from rotator.model.algorithms import Algorithm
 from rotator.model.keys import HmacSecret, KeyPair, NextKey, public_key
 from rotator.model.keyset import Keyset

@@ -21,7 +21,6 @@ from rotator.model.keyset import Keyset
 from rotator.model.policy import Policy
 from rotator.model.publication import Publication
 from rotator.model.reasons import Reason
-from rotator.ports.clocks import Clocks
 from rotator.reconcile.alarms import Alarms
 from rotator.reconcile.effects import Effects
 from rotator.reconcile.reconciler import Reconciler
@@ -75,11 +74,11 @@ class Place:
             self.keygen,
             self.alarms,
             StdlibLog(),
+            self.clock,
             saved=lambda v, p: self.reconciler.saved(v, p),
         )
-        clocks = Clocks(self.clock.now, self.clock.monotonic)
         self.reconciler = Reconciler(
-            self.effects, memory, self.shelf, self.alarms, StdlibLog(), clocks, pause=lambda _: None
+            self.effects, memory, self.shelf, self.alarms, StdlibLog(), self.clock, pause=lambda _: None
         )
         self.watch = Watch("web", self.policy)
 

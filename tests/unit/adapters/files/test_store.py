@@ -233,7 +233,7 @@ def test_a_process_that_hangs_with_the_lock_is_told_of(tmp_path: Path) -> None:
     """
     A save gives up in a bounded time, naming the lock; reading goes on.
     """
-    store = FileStore(tmp_path, lock_patience=0.05)
+    store = FileStore(tmp_path, lock_timeout=0.05)
     store.save(Tree.KEYS, "web", {}, 0)
     with (tmp_path / ".lock").open("rb") as hung:
         fcntl.flock(hung, fcntl.LOCK_EX)
@@ -247,7 +247,7 @@ def test_a_thread_that_hangs_with_the_lock_is_told_of(tmp_path: Path) -> None:
     """
     The same within one process.
     """
-    store = FileStore(tmp_path, lock_patience=0.05)
+    store = FileStore(tmp_path, lock_timeout=0.05)
     inside, go_on = threading.Event(), threading.Event()
 
     def hang() -> None:

@@ -12,11 +12,13 @@ from rotator.errors import ConfigError
 from rotator.model.secret import SecretText
 from rotator.ports.log import Log
 from rotator.ports.notifier import Notifier
+from rotator.ports.probe import StoreProbe
 from rotator.ports.publisher import JwksPublisher
 from rotator.ports.store import DocumentStore
 
 if TYPE_CHECKING:
     from rotator.adapters.jwks.cache import JwksCache
+    from rotator.adapters.vault.store import VaultStore
 
 Observe = Callable[[str, str], None]
 OwnUrl = Callable[[], str]
@@ -69,6 +71,24 @@ def make_store(
         from rotator.adapters.files.store import FileStore
 
         return FileStore(settings.store.path)
+    return _vault_store(settings, log, state_dir, observe)
+
+
+def make_probed_store(settings: Settings, log: Log) -> tuple[DocumentStore, StoreProbe | None]:
+    """
+    Return the store that the settings name and what asks it for rights and settings; None for files, which have neither.
+
+    Both share one login.
+    """
+    if settings.store.backend == "file":
+        return make_store(settings, log), None
+    from rotator.adapters.vault.probe import VaultProbe
+
+    store = _vault_store(settings, log, None, None)
+    return store, VaultProbe(store.session)
+
+
+def _vault_store(settings: Settings, log: Log, state_dir: Path | None, observe: Observe | None) -> "VaultStore":
     from rotator.adapters.vault.store import AppRoleCredentials, TokenCredentials, VaultConnection, VaultStore
 
     vault = settings.vault

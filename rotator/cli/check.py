@@ -7,7 +7,6 @@ import stat
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import click
 
@@ -17,9 +16,7 @@ from rotator.cli.output import output_option, print_json
 from rotator.config.settings import Settings
 from rotator.errors import RotatorError
 from rotator.model.document import Tree
-
-if TYPE_CHECKING:
-    from rotator.adapters.vault.store import VaultStore
+from rotator.ports.probe import StoreProbe
 
 HARMLESS = frozenset({"deny"})
 
@@ -81,9 +78,9 @@ def _guarded(what: str, check: Callable[[], Iterator[Finding]]) -> Iterator[Find
 
 
 def _store(context: Context, settings: Settings) -> Iterator[Finding]:
-    from rotator.wiring import make_store, target
+    from rotator.wiring import make_probed_store, target
 
-    store = make_store(settings, context.log)
+    store, probe = make_probed_store(settings, context.log)
     if settings.store.backend == "vault" and settings.vault.token is not None and settings.vault.auth != "token":
         said = f'VAULT_TOKEN was used, and the daemon\'s own ("{settings.vault.auth}") was not tried; unset it, and check again'
         yield Finding("login", said, warn=True)
@@ -109,23 +106,20 @@ def _store(context: Context, settings: Settings) -> Iterator[Finding]:
                     "its latest version was deleted or destroyed; see the daemon's alarm",
                     Exit.REFUSED,
                 )
-    if settings.store.backend == "vault":
-        from rotator.adapters.vault.store import VaultStore
-
-        assert isinstance(store, VaultStore)  # noqa: S101 - the backend says so
-        yield from _capabilities(store, settings)
-        yield from _kv(store, settings)
+    if probe is not None:
+        yield from _capabilities(probe, settings)
+        yield from _kv(probe, settings)
     else:
         yield from _private(settings.store.path)
 
 
-def _capabilities(store: "VaultStore", settings: Settings) -> Iterator[Finding]:
+def _capabilities(probe: StoreProbe, settings: Settings) -> Iterator[Finding]:
     from rotator.adapters.vault.policies import Role, needed
 
     wanted: dict[str, frozenset[str]] = {}
     for name in settings.keysets:
         wanted |= needed(Role.DAEMON, settings, name)
-    held = store.capabilities(list(wanted))
+    held = probe.capabilities(list(wanted))
     good = True
     if any("root" in have for have in held.values()):
         yield Finding("capabilities", "this token is a root token, which may do anything", warn=True)
@@ -142,14 +136,14 @@ def _capabilities(store: "VaultStore", settings: Settings) -> Iterator[Finding]:
         yield Finding("capabilities", "all that the daemon needs")
 
 
-def _kv(store: "VaultStore", settings: Settings) -> Iterator[Finding]:
+def _kv(probe: StoreProbe, settings: Settings) -> Iterator[Finding]:
     vault = settings.vault
     for path in (
         f"{vault.mount}/config",
         *(f"{vault.mount}/metadata/{vault.prefix}/keys/{name}" for name in settings.keysets),
     ):
         try:
-            answer = store.read_raw(path)
+            answer = probe.read_raw(path)
         except RotatorError:
             continue  # reading the mount's settings is no capability the daemon needs
         if answer is None:
@@ -166,13 +160,10 @@ def _kv(store: "VaultStore", settings: Settings) -> Iterator[Finding]:
 def _redis(settings: Settings) -> Iterator[Finding]:
     from rotator.wiring import make_notifier, redis_arguments
 
-    if settings.redis is None:
+    notifier = make_notifier(redis_arguments(settings))
+    if settings.redis is None or notifier is None:
         yield Finding("redis", "not configured: consumers learn of changes by polling")
         return
-    from rotator.adapters.redis.notifier import RedisNotifier
-
-    notifier = make_notifier(redis_arguments(settings))
-    assert isinstance(notifier, RedisNotifier)  # noqa: S101 - the only notifier there is
     wrong = notifier.probe()
     for fault in wrong:
         yield Finding("redis", f"{fault} (rotation goes on without it)", warn=True)

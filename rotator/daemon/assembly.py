@@ -53,9 +53,11 @@ class Wiring:
         """
         Give back connections and file locks.
         """
-        for part in (*self.effects.publishers, self.notifier, self.store):
-            if (close := getattr(part, "close", None)) is not None:
-                close()
+        for publisher in self.effects.publishers:
+            publisher.close()
+        if self.notifier is not None:
+            self.notifier.close()
+        self.store.close()
 
 
 def assemble(

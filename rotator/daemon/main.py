@@ -101,18 +101,15 @@ class Daemon:
         self._beat = time.monotonic()
         if self._stop.is_set():
             return
-        fingerprint = getattr(self.store, "fingerprint", None)
-        if fingerprint is not None and (seen := fingerprint()) != self._fingerprint:
+        if (seen := self.store.fingerprint()) != self._fingerprint:
             self._fingerprint = seen
             self.rounds.make_all_due()
-        maintain = getattr(self.store, "maintain", None)
-        if maintain is not None:
-            self._workers.submit(self._maintain)
+        self._workers.submit(self._maintain)
         self.rounds.tick(self._workers)
 
     def _maintain(self) -> None:
         try:
-            self.store.maintain()  # type: ignore[attr-defined]
+            self.store.maintain()
         except Exception as error:  # noqa: BLE001 - a chore must not end the daemon; the next look meets the store itself
             self._log.warning("token_not_renewed", detail=str(error))
 
@@ -254,8 +251,7 @@ class Daemon:
         """
         Return when the Vault token expires, None where there is none or it never does.
         """
-        expires_at: datetime | None = getattr(self.store, "token_expires_at", None)
-        return expires_at
+        return self.store.token_expires_at
 
 
 def run(settings: Settings, log: Log, read_again: Callable[[], Settings]) -> bool:

@@ -10,7 +10,7 @@ from rotator.model.event import Event
 
 class Notifier(Protocol):
     """
-    The durable feed of changes. Both methods raise NotificationError, within a bounded time.
+    The durable feed of changes. `announce` and `announced` raise NotificationError, within a bounded time.
     """
 
     def announce(self, event: Event) -> None:
@@ -22,5 +22,17 @@ class Notifier(Protocol):
     def announced(self, keysets: Iterable[str]) -> Mapping[str, str]:
         """
         Return the announced position of each of *keysets* that has one.
+        """
+        ...
+
+    def probe(self) -> tuple[str, ...]:
+        """
+        Return what is wrong with the feed or with our rights on it, empty if nothing is. Changes and raises nothing.
+        """
+        ...
+
+    def close(self) -> None:
+        """
+        Close the connections.
         """
         ...

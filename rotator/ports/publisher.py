@@ -35,6 +35,12 @@ class JwksPublisher(Protocol):
 
     def read_back(self, publication: Publication) -> None:
         """
-        Read back what consumers read; return when every key of *publication* is there, member for member.
+        Read what consumers read; raises PublicationError unless every key of *publication* is there, member for member.
+        """
+        ...
+
+    def close(self) -> None:
+        """
+        Release connections and file locks.
         """
         ...

@@ -1,10 +1,11 @@
 """
-What rotator asks of the outside world: a store of documents, publishers of JWKS, a notifier, a clock it can trust.
+The store of documents.
 
-Adapters implement these Protocols and translate every foreign exception into one of `rotator.errors`.
+Adapters implement the ports and translate every foreign exception into one of `rotator.errors`.
 """
 
 from collections.abc import Collection
+from datetime import datetime
 from typing import Protocol
 
 from rotator.model.document import Fields, Stored, Tree
@@ -14,12 +15,20 @@ class DocumentStore(Protocol):
     """
     A store of versioned JSON documents with compare-and-set: Vault KV v2, files, or memory in tests.
 
-    Every method may raise StoreUnavailableError and StoreDeniedError. Safe to use from several threads.
+    `load`, `save`, `versions` and `destroy` may raise StoreUnavailableError and StoreDeniedError.
+    Safe to use from several threads.
     """
+
+    @property
+    def token_expires_at(self) -> datetime | None:
+        """
+        When the store's token ends unless it is renewed; None if it has no token, or one that never ends.
+        """
+        ...
 
     def load(self, tree: Tree, keyset: str) -> Stored:
         """
-        Return the latest version of a document; absence is an answer, not an error.
+        Return the latest version of a document. A missing document is an answer (version 0), not an error.
         """
         ...
 
@@ -27,8 +36,8 @@ class DocumentStore(Protocol):
         """
         Write version *cas* + 1 if the latest is still *cas*, durably, and return it.
 
-        Raises StoreConflictError when somebody else was first. When the reply was lost the document is read back and its
-        `op_id` compared, so that a save that did happen is reported as done.
+        Raises StoreConflictError if another process saved first. When the reply was lost the document is read back and
+        its `op_id` compared, so that a save that did happen is reported as done.
         """
         ...
 
@@ -40,6 +49,26 @@ class DocumentStore(Protocol):
 
     def destroy(self, tree: Tree, keyset: str, versions: Collection[int]) -> None:
         """
-        Destroy the data of *versions* for good. Proof is another call of `versions`.
+        Destroy the data of *versions* for good. A call of `versions` afterwards is the proof.
+        """
+        ...
+
+    def maintain(self) -> None:
+        """
+        Do periodic chores, such as renewing a token. Call it about once a second; cheap if nothing is due.
+        """
+        ...
+
+    def fingerprint(self) -> object:
+        """
+        Return a value that differs after another process saved a document, None if the store cannot tell.
+
+        Costs no request and raises nothing.
+        """
+        ...
+
+    def close(self) -> None:
+        """
+        Close idle connections. The store remains usable.
         """
         ...

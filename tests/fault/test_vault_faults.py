@@ -19,6 +19,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
+from rotator.adapters.vault.probe import VaultProbe
 from rotator.adapters.vault.store import TokenCredentials, VaultConnection, VaultStore
 from rotator.errors import ConfigError, StoreConflictError, StoreDeniedError, StoreError, StoreUnavailableError
 from rotator.model.document import Stored, Tree
@@ -34,8 +35,8 @@ OPERATIONS: dict[str, Callable[[VaultStore], object]] = {
     "save": lambda store: store.save(Tree.KEYS, "web", FIELDS, 0),
     "versions": lambda store: store.versions(Tree.KEYS, "web"),
     "destroy": lambda store: store.destroy(Tree.KEYS, "web", [1]),
-    "capabilities": lambda store: store.capabilities(["kv/data/x"]),
-    "read_raw": lambda store: store.read_raw("kv/config"),
+    "capabilities": lambda store: VaultProbe(store.session).capabilities(["kv/data/x"]),
+    "read_raw": lambda store: VaultProbe(store.session).read_raw("kv/config"),
 }
 every_operation = pytest.mark.parametrize("operation", OPERATIONS)
 
@@ -603,7 +604,7 @@ def test_metadata_made_beforehand_is_absence(vault_server: VaultServer, mount: s
     with root_store(vault_server, mount) as store:
         assert store.load(Tree.KEYS, "web").version == 0
         assert store.save(Tree.KEYS, "web", FIELDS, 0).version == 1
-        settings = store.read_raw(f"{mount}/metadata/rotator/keys/web")
+        settings = VaultProbe(store.session).read_raw(f"{mount}/metadata/rotator/keys/web")
         assert settings is not None
         assert (settings["cas_required"], settings["max_versions"]) == (True, 7)
 
@@ -669,15 +670,15 @@ def test_capabilities_and_raw_reads(vault_server: VaultServer, mount: str) -> No
     vault_server.policy(mount, f'path "{mount}/data/rotator/keys/+" {{ capabilities = ["create", "read", "update"] }}')
     paths = [f"{mount}/data/rotator/keys/web", f"{mount}/config"]
     with open_store(vault_server.address, vault_server.token([mount]), mount) as store:
-        found = store.capabilities(paths)
+        found = VaultProbe(store.session).capabilities(paths)
         assert found == {paths[0]: {"create", "read", "update"}, paths[1]: {"deny"}}
         with pytest.raises(StoreDeniedError, match="config"):
-            store.read_raw(paths[1])
+            VaultProbe(store.session).read_raw(paths[1])
     with root_store(vault_server, mount) as store:
-        settings = store.read_raw(paths[1])
+        settings = VaultProbe(store.session).read_raw(paths[1])
         assert settings is not None
         assert settings["delete_version_after"] == "0s"
-        assert store.read_raw(f"{mount}/metadata/absent") is None
+        assert VaultProbe(store.session).read_raw(f"{mount}/metadata/absent") is None
 
 
 def test_only_what_is_needed_is_sent() -> None:

@@ -159,7 +159,7 @@ def test_a_revoked_token_is_replaced(vault_server: VaultServer, mount: str, tmp_
 
 def revoke(server: VaultServer, store: VaultStore) -> None:
     """Revoke the store's token as an operator would."""
-    token = store._login.token(time.monotonic() + 5).reveal()
+    token = store.session._login.token(time.monotonic() + 5).reveal()
     assert server.request("POST", "auth/token/revoke", {"token": token})[0] == 204
 
 

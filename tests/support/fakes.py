@@ -71,6 +71,7 @@ class MemoryNotifier:
     def __init__(self, fuses: Fuses | None = None) -> None:
         self.fuses = fuses or Fuses()
         self.down = False
+        self.closed = 0
         self.events: list[Event] = []
         self.positions: dict[str, str] = {}
 
@@ -90,6 +91,18 @@ class MemoryNotifier:
         """
         self._up()
         return {name: self.positions[name] for name in keysets if name in self.positions}
+
+    def probe(self) -> tuple[str, ...]:
+        """
+        Return what is wrong: only ever that it is down.
+        """
+        return ("redis is down",) if self.down else ()
+
+    def close(self) -> None:
+        """
+        Count the call.
+        """
+        self.closed += 1
 
     def flush(self) -> None:
         """
@@ -114,6 +127,7 @@ class MemoryPublisher:
     def __init__(self, clock: ManualClock, name: str = "memory", fuses: Fuses | None = None) -> None:
         self.fuses = fuses or Fuses()
         self.failing = False
+        self.closed = 0
         self.history: list[tuple[datetime, str, frozenset[Kid]]] = []
         self._clock = clock
         self._name = name
@@ -176,6 +190,12 @@ class MemoryPublisher:
         for kid, member in parse_jwks(publication.document.jwks).items():
             if seen.get(kid) != member:
                 raise PublicationError(f"{self._name}: {kid} is not there")
+
+    def close(self) -> None:
+        """
+        Count the call.
+        """
+        self.closed += 1
 
     def lose(self, keyset: str) -> None:
         """

@@ -23,8 +23,14 @@ class Crash(BaseException):
 
 class Clock(Protocol):
     """
-    The store's clock.
+    The clocks of the store's host.
     """
+
+    def monotonic(self) -> float:
+        """
+        Return seconds since some fixed moment.
+        """
+        ...
 
     def now(self) -> datetime:
         """
@@ -103,7 +109,8 @@ class MemoryStore:
         self.away = False
         self.denied = False
         self.offset = timedelta(0)
-        self.reads = 0
+        self.reads = self.maintained = self.closed = 0
+        self.mark: object = None
         self._clock = clock
         self._lock = threading.RLock()
         self._documents: dict[tuple[Tree, str], list[_Version]] = {}
@@ -152,6 +159,31 @@ class MemoryStore:
                 for number, version in self._numbered(tree, keyset):
                     if number in versions:
                         version.text = None
+
+    @property
+    def token_expires_at(self) -> datetime | None:
+        """
+        Always None.
+        """
+        return None
+
+    def maintain(self) -> None:
+        """
+        Count the call.
+        """
+        self.maintained += 1
+
+    def fingerprint(self) -> object:
+        """
+        Return None, or what a test has set in `mark`.
+        """
+        return self.mark
+
+    def close(self) -> None:
+        """
+        Count the call.
+        """
+        self.closed += 1
 
     # -- what people and disasters do ----------------------------------------------------------------------------------
 
@@ -217,6 +249,6 @@ class MemoryStore:
         numbered = self._numbered(tree, keyset)
         if not numbered:
             return Stored(0, None, None, moment)
-        number, latest = numbered[-1]
-        gone = latest.text is None or latest.deleted
-        return Stored(number, None if gone else json.loads(latest.text or ""), latest.created_at, moment)
+        number, version = numbered[-1]
+        gone = version.text is None or version.deleted
+        return Stored(number, None if gone else json.loads(version.text or ""), version.created_at, moment)

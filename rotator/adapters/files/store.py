@@ -97,6 +97,22 @@ class FileStore:
                 f"{self._file(tree, keyset)} holds version {latest}, the latest: it is not destroyed"
             )
 
+    @property
+    def token_expires_at(self) -> None:
+        """
+        Always None: files need no token.
+        """
+
+    def maintain(self) -> None:
+        """
+        Do nothing: files need no chores.
+        """
+
+    def close(self) -> None:
+        """
+        Do nothing: no file stays open between calls.
+        """
+
     def fingerprint(self) -> str:
         """
         Return a text that changes when any signing document is saved, for the price of one stat; never raises.

@@ -56,6 +56,11 @@ class HttpPublisher:
             paths = [keyset_path(publication.document.keyset), *([WELL_KNOWN_PATH] if publication.well_known else [])]
             confirm_urls(publication, (self._url_base() + path for path in paths), FETCH_TIMEOUT)
 
+    def close(self) -> None:
+        """
+        Do nothing: the daemon owns the listener.
+        """
+
 
 class VerifyUrls:
     """
@@ -87,6 +92,11 @@ class VerifyUrls:
         """
         if not publication.symmetric:
             confirm_urls(publication, self._concerning(publication), self._timeout)
+
+    def close(self) -> None:
+        """
+        Do nothing: no connection stays open between calls.
+        """
 
     def _concerning(self, publication: Publication) -> Iterator[str]:
         for url in self._urls:

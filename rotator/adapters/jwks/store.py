@@ -88,6 +88,11 @@ class StorePublisher:
             fields = self._look(publication.document.keyset).fields
             require_keys(publication, _text_of(fields), f"the public document of {publication.document.keyset}")
 
+    def close(self) -> None:
+        """
+        Do nothing: the store has an owner of its own.
+        """
+
     def _look(self, keyset: str) -> _Seen:
         stored = self._store.load(Tree.JWKS, keyset)
         fields: Fields | None = None

@@ -4,7 +4,7 @@ Requests to Vault as a client that stays logged in: the deadline of an operation
 
 import random
 import time
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
@@ -64,43 +64,20 @@ class VaultSession:
         """
         self._login.maintain(time.monotonic() + self._connection.deadline)
 
-    def capabilities(self, paths: Collection[str]) -> Mapping[str, frozenset[str]]:
-        """
-        Return what our token may do with each of *paths* (below /v1/).
-        """
-        where = "sys/capabilities-self"
-        with self._operation("capabilities") as deadline:
-            reply = self._ask(
-                "update", where, deadline, lambda call: call.post(f"/v1/{where}", json={"paths": sorted(paths)})
-            )
-            if reply.status != OK:
-                raise StoreUnavailableError(f"vault did not answer {where}: {reply.status}")
-            found = reply.section("data")
-            try:
-                return {path: frozenset(map(str, found[path])) for path in paths}
-            except (KeyError, TypeError):
-                raise self._nonsense(where) from None
-
-    def read_raw(self, path: str) -> Mapping[str, Any] | None:
-        """
-        Return the `data` that a GET of *path* (below /v1/) answers with, None for a 404.
-        """
-        with self._operation("read") as deadline:
-            reply = self._read(path, deadline, lambda call: call.get(f"/v1/{path}"))
-            return None if reply.status == NOT_FOUND else reply.section("data")
-
     def close(self) -> None:
         """
         Close idle connections.
         """
         self._transport.close()
 
-    def _read(self, where: str, deadline: float, send: Callable[[Call], Any]) -> Reply:
+    def read(self, where: str, deadline: float, send: Callable[[Call], Any]) -> Reply:
         """
-        Ask again while the server lags behind our last write (412), until *deadline*; the answer is 200 or 404.
+        Ask again while the server lags behind our last write (412), until *deadline*; the status is 200 or 404.
+
+        *where* is the path below /v1/, for error messages.
         """
         pause = _FIRST_PAUSE
-        while (reply := self._ask("read", where, deadline, send)).status == NOT_YET:
+        while (reply := self.ask("read", where, deadline, send)).status == NOT_YET:
             if time.monotonic() + pause >= deadline:
                 raise StoreUnavailableError(f"vault's standby lags behind: {where} answers {NOT_YET}")
             time.sleep(random.uniform(pause / 2, pause))  # noqa: S311 - spreads load, guards nothing
@@ -109,9 +86,11 @@ class VaultSession:
             raise StoreUnavailableError(f"vault did not read {where}: {reply.status}")
         return reply
 
-    def _ask(self, capability: str, where: str, deadline: float, send: Callable[[Call], Any]) -> Reply:
+    def ask(self, capability: str, where: str, deadline: float, send: Callable[[Call], Any]) -> Reply:
         """
-        Send a request, once more with a new token when the old one is dead; never answers 403.
+        Send a request, once more with a new token if the old one is dead. Never returns a 403.
+
+        Raises StoreDeniedError, which names *capability* and the path *where*.
         """
         token = self._login.token(deadline)
         reply: Reply = send(Call(self._transport, token, deadline))
@@ -124,9 +103,9 @@ class VaultSession:
         return reply
 
     @contextmanager
-    def _operation(self, name: str) -> Iterator[float]:
+    def operation(self, name: str) -> Iterator[float]:
         """
-        Lend the deadline of one operation, and tell its result.
+        Yield the deadline of one operation, a moment of `time.monotonic()`, and report its result.
         """
         result = "unavailable"
         try:
@@ -141,7 +120,10 @@ class VaultSession:
         finally:
             self._observe(name, result)
 
-    def _nonsense(self, where: str) -> LostReplyError:
+    def proves_nothing(self, where: str) -> LostReplyError:
+        """
+        Return the error for a 200 that does not say what Vault would say.
+        """
         return LostReplyError(
             f"vault at {self._transport.address} answers for {where} with something that proves nothing"
         )

@@ -22,7 +22,7 @@ __all__ = ["AppRoleCredentials", "TokenCredentials", "VaultConnection", "VaultSt
 _SHARE_OF_WRITE = 2 / 3
 
 
-class VaultStore(VaultSession):
+class VaultStore:
     """
     A DocumentStore below *prefix* in the KV version 2 store at *mount*.
 
@@ -30,7 +30,8 @@ class VaultStore(VaultSession):
     """
 
     def __init__(self, connection: VaultConnection, mount: str, prefix: str) -> None:
-        super().__init__(connection)
+        self.session = VaultSession(connection)
+        self._deadline = connection.deadline
         self._mount = mount.strip("/")
         self._prefix = prefix.strip("/")
         self._proved = False
@@ -39,14 +40,14 @@ class VaultStore(VaultSession):
         """
         Return the latest version of a document.
         """
-        with self._operation("load") as deadline:
+        with self.session.operation("load") as deadline:
             return self._load(self._path(tree, keyset), None, deadline)
 
     def load_version(self, tree: Tree, keyset: str, version: int) -> Stored:
         """
         Return one version of a document; 0 for its version when there is no such one.
         """
-        with self._operation("load") as deadline:
+        with self.session.operation("load") as deadline:
             return self._load(self._path(tree, keyset), version, deadline)
 
     def save(self, tree: Tree, keyset: str, fields: Fields, cas: int) -> Stored:
@@ -54,8 +55,8 @@ class VaultStore(VaultSession):
         Write version *cas* + 1; a lost reply is settled by reading that version back, never by writing again.
         """
         path = self._path(tree, keyset)
-        with self._operation("save") as deadline:
-            writing = deadline - self._connection.deadline * (1 - _SHARE_OF_WRITE)
+        with self.session.operation("save") as deadline:
+            writing = deadline - self._deadline * (1 - _SHARE_OF_WRITE)
             try:
                 return self._save(path, fields, cas, writing)
             except (LostReplyError, StoreConflictError) as failure:
@@ -70,8 +71,8 @@ class VaultStore(VaultSession):
         Return the numbers of the versions whose data still exists, soft-deleted ones included.
         """
         path = self._path(tree, keyset)
-        with self._operation("versions") as deadline:
-            reply = self._read(
+        with self.session.operation("versions") as deadline:
+            reply = self.session.read(
                 f"{self._mount}/metadata/{path}",
                 deadline,
                 lambda call: KvV2(call).read_secret_metadata(path, mount_point=self._mount),
@@ -83,7 +84,7 @@ class VaultStore(VaultSession):
                 versions = reply.body["data"]["versions"]
                 return frozenset(int(number) for number, about in versions.items() if not about["destroyed"])
             except (AttributeError, KeyError, TypeError, ValueError):
-                raise self._nonsense(f"{self._mount}/metadata/{path}") from None
+                raise self.session.proves_nothing(f"{self._mount}/metadata/{path}") from None
 
     def destroy(self, tree: Tree, keyset: str, versions: Collection[int]) -> None:
         """
@@ -92,9 +93,9 @@ class VaultStore(VaultSession):
         path = self._path(tree, keyset)
         if not versions:
             return
-        with self._operation("destroy") as deadline:
+        with self.session.operation("destroy") as deadline:
             where = f"{self._mount}/destroy/{path}"
-            reply = self._ask(
+            reply = self.session.ask(
                 "update",
                 where,
                 deadline,
@@ -103,12 +104,36 @@ class VaultStore(VaultSession):
             if reply.status not in {OK, NO_CONTENT}:
                 raise StoreUnavailableError(f"vault did not destroy versions at {where}: {reply.status}")
 
+    @property
+    def token_expires_at(self) -> datetime | None:
+        """
+        When our token ends unless it is renewed; None if it never does, or nothing is known yet.
+        """
+        return self.session.token_expires_at
+
+    def maintain(self) -> None:
+        """
+        Keep our token alive; cheap if nothing is due, raises nothing.
+        """
+        self.session.maintain()
+
+    def fingerprint(self) -> None:
+        """
+        Return None: Vault tells of no changes without a request.
+        """
+
+    def close(self) -> None:
+        """
+        Close idle connections.
+        """
+        self.session.close()
+
     def _path(self, tree: Tree, keyset: str) -> str:
         return f"{self._prefix}/{tree}/{keyset}".lstrip("/")
 
     def _load(self, path: str, version: int | None, deadline: float) -> Stored:
         where = f"{self._mount}/data/{path}"
-        reply = self._read(
+        reply = self.session.read(
             where,
             deadline,
             lambda call: KvV2(call).read_secret_version(
@@ -123,12 +148,12 @@ class VaultStore(VaultSession):
         number = _whole(metadata.get("version"))
         created_at = _time(metadata.get("created_time"))
         if number is None or created_at is None or isinstance(fields, dict) != (reply.status == OK):
-            raise self._nonsense(where)
+            raise self.session.proves_nothing(where)
         return Stored(number, fields, created_at, reply.moment)
 
     def _save(self, path: str, fields: Fields, cas: int, deadline: float) -> Stored:
         where = f"{self._mount}/data/{path}"
-        reply = self._ask(
+        reply = self.session.ask(
             "update" if cas else "create",
             where,
             deadline,
@@ -141,7 +166,7 @@ class VaultStore(VaultSession):
         data = reply.section("data")
         created_at = _time(data.get("created_time"))
         if _whole(data.get("version")) != cas + 1 or created_at is None:
-            raise self._nonsense(where)
+            raise self.session.proves_nothing(where)
         return Stored(cas + 1, fields, created_at, reply.moment)
 
     def _written(self, path: str, fields: Fields, cas: int, deadline: float, *, by_op_id: bool) -> Stored | None:
@@ -172,11 +197,11 @@ class VaultStore(VaultSession):
                 f"vault has nothing mounted at {self._mount}; mount a KV version 2 store or set vault.mount"
             )
         if reply.body.get("errors") != []:
-            raise self._nonsense(self._mount)
+            raise self.session.proves_nothing(self._mount)
         if self._proved:
             return
         where = f"sys/internal/ui/mounts/{self._mount}"
-        data = self._read(where, deadline, lambda call: call.get(f"/v1/{where}")).section("data")
+        data = self.session.read(where, deadline, lambda call: call.get(f"/v1/{where}")).section("data")
         options = data.get("options")
         version = options.get("version") if isinstance(options, dict) else None
         if data.get("type") != "kv" or version != "2" or data.get("path") != f"{self._mount}/":

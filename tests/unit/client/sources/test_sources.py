@@ -414,7 +414,7 @@ def test_a_forked_process_has_a_login_of_its_own(
         )
         with KeysetReader(source) as keys:
             assert source._store is not None
-            with source._store._login._lock:
+            with source._store.session._login._lock:
 
                 def work() -> object:
                     return [keys.verifying().sequence, keys.refresh().sequence, keys.status.fault]

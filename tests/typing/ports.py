@@ -1,0 +1,34 @@
+"""
+Proof that adapters and fakes satisfy their ports; mypy reads it, nothing runs it.
+"""
+
+from rotator.adapters.clocks import LocalClocks
+from rotator.adapters.files.store import FileStore
+from rotator.adapters.jwks.file import FilePublisher
+from rotator.adapters.jwks.http import HttpPublisher, VerifyUrls
+from rotator.adapters.jwks.store import StorePublisher
+from rotator.adapters.keygen import Keygen
+from rotator.adapters.redis.notifier import RedisNotifier
+from rotator.adapters.vault.probe import VaultProbe
+from rotator.adapters.vault.store import VaultStore
+from rotator.ports.clocks import Clocks
+from rotator.ports.keygen import KeyGenerator
+from rotator.ports.notifier import Notifier
+from rotator.ports.probe import StoreProbe
+from rotator.ports.publisher import JwksPublisher
+from rotator.ports.store import DocumentStore
+from tests.support.fakes import ManualClock, MemoryNotifier, MemoryPublisher, PooledKeyGenerator
+from tests.support.memory_store import MemoryStore
+
+CLOCKS: tuple[type[Clocks], ...] = (LocalClocks, ManualClock)
+STORES: tuple[type[DocumentStore], ...] = (VaultStore, FileStore, MemoryStore)
+PROBES: tuple[type[StoreProbe], ...] = (VaultProbe,)
+PUBLISHERS: tuple[type[JwksPublisher], ...] = (
+    StorePublisher,
+    FilePublisher,
+    HttpPublisher,
+    VerifyUrls,
+    MemoryPublisher,
+)
+NOTIFIERS: tuple[type[Notifier], ...] = (RedisNotifier, MemoryNotifier)
+KEY_GENERATORS: tuple[type[KeyGenerator], ...] = (Keygen, PooledKeyGenerator)

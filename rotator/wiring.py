@@ -1,24 +1,35 @@
 """
-The real parts, put together from settings: what the daemon and the commands share.
+The one place that joins parts: for the daemon, for one pass, and for the commands.
+
+Adapters are imported when they are used, so that a command does not pay for those of the daemon.
 """
 
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rotator.config.settings import RedisSettings, Settings
-from rotator.errors import ConfigError
+from rotator.errors import ConfigError, FrozenError
+from rotator.model.algorithms import Algorithm
+from rotator.model.policy import Policy
 from rotator.model.secret import SecretText
+from rotator.ports.last_seen import LastSeenStore
 from rotator.ports.log import Log
 from rotator.ports.notifier import Notifier
 from rotator.ports.probe import StoreProbe
 from rotator.ports.publisher import JwksPublisher
 from rotator.ports.store import DocumentStore
+from rotator.reconcile.alarms import Alarms
+from rotator.reconcile.publishing import Publishing
 
 if TYPE_CHECKING:
     from rotator.adapters.jwks.cache import JwksCache
+    from rotator.adapters.redis.listener import HintListener
     from rotator.adapters.vault.store import VaultStore
+    from rotator.commands.operator import Operator
+    from rotator.reconcile.reconciler import Reconciler
+    from rotator.reconcile.work_queue import WorkQueue
 
 Observe = Callable[[str, str], None]
 OwnUrl = Callable[[], str]
@@ -40,25 +51,121 @@ class RedisArguments:
     ca_file: Path | None
 
 
-def source(settings: Settings) -> str:
+@dataclass(frozen=True, slots=True)
+class Engine:
     """
-    Return the CloudEvents source of everything this configuration announces.
+    What looks after keysets: every part of the daemon but its listeners, signals and schedule.
     """
-    return f"rotator/{settings.vault.mount}/{settings.vault.prefix}"
+
+    alarms: Alarms
+    cache: "JwksCache"
+    store: DocumentStore
+    publishers: tuple[JwksPublisher, ...]
+    notifier: Notifier | None
+    reconciler: "Reconciler"
+    queue: "WorkQueue"
+
+    def close(self) -> None:
+        """
+        Give back connections and file locks.
+        """
+        for publisher in self.publishers:
+            publisher.close()
+        if self.notifier is not None:
+            self.notifier.close()
+        self.store.close()
 
 
-def target(settings: Settings) -> str:
+def wire_engine(settings: Settings, log: Log, own_url: OwnUrl | None = None, observe: Observe | None = None) -> Engine:
     """
-    Return where changes go, in words an operator can check before a change.
+    Join the parts that *settings* name.
+
+    *own_url* tells the address of our listener once it is bound, if there is one; *observe* is told of each request to
+    Vault. Raises ConfigError or FrozenError if a part cannot be had.
     """
-    if settings.store.backend == "file":
-        return f"file store {settings.store.path}"
-    vault = settings.vault
-    return (
-        f"Vault {vault.address}"
-        + (f" namespace {vault.namespace}" if vault.namespace else "")
-        + f" at {vault.mount}/{vault.prefix}"
+    from rotator.adapters.clocks import LOCAL_CLOCKS
+    from rotator.adapters.files.last_seen import LastSeenFiles
+    from rotator.adapters.jwks.cache import JwksCache
+    from rotator.adapters.keygen import Keygen
+    from rotator.reconcile.effects import Effects
+    from rotator.reconcile.last_known import LastKnown
+    from rotator.reconcile.reconciler import Reconciler
+    from rotator.reconcile.saving import SeenRecord
+    from rotator.reconcile.tracker import Tracker
+    from rotator.reconcile.work_queue import WorkQueue
+
+    last_seen, alarms = LastSeenFiles(settings.daemon.state_dir), Alarms(log)
+    policies = tracked_policies(settings, last_seen, log)
+    sharing = in_combined_set(policies)
+    cache = JwksCache(sharing)
+    store = make_store(settings, log, state_dir=settings.daemon.state_dir, observe=observe)
+    notifier = make_notifier(redis_arguments(settings))
+    publishers = tuple(make_publishers(settings, store, cache, own_url))
+    publishing = Publishing(publishers, notifier, alarms, log)
+    seen = SeenRecord(last_seen, alarms)
+    effects = Effects(store, publishing, Keygen(), seen, log, LOCAL_CLOCKS, sharing)
+    reconciler = Reconciler(store, effects, publishing, last_seen, cache, alarms, log, LOCAL_CLOCKS)
+    queue = WorkQueue(
+        (Tracker(name, policy) for name, policy in policies.items()),
+        reconciler,
+        LastKnown(store, last_seen, cache),
+        notifier,
+        alarms,
+        log,
+        LOCAL_CLOCKS,
+        settings.daemon.poll_interval,
     )
+    return Engine(alarms, cache, store, publishers, notifier, reconciler, queue)
+
+
+def wire_operator(settings: Settings, log: Log) -> "Operator":
+    """
+    Join what a command needs: it writes the store and Redis; files and listeners belong to the daemon.
+    """
+    from rotator.adapters.clocks import LOCAL_CLOCKS
+    from rotator.adapters.keygen import Keygen
+    from rotator.commands.operator import Operator
+    from rotator.reconcile.operator_effects import OperatorEffects
+    from rotator.reconcile.saving import SeenRecord
+
+    store, alarms = make_store(settings, log), Alarms(log)
+    notifier = make_notifier(redis_arguments(settings))
+    publishing = Publishing(make_publishers(settings, store), notifier, alarms, log)
+    seen, sharing = SeenRecord(None, alarms), in_combined_set(settings.keysets)
+    return Operator(store, publishing, OperatorEffects(store, publishing, Keygen(), seen, log, LOCAL_CLOCKS, sharing))
+
+
+def tracked_policies(settings: Settings, last_seen: LastSeenStore, log: Log) -> Mapping[str, Policy]:
+    """
+    Return the policy of every configured keyset, and of each that this host has seen and the configuration forgot.
+
+    The latter are served and retired on time, and never rotated.
+    """
+    policies = dict(settings.keysets)
+    for name in last_seen.names():
+        if name in settings.keysets:
+            continue
+        try:
+            seen = last_seen.get(name)
+        except FrozenError as error:
+            log.error("memory_damaged", keyset=name, detail=str(error))  # noqa: TRY400 - the text says it all
+            continue
+        if seen is not None:
+            policies[name] = Policy(
+                algorithm=Algorithm.HS256 if seen.symmetric else Algorithm.RS256,
+                rotation_period=2 * seen.timing.propagation_time,
+                timing=seen.timing,
+                well_known=seen.well_known,
+                rotates=False,
+            )
+    return policies
+
+
+def in_combined_set(policies: Mapping[str, Policy]) -> tuple[str, ...]:
+    """
+    Return the names of the keysets in the combined JWKS.
+    """
+    return tuple(name for name, policy in policies.items() if policy.well_known and not policy.algorithm.symmetric)
 
 
 def make_store(
@@ -123,38 +230,24 @@ def deadline(settings: Settings) -> float:
 
 
 def make_publishers(
-    settings: Settings, store: DocumentStore, board: "JwksCache | None", own_url: OwnUrl | None = None
+    settings: Settings, store: DocumentStore, cache: "JwksCache | None" = None, own_url: OwnUrl | None = None
 ) -> Iterable[JwksPublisher]:
     """
     Yield the publishers in the order they are written: the store, the file, the listener, then what others serve.
 
-    Without a *board* (the commands) only the store is written; files and the listener belong to the daemon.
+    Without a *cache* (the commands) only the store is written; files and the listener belong to the daemon.
     """
     from rotator.adapters.jwks.http import HttpPublisher, VerifyUrls
     from rotator.adapters.jwks.store import FilePublisher, StorePublisher
 
     if settings.publish.vault:
         yield StorePublisher(store)
-    if board is not None and settings.publish.file:
-        yield FilePublisher(settings.publish.file, board)
-    if board is not None and own_url is not None:
-        yield HttpPublisher(board, own_url)
+    if cache is not None and settings.publish.file:
+        yield FilePublisher(settings.publish.file, cache)
+    if cache is not None and own_url is not None:
+        yield HttpPublisher(cache, own_url)
     if settings.publish.verify_urls:
         yield VerifyUrls(settings.publish.verify_urls)
-
-
-def well_known(settings: Settings) -> tuple[str, ...]:
-    """
-    Return the names of the configured keysets in the combined set.
-    """
-    return tuple(name for name, policy in settings.keysets.items() if policy.well_known)
-
-
-def neighbours(names: Collection[str]) -> Callable[[str], Iterable[str]]:
-    """
-    Return what gives, of the *names* that share the combined set, those beside a keyset.
-    """
-    return lambda name: (other for other in names if other != name)
 
 
 def redis_arguments(settings: Settings) -> RedisArguments | None:
@@ -165,7 +258,7 @@ def redis_arguments(settings: Settings) -> RedisArguments | None:
     if redis is None:
         return None
     password = read_secret(redis.password_file, "[redis] password_file") if redis.password_file else None
-    return RedisArguments(redis.url, redis.channel, source(settings), redis.username, password, redis.ca_file)
+    return RedisArguments(redis.url, redis.channel, settings.source, redis.username, password, redis.ca_file)
 
 
 def make_notifier(arguments: RedisArguments | None) -> Notifier | None:
@@ -178,6 +271,20 @@ def make_notifier(arguments: RedisArguments | None) -> Notifier | None:
 
     a = arguments
     return RedisNotifier(a.url, a.channel, a.source, a.username, a.password, a.ca_file)
+
+
+def make_hint_listener(
+    settings: Settings, *, on_hint: Callable[[str, str, int], None], on_gap: Callable[[], None]
+) -> "HintListener | None":
+    """
+    Return the listener for hints of changes, None if no notification is configured.
+    """
+    if (arguments := redis_arguments(settings)) is None:
+        return None
+    from rotator.adapters.redis.listener import HintListener
+
+    a = arguments
+    return HintListener(a.url, a.channel, a.source, a.username, a.password, a.ca_file, on_hint=on_hint, on_gap=on_gap)
 
 
 def read_secret(path: Path, option: str) -> SecretText:

@@ -78,7 +78,7 @@ def _guarded(what: str, check: Callable[[], Iterator[Finding]]) -> Iterator[Find
 
 
 def _store(context: Context, settings: Settings) -> Iterator[Finding]:
-    from rotator.wiring import make_probed_store, target
+    from rotator.wiring import make_probed_store
 
     store, probe = make_probed_store(settings, context.log)
     if settings.store.backend == "vault" and settings.vault.token is not None and settings.vault.auth != "token":
@@ -96,10 +96,10 @@ def _store(context: Context, settings: Settings) -> Iterator[Finding]:
                 continue
             if not reached:
                 reached = True
-                yield Finding("store", target(settings))
+                yield Finding("store", settings.target)
                 skew = policy.timing.clock_skew
-                drift = f"the local clock is {stored.moment.offset.total_seconds():+.1f} s off the store's"
-                yield Finding("clock", drift, Exit.DONE if stored.moment.trusted(skew) else Exit.TEMPORARY)
+                drift = f"the local clock is {stored.clock.offset.total_seconds():+.1f} s off the store's"
+                yield Finding("clock", drift, Exit.DONE if stored.clock.trusted(skew) else Exit.TEMPORARY)
             if stored.fields is None and stored.version:
                 yield Finding(
                     f"{tree}/{name}",

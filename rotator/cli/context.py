@@ -16,10 +16,10 @@ from rotator.cli.output import StderrLog, say
 from rotator.errors import ConfigError, RotatorError
 
 if TYPE_CHECKING:
+    from rotator.commands.operator import Operator
     from rotator.config.settings import Settings
     from rotator.model.policy import Policy
     from rotator.ports.store import DocumentStore
-    from rotator.reconcile.effects import Effects
 
 
 class Context:
@@ -60,36 +60,19 @@ class Context:
 
         return make_store(self.settings(), self.log)
 
-    def effects(self) -> "Effects":
+    def operator(self) -> "Operator":
         """
-        Return the effects on the real parts: a command writes the store and Redis, files and listeners belong to the daemon.
+        Return what a command that changes something works with.
         """
-        from rotator.adapters.clocks import LOCAL_CLOCKS
-        from rotator.adapters.keygen import Keygen
-        from rotator.reconcile.alarms import Alarms
-        from rotator.reconcile.effects import Effects
-        from rotator.wiring import make_notifier, make_publishers, neighbours, redis_arguments, well_known
+        from rotator.wiring import wire_operator
 
-        settings = self.settings()
-        store = self.store()
-        return Effects(
-            store,
-            make_publishers(settings, store, None),
-            make_notifier(redis_arguments(settings)),
-            Keygen(),
-            Alarms(self.log),
-            self.log,
-            LOCAL_CLOCKS,
-            neighbours=neighbours(well_known(settings)),
-        )
+        return wire_operator(self.settings(), self.log)
 
     def say_target(self) -> None:
         """
         Print to stderr what is about to be changed.
         """
-        from rotator.wiring import target
-
-        say(target(self.settings()))
+        say(self.settings().target)
 
 
 pass_context = click.make_pass_decorator(Context)

@@ -47,20 +47,20 @@ def command(context: Context, keyset: str, path: Path, kid: str | None, output: 
     text = _read(path)
     made = _made(policy, text, kid)
     context.say_target()
-    effects = context.effects()
-    public = effects.store.load(Tree.JWKS, keyset)
-    stored = effects.store.load(Tree.KEYS, keyset)
+    operator = context.operator()
+    public = operator.store.load(Tree.JWKS, keyset)
+    stored = operator.store.load(Tree.KEYS, keyset)
     if stored.version or public.version:
         raise RefusedError(
             f"{keyset}: exists already; import creates a keyset, so name a new one in the configuration and import into that"
         )
-    view = effects.import_key(keyset, policy, stored.moment, made)
-    current = view.keyset.current
+    imported = operator.effects.import_key(keyset, policy, stored.clock, made).snapshot.keyset
+    current = imported.current
     answer = {
         "keyset": keyset,
         "kid": current.kid if current else "",
         "algorithm": policy.algorithm.value,
-        "op_id": view.keyset.op_id,
+        "op_id": imported.op_id,
     }
     if output == "json":
         print_json(answer)

@@ -18,14 +18,14 @@ def command(context: Context, keyset: str | None) -> None:
     """
     Print the JWKS of KEYSET, or of all well-known keysets together. Always JSON, ready for a file.
     """
-    from rotator.wiring import make_store, well_known
+    from rotator.wiring import in_combined_set, make_store
 
     settings = context.settings()
     if keyset is not None and context.policy(keyset).algorithm.symmetric:
         raise click.UsageError(f"{keyset} holds shared secrets; it has no JWKS")
     store = make_store(settings, context.log)
     sets = []
-    for name in [keyset] if keyset else well_known(settings):
+    for name in [keyset] if keyset else in_combined_set(settings.keysets):
         stored = store.load(Tree.JWKS, name)
         if stored.fields is None:
             raise StoreUnavailableError(f"{name}: nothing is published yet; start the daemon, or run `rotator tick`")

@@ -36,7 +36,7 @@ def command(context: Context, keyset: str, kid: str, *, reason: str, document_le
 
     policy = context.policy(keyset)
     context.say_target()
-    exposure = revoke(context.effects(), keyset, policy, Kid(kid), reason, document_leaked=document_leaked)
+    exposure = revoke(context.operator(), keyset, policy, Kid(kid), reason, document_leaked=document_leaked)
     purged = (
         ""
         if exposure.purged

@@ -3,6 +3,7 @@
 """
 
 import sys
+from typing import TYPE_CHECKING
 
 import click
 
@@ -11,6 +12,9 @@ from rotator.cli.exit_codes import Exit, exit_code
 from rotator.cli.output import output_option, print_json, print_table, say
 from rotator.errors import RotatorError
 from rotator.model.times import format_time
+
+if TYPE_CHECKING:
+    from rotator.commands.operator import Operator
 
 MAX_OP_ID = 64
 
@@ -56,16 +60,16 @@ def command(
         raise click.UsageError("--op-id names one rotation; give it with one KEYSET")
     from rotator.commands.rotate_now import Result, RotateOptions, rotate_now
 
-    wish = RotateOptions(started, op_id, reason, when_ready, unsafe_now, dry_run)
+    options = RotateOptions(started, op_id, reason, when_ready, unsafe_now, dry_run)
     if not dry_run:
         context.say_target()
-    effects = context.effects()
+    operator = context.operator()
     if unsafe_now and not dry_run:
-        _ask(context, effects, names, yes=yes)
+        _ask(context, operator, names, yes=yes)
     outcomes, worst = [], Exit.DONE
     for name in names:
         try:
-            outcome = rotate_now(effects, name, context.policy(name), wish)
+            outcome = rotate_now(operator, name, context.policy(name), options)
         except RotatorError as error:
             if len(names) == 1:
                 raise
@@ -119,18 +123,16 @@ def _names(context: Context, keysets: tuple[str, ...], *, every: bool) -> tuple[
     return tuple(dict.fromkeys(keysets))
 
 
-def _ask(context: Context, effects: object, names: tuple[str, ...], *, yes: bool) -> None:
+def _ask(context: Context, operator: "Operator", names: tuple[str, ...], *, yes: bool) -> None:
     from rotator.commands.rotate_now import consequence, hold_of
-    from rotator.reconcile.effects import Effects
     from rotator.reconcile.snapshot import load
 
-    assert isinstance(effects, Effects)  # noqa: S101 - typed loosely so that --help imports nothing
     for name in names:
-        policy, view = context.policy(name), load(effects.store, name)
-        hold = hold_of(effects, view, policy)
+        snapshot = load(operator.store, name, context.policy(name))
+        hold = hold_of(operator, snapshot)
         if hold is None:
             continue
-        text = f"{name}: {hold.reason.value}: {consequence(view, policy, hold)}"
+        text = f"{name}: {hold.reason.value}: {consequence(snapshot, hold)}"
         if yes or not sys.stdin.isatty():
             say(text)
         else:

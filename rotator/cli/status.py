@@ -40,12 +40,12 @@ def command(context: Context, keyset: str | None, output: str) -> None:
     for name in names:
         policy = context.policy(name)
         try:
-            view = load(store, name)
+            snapshot = load(store, name, policy)
         except RotatorError as error:
             worst = max(worst, exit_code(error))
             found.append({"keyset": name, "trouble": str(error)})
             continue
-        found.append(describe(view.keyset, policy, view.moment.earliest))
+        found.append(describe(snapshot.keyset, policy, snapshot.now))
     alarms = _alarms(settings.admin_http, names)
     if output == "json":
         print_json({"keysets": found, "daemon": alarms})

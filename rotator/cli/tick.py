@@ -21,22 +21,22 @@ def command(context: Context, output: str) -> None:
     from concurrent.futures import ThreadPoolExecutor
 
     from rotator.daemon.one_pass import one_pass
-    from rotator.model.reasons import Reason
+    from rotator.model.reasons import AlarmReason
 
     settings = context.settings()
     with ThreadPoolExecutor(settings.daemon.workers) as workers:
         passed = one_pass(settings, context.log, workers)
     alarms = passed.alarms.active()
     codes = {
-        Reason.UNAVAILABLE: Exit.UNAVAILABLE,
-        Reason.DENIED: Exit.DENIED,
-        Reason.FROZEN: Exit.REFUSED,
-        Reason.LAGGING: Exit.TEMPORARY,
+        AlarmReason.UNAVAILABLE: Exit.UNAVAILABLE,
+        AlarmReason.DENIED: Exit.DENIED,
+        AlarmReason.FROZEN: Exit.REFUSED,
+        AlarmReason.LAGGING: Exit.TEMPORARY,
     }
     worst = max((codes.get(alarm.reason, Exit.DONE) for alarm in alarms), default=Exit.DONE)
-    if any(alarm.reason in (Reason.INTERNAL, Reason.INVARIANT) for alarm in alarms):
+    if any(alarm.reason in (AlarmReason.INTERNAL, AlarmReason.INVARIANT) for alarm in alarms):
         worst = Exit.SOFTWARE
-    seen = {name: watch.view.keyset.sequence for name, watch in passed.rounds.watches.items() if watch.view}
+    seen = {tracker.name: tracker.status.keyset.sequence for tracker in passed.queue.trackers if tracker.status}
     if output == "json":
         print_json(
             {

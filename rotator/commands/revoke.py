@@ -4,13 +4,13 @@ Taking compromised keys out, apart from how it is typed.
 
 from dataclasses import dataclass
 
+from rotator.commands.operator import Operator
 from rotator.commands.rotate_now import ATTEMPTS
 from rotator.errors import ArgumentError, StoreConflictError
 from rotator.model.keys import Kid, NextKey
 from rotator.model.keyset import Keyset
 from rotator.model.policy import Policy
 from rotator.model.times import message_time
-from rotator.reconcile.effects import Effects
 from rotator.reconcile.snapshot import Snapshot, load
 
 
@@ -28,13 +28,15 @@ class Exposure:
     purged: bool
 
 
-def revoke(effects: Effects, name: str, policy: Policy, kid: Kid, reason: str, *, document_leaked: bool) -> Exposure:
+def revoke(operator: Operator, name: str, policy: Policy, kid: Kid, reason: str, *, document_leaked: bool) -> Exposure:
     """
-    Revoke *kid*, with the other secrets of the document where that leaked; raises ArgumentError for a kid that is not there.
+    Revoke *kid*, and if the whole document leaked its other secrets too.
+
+    Raises ArgumentError for a kid that is not in the keyset.
     """
     for _ in range(ATTEMPTS):
-        view = load(effects.store, name)
-        keyset = view.keyset
+        before = load(operator.store, name, policy)
+        keyset = before.keyset
         if any(revocation.kid == kid for revocation in keyset.revoked):
             current = keyset.current.kid if keyset.current else ""
             return Exposure(
@@ -44,15 +46,15 @@ def revoke(effects: Effects, name: str, policy: Policy, kid: Kid, reason: str, *
             known = ", ".join(key.kid for key in keyset.keys())
             raise ArgumentError(f"{name}: no key has the kid {kid!r}; the keyset holds {known}")
         kids = _compromised(keyset, kid, document_leaked=document_leaked)
-        before = view
         try:
-            after = effects.revoke(view, policy, kids, reason)
+            done = operator.effects.revoke(before, kids, reason)
         except StoreConflictError:
             continue
+        after = done.snapshot
         held = ["legal hold: the material stays in old versions of the store"] if policy.retain else []
-        lines = (*_exposed(before, after, policy, kids), *held)
         current = after.keyset.current.kid if after.keyset.current else ""
-        return Exposure(name, kids, current, after.keyset.op_id, lines, effects.purge(after, policy))
+        lines = (*_exposed(before, after, kids), *held)
+        return Exposure(name, kids, current, after.keyset.op_id, lines, purged=done.purged is not False)
     raise StoreConflictError(f"{name}: changed {ATTEMPTS} times while it was looked at; try again")
 
 
@@ -67,9 +69,9 @@ def _compromised(keyset: Keyset, kid: Kid, *, document_leaked: bool) -> tuple[Ki
     return tuple(dict.fromkeys((kid, *(key.kid for key in (keyset.current, keyset.next) if key))))
 
 
-def _exposed(before: Snapshot, after: Snapshot, policy: Policy, kids: tuple[Kid, ...]) -> list[str]:
-    keyset, now = after.keyset, after.moment.latest
-    timing = before.keyset.timing.longest(policy.timing)
+def _exposed(before: Snapshot, after: Snapshot, kids: tuple[Kid, ...]) -> list[str]:
+    keyset, now = after.keyset, after.clock.latest
+    timing = before.keyset.timing.longest(before.policy.timing)
     noticed = now + timing.propagation_time
     denied = {revocation.kid: revocation.until for revocation in keyset.revoked}
     lines = [

@@ -1,22 +1,22 @@
 """
-What the changing commands do, apart from how they are typed and printed: judged by the same rules as the daemon's decisions.
+Activating `next` on request, by the same rules as the daemon's decisions.
 """
 
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 
-from rotator.errors import PublicationError, StoreConflictError
+from rotator.commands.operator import Operator
+from rotator.errors import PublicationError, StandbyLostError, StoreConflictError
 from rotator.lifecycle.decisions import Activate
 from rotator.lifecycle.holds import Evidence, Hold, activation_hold, still_needed
-from rotator.model.keyset import Keyset, RotateRequest
+from rotator.model.keyset import Keyset
 from rotator.model.op_id import milliseconds_of
 from rotator.model.policy import Policy
-from rotator.model.reasons import Reason
+from rotator.model.reasons import ActivationReason, HoldReason
 from rotator.model.times import message_time
-from rotator.reconcile.effects import Effects
 from rotator.reconcile.snapshot import Snapshot, load
-from rotator.reconcile.standby import StandbyLostError
+from rotator.reconcile.standby import standby_matches
 
 ATTEMPTS = 8
 
@@ -62,111 +62,107 @@ class RotateOptions:
     dry_run: bool = False
 
 
-def rotate_now(effects: Effects, name: str, policy: Policy, wish: RotateOptions) -> Outcome:
+def rotate_now(operator: Operator, name: str, policy: Policy, options: RotateOptions) -> Outcome:
     """
-    Activate `next` now where that is safe, and say what came of it. Losing a race to a parallel caller is success.
+    Activate `next` now if that is safe, and say what came of it. Losing a race to a parallel caller is success.
     """
     for _ in range(ATTEMPTS):
-        view = load(effects.store, name)
-        if (done := _already(view.keyset, wish)) is not None:
+        snapshot = load(operator.store, name, policy)
+        if (done := _already(snapshot.keyset, options)) is not None:
             return done
         try:
-            return _rotate(effects, view, policy, wish)
+            return _rotate(operator, snapshot, options)
         except StoreConflictError:
             continue
     raise StoreConflictError(f"{name}: changed {ATTEMPTS} times while it was looked at; try again")
 
 
-def _already(keyset: Keyset, wish: RotateOptions) -> Outcome | None:
+def _already(keyset: Keyset, options: RotateOptions) -> Outcome | None:
     current = keyset.current
     if current is None:
         return None
-    retried = wish.op_id is not None and current.activated_by == wish.op_id
+    retried = options.op_id is not None and current.activated_by == options.op_id
     made = milliseconds_of(current.activated_by)
     # An op_id of ours tells milliseconds; of another's only the whole second of activation is known.
     activated = (
         datetime.fromtimestamp(made / 1000, UTC) if made is not None else current.activated_at + timedelta(seconds=1)
     )
-    if retried or activated > wish.started_at:
+    if retried or activated > options.started_at:
         return Outcome(keyset.name, Result.ALREADY, current.activated_by, current.kid, "current changed already")
     return None
 
 
-def _rotate(effects: Effects, view: Snapshot, policy: Policy, wish: RotateOptions) -> Outcome:
-    keyset = view.keyset
-    following = keyset.next
-    hold = hold_of(effects, view, policy)
-    if hold is None or (
-        wish.unsafe and following is not None and hold.reason not in (Reason.CLOCK, Reason.STANDBY_LOST)
-    ):
-        return _activate(effects, view, policy, wish, hold)
-    if wish.when_ready:
-        return _plan(effects, view, policy, wish, hold)
-    return Outcome(keyset.name, Result.REFUSED, "", following.kid if following else "", _refusal(hold), hold.until)
+def _rotate(operator: Operator, snapshot: Snapshot, options: RotateOptions) -> Outcome:
+    next_key, hold = snapshot.keyset.next, hold_of(operator, snapshot)
+    forced = options.unsafe and next_key and hold and hold.reason not in (HoldReason.CLOCK, HoldReason.STANDBY_LOST)
+    if hold is None or forced:
+        return _activate(operator, snapshot, options, hold)
+    if options.when_ready:
+        return _plan(operator, snapshot, options, hold)
+    return Outcome(snapshot.name, Result.REFUSED, "", next_key.kid if next_key else "", _refusal(hold), hold.until)
 
 
-def hold_of(effects: Effects, view: Snapshot, policy: Policy) -> Hold | None:
+def hold_of(operator: Operator, snapshot: Snapshot) -> Hold | None:
     """
-    Return what forbids activating `next` at this moment, with the standby and the clock looked at.
+    Return what forbids activating `next` at this moment. Reads the standby and compares the clocks.
     """
-    matches = effects.standby_matches(view.keyset)
-    trusted = view.moment.trusted(policy.timing.clock_skew)
+    matches = standby_matches(operator.store, snapshot.keyset)
+    trusted = snapshot.clock.trusted(snapshot.policy.timing.clock_skew)
     evidence = Evidence(clock_trusted=trusted, standby_doubted=not matches)
-    return activation_hold(view.keyset, policy, evidence, view.moment.earliest)
+    return activation_hold(snapshot.keyset, snapshot.policy, evidence, snapshot.now)
 
 
-def consequence(view: Snapshot, policy: Policy, hold: Hold) -> str:
+def consequence(snapshot: Snapshot, hold: Hold) -> str:
     """
     Return what `--unsafe-now` would cost, in words for the prompt.
     """
-    if hold.reason is Reason.OLD_NEEDED and (needed := still_needed(view.keyset, policy, view.moment.earliest)):
+    keyset, policy = snapshot.keyset, snapshot.policy
+    if hold.reason is HoldReason.OLD_NEEDED and (needed := still_needed(keyset, policy, snapshot.now)):
         return (
-            f"readers of the flat fields lose {needed.kid}: tokens signed with it fail until {message_time(needed.retire_at)}, "
-            "by when the last has expired"
+            f"readers of the flat fields lose {needed.kid}: tokens signed with it fail until "
+            f"{message_time(needed.retire_at)}, by when the last has expired"
         )
-    until = hold.until or view.moment.latest + view.keyset.timing.longest(policy.timing).propagation_time
+    until = hold.until or snapshot.clock.latest + keyset.timing.longest(policy.timing).propagation_time
     return f"verifiers that have not noticed the new key refuse fresh tokens until {message_time(until)}"
 
 
-def _activate(effects: Effects, view: Snapshot, policy: Policy, wish: RotateOptions, hold: Hold | None) -> Outcome:
-    name, following = view.keyset.name, view.keyset.next
-    kid = following.kid if following else ""
-    detail = consequence(view, policy, hold) if hold else ""
-    if wish.dry_run:
+def _activate(operator: Operator, snapshot: Snapshot, options: RotateOptions, hold: Hold | None) -> Outcome:
+    name, kid = snapshot.name, snapshot.keyset.next.kid if snapshot.keyset.next else ""
+    detail = consequence(snapshot, hold) if hold else ""
+    if options.dry_run:
         if hold is None:
             try:
-                effects.read_back(view, policy)
+                operator.publishing.read_back(snapshot)
             except PublicationError as error:
                 return Outcome(name, Result.REFUSED, "", kid, str(error))
         return Outcome(name, Result.WOULD_ROTATE, "", kid, detail)
-    op_id = wish.op_id or effects.keygen.op_id()
-    reason = Reason.UNSAFE if hold else Reason.COMMAND
+    reason = ActivationReason.UNSAFE if hold else ActivationReason.COMMAND
     try:
-        after = effects.activate(view, policy, Activate(reason, op_id, wish.reason))
+        done = operator.effects.activate(snapshot, Activate(reason, options.op_id, options.reason))
     except (PublicationError, StandbyLostError) as error:
-        return Outcome(name, Result.REFUSED, "", kid, f"{Reason.UNCONFIRMED.value}: {error}")
-    return Outcome(name, Result.ROTATED, after.keyset.op_id, kid, detail)
+        return Outcome(name, Result.REFUSED, "", kid, f"{HoldReason.UNCONFIRMED.value}: {error}")
+    return Outcome(name, Result.ROTATED, done.snapshot.keyset.op_id, kid, detail)
 
 
-def _plan(effects: Effects, view: Snapshot, policy: Policy, wish: RotateOptions, hold: Hold) -> Outcome:
-    name, kid = view.keyset.name, view.keyset.next.kid if view.keyset.next else ""
-    asked = view.keyset.rotate_requested
+def _plan(operator: Operator, snapshot: Snapshot, options: RotateOptions, hold: Hold) -> Outcome:
+    name, kid = snapshot.name, snapshot.keyset.next.kid if snapshot.keyset.next else ""
+    asked = snapshot.keyset.rotate_requested
     detail = f"{hold.reason.value}; the daemon activates it as soon as that is safe"
     if asked:
         return Outcome(name, Result.PLANNED, asked.op_id, kid, f"{detail} (asked for before)", hold.until)
-    if wish.dry_run:
+    if options.dry_run:
         return Outcome(name, Result.WOULD_PLAN, "", kid, detail, hold.until)
-    request = RotateRequest(wish.op_id or effects.keygen.op_id(), view.moment.earliest, wish.reason)
-    effects.request(view, policy, request)
+    request = operator.effects.request(snapshot, options.op_id, options.reason)
     return Outcome(name, Result.PLANNED, request.op_id, kid, detail, hold.until)
 
 
 def _refusal(hold: Hold) -> str:
     when = f"; it becomes safe at {message_time(hold.until)}" if hold.until else ""
     ways = {
-        Reason.UNCONFIRMED: "; the daemon confirms the publication, then propagation_time must pass: see `rotator status`",
-        Reason.NO_NEXT: "; the daemon generates one: see `rotator status`",
-        Reason.CLOCK: "; this machine's clock and the store's differ by more than clock_skew: correct it",
-        Reason.STANDBY_LOST: "; the daemon withdraws it and makes another",
+        HoldReason.UNCONFIRMED: "; the daemon confirms the publication, then propagation_time must pass: "
+        "see `rotator status`",
+        HoldReason.NO_NEXT: "; the daemon generates one: see `rotator status`",
+        HoldReason.CLOCK: "; this machine's clock and the store's differ by more than clock_skew: correct it",
+        HoldReason.STANDBY_LOST: "; the daemon withdraws it and makes another",
     }
     return f"{hold.reason.value}{when}{ways.get(hold.reason, ', or use --when-ready')}"

@@ -109,3 +109,20 @@ class Settings:
     daemon: DaemonSettings
     log: LogSettings
     keysets: Mapping[str, Policy]
+
+    @property
+    def source(self) -> str:
+        """
+        The CloudEvents source of everything that this configuration announces.
+        """
+        return f"rotator/{self.vault.mount}/{self.vault.prefix}"
+
+    @property
+    def target(self) -> str:
+        """
+        Where changes go, in words that an operator can check before a change.
+        """
+        if self.store.backend == "file":
+            return f"file store {self.store.path}"
+        namespace = f" namespace {self.vault.namespace}" if self.vault.namespace else ""
+        return f"Vault {self.vault.address}{namespace} at {self.vault.mount}/{self.vault.prefix}"

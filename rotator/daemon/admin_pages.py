@@ -4,43 +4,13 @@ The operator's listener: whether the daemon lives, whether all is well, and the 
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Protocol
 
+from rotator.daemon.health import Health, Readiness
 from rotator.daemon.http_handler import Response, plain
 from rotator.daemon.http_server import HttpServer
-from rotator.reconcile.alarms import Alarm
 from rotator.telemetry.redaction import redact
-
-
-@dataclass(frozen=True, slots=True)
-class Readiness:
-    """
-    Whether all is well: a word or two on each keyset, and the alarms that stand.
-    """
-
-    ready: bool
-    keysets: Mapping[str, str]
-    alarms: tuple[Alarm, ...] = ()
-
-
-class Health(Protocol):
-    """
-    Who knows how the daemon fares. Both methods are quick, do no I/O, and may be called from any thread.
-    """
-
-    def alive(self) -> bool:
-        """
-        Whether the daemon makes progress; when it does not, restarting it is right.
-        """
-        ...
-
-    def readiness(self) -> Readiness:
-        """
-        Return how every keyset fares.
-        """
-        ...
 
 
 class Exposition(Protocol):

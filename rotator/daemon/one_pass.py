@@ -4,20 +4,18 @@ One pass of the daemon without a daemon.
 
 from concurrent.futures import Executor
 
-from rotator.adapters.files.last_seen import LastSeenFiles
 from rotator.config.settings import Settings
-from rotator.daemon.assembly import Wiring, assemble, make_board
 from rotator.ports.log import Log
+from rotator.wiring import Engine, wire_engine
 
 
-def one_pass(settings: Settings, log: Log, workers: Executor) -> Wiring:
+def one_pass(settings: Settings, log: Log, workers: Executor) -> Engine:
     """
-    Look at every keyset once, in *workers*, and return when all is done; troubles are alarms, not exceptions.
+    Reconcile every keyset once, in *workers*, and return when all is done. Troubles are alarms, not exceptions.
     """
-    memory = LastSeenFiles(settings.daemon.state_dir)
-    assembly = assemble(settings, log, memory, make_board(settings, memory, log))
+    engine = wire_engine(settings, log)
     try:
-        assembly.rounds.run_once(workers)
+        engine.queue.run_once(workers)
     finally:
-        assembly.close()
-    return assembly
+        engine.close()
+    return engine

@@ -5,9 +5,9 @@ What can change a keyset, as values.
 from dataclasses import dataclass
 from datetime import datetime
 
-from rotator.model.keys import CurrentKey, Kid, NextKey
+from rotator.model.keys import Kid, NextKey
 from rotator.model.keyset import RotateRequest
-from rotator.model.reasons import Reason
+from rotator.model.reasons import ActivationReason
 from rotator.model.secret import SecretText
 
 
@@ -28,19 +28,22 @@ class Stamp:
 @dataclass(frozen=True, slots=True)
 class Create:
     """
-    A new keyset: `next` alone (asymmetric), current and next together (HMAC), or an imported current.
+    A new keyset: `next` alone (asymmetric), *first* and `next` together (HMAC), or *first* alone (an imported pair).
+
+    *first* signs at once; *private* is its private key, None for a secret.
     """
 
     name: str
     epoch: str
     next: NextKey | None
-    first: CurrentKey | None = None
+    first: NextKey | None = None
+    private: SecretText | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class AddNext:
     """
-    A new `next`, in place of *replaces* where that one can never sign.
+    A new `next`. *replaces* names the present one if that can never sign.
     """
 
     key: NextKey
@@ -50,7 +53,7 @@ class AddNext:
 @dataclass(frozen=True, slots=True)
 class Confirmed:
     """
-    `next` was read back everywhere by *published_at*; *shared* when it came into a set that verifiers may have cached.
+    `next` was read back everywhere by *published_at*. *shared*: verifiers may have cached the set that it came into.
     """
 
     published_at: datetime
@@ -60,24 +63,24 @@ class Confirmed:
 @dataclass(frozen=True, slots=True)
 class Unconfirmed:
     """
-    A publisher lacked `next`.
+    A publisher served the keyset without `next`, so its propagation starts again.
     """
 
 
 @dataclass(frozen=True, slots=True)
 class Activated:
     """
-    `next` signs from now on; *private* is its private half from the standby, None for a secret.
+    `next` signs from now on. *private* is its private key from the standby, None for a secret.
     """
 
-    reason: Reason
+    reason: ActivationReason
     private: SecretText | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Retired:
     """
-    Old keys leave.
+    Old keys leave the keyset.
     """
 
     kids: tuple[Kid, ...]
@@ -93,7 +96,7 @@ class Extended:
 @dataclass(frozen=True, slots=True)
 class Revoked:
     """
-    Compromised keys leave at once. Where current is among them *successor* signs next: the present `next`, or a fresh key.
+    Compromised keys leave at once. If current is among them, *successor* signs from now on: `next`, or a fresh key.
     """
 
     kids: tuple[Kid, ...]
@@ -111,4 +114,5 @@ class Requested:
     request: RotateRequest
 
 
-Change = Create | AddNext | Confirmed | Unconfirmed | Activated | Retired | Extended | Revoked | Requested
+Update = AddNext | Confirmed | Unconfirmed | Activated | Retired | Extended | Revoked | Requested
+Change = Create | Update

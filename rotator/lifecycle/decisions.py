@@ -1,7 +1,20 @@
 """
 What should happen to a keyset now: one decision, from stored times and evidence alone. Pure.
 
-The order of the rules in `decide` is the specification; every rule may be asked again at any time with the same answer.
+The rules, in the order in which `decide` asks them. The first that applies is the decision; asked again on the same
+facts, each gives the same answer.
+
+1. A keyset that does not exist is created (`Generate`), if the clock is trusted.
+2. If a publisher of ours serves the keyset without a `next` that was confirmed more than P/4 ago, its confirmation is
+   forgotten (`Unconfirm`): consumers may have missed it, so propagation starts again.
+3. What is published must match what is stored before anything else happens (`Converge`).
+4. Longer durations of the policy come into force at once, and an `old` key that was demoted late gets a later deadline
+   (`Extend`).
+5. Old keys whose retention is over leave (`Retire`), if the clock is trusted. Retire comes before Activate.
+6. If there is no `next`, or its private key is lost, a new one is made (`Generate`).
+7. A `next` that was not confirmed yet is confirmed (`Confirm`), unless the last attempt failed just now.
+8. If an activation is due, `next` becomes `current` (`Activate`), unless something holds it: see `holds`.
+9. Otherwise there is nothing to do until the next deadline (`Wait`).
 """
 
 from collections.abc import Iterator
@@ -12,16 +25,23 @@ from rotator.lifecycle.holds import Evidence, activation_hold, demoted_late, due
 from rotator.model.keys import Kid, NextKey
 from rotator.model.keyset import Keyset
 from rotator.model.policy import Policy
-from rotator.model.reasons import Reason
+from rotator.model.reasons import ActivationReason, HoldReason
 
 
 @dataclass(frozen=True, slots=True)
 class Generate:
     """
-    Make a new `next`; where the keyset does not exist, create it. `replaces` names a `next` that can never sign.
+    Make a new `next`, and the keyset itself if it does not exist. `replaces` names a `next` that can never sign.
     """
 
     replaces: Kid | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Converge:
+    """
+    Make publishers show what is stored.
+    """
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,24 +54,26 @@ class Extend:
 @dataclass(frozen=True, slots=True)
 class Confirm:
     """
-    Read back every place where consumers find `next`, and record the moment.
+    Read `next` back from every place where consumers find it, and record the moment.
     """
 
 
 @dataclass(frozen=True, slots=True)
 class Unconfirm:
     """
-    Forget the confirmation of `next`: propagation starts anew.
+    Forget the confirmation of `next`: its propagation starts again.
     """
 
 
 @dataclass(frozen=True, slots=True)
 class Activate:
     """
-    Make `next` the key that signs; *op_id* names the save where an operator asked for it, *note* is why they did.
+    Make `next` the key that signs.
+
+    If an operator asked for it, *op_id* names the save and *note* says why they asked.
     """
 
-    reason: Reason
+    reason: ActivationReason
     op_id: str | None = None
     note: str = ""
 
@@ -68,26 +90,26 @@ class Retire:
 @dataclass(frozen=True, slots=True)
 class Wait:
     """
-    Nothing to do before *until* (None: before something changes). *held* is set when an activation is due and must not be yet.
+    Do nothing before *until* (None: before something changes). *held* says why an activation that is due must wait.
     """
 
     until: datetime | None
-    held: Reason | None = None
+    held: HoldReason | None = None
 
 
-Decision = Generate | Extend | Confirm | Unconfirm | Activate | Retire | Wait
+Decision = Generate | Converge | Extend | Confirm | Unconfirm | Activate | Retire | Wait
 
 
 def decide(keyset: Keyset | None, policy: Policy, evidence: Evidence, now: datetime) -> Decision:
     """
-    Return the one thing to do now.
-
-    What protects tokens comes before what is merely due, and Retire before Activate.
+    Return the one thing to do now, by the rules at the head of this module.
     """
     if keyset is None:
-        return Generate() if evidence.clock_trusted else Wait(None, Reason.CLOCK)
-    if keyset.next and _lacked_for_long(keyset, keyset.next, evidence, now):
+        return Generate() if evidence.clock_trusted else Wait(None, HoldReason.CLOCK)
+    if keyset.next and _missed_for_long(keyset, keyset.next, evidence, now):
         return Unconfirm()
+    if not evidence.converged:
+        return Converge()
     if policy.timing.longest(keyset.timing) != keyset.timing or demoted_late(keyset, evidence.committed_at):
         return Extend()
     if evidence.clock_trusted and (kids := retirable(keyset, policy, now)):
@@ -107,23 +129,23 @@ def decide(keyset: Keyset | None, policy: Policy, evidence: Evidence, now: datet
     return _activation(keyset, policy, now)
 
 
-def _lacked_for_long(keyset: Keyset, following: NextKey, evidence: Evidence, now: datetime) -> bool:
+def _missed_for_long(keyset: Keyset, next_key: NextKey, evidence: Evidence, now: datetime) -> bool:
     """
-    Whether consumers may have missed *following* for so long that its propagation proves nothing.
+    Whether consumers may have missed *next_key* for so long that its propagation proves nothing.
     """
-    if not evidence.missing_from or following.published_at is None:
+    if not evidence.missing_from or next_key.published_at is None:
         return False
-    return now - following.published_at > keyset.timing.propagation_time / 4
+    return now - next_key.published_at > keyset.timing.propagation_time / 4
 
 
 def _activation(keyset: Keyset, policy: Policy, now: datetime) -> Activate:
     request = keyset.rotate_requested
     if keyset.current is None:
-        return Activate(Reason.FIRST)
+        return Activate(ActivationReason.FIRST)
     if request and now >= request.at:
-        return Activate(Reason.REQUESTED, request.op_id, request.reason)
+        return Activate(ActivationReason.REQUESTED, request.op_id, request.reason)
     assert now >= keyset.current.activated_at + policy.rotation_period  # noqa: S101 - nothing else makes it due
-    return Activate(Reason.SCHEDULED)
+    return Activate(ActivationReason.SCHEDULED)
 
 
 def _deadlines(keyset: Keyset, policy: Policy, evidence: Evidence) -> Iterator[datetime]:

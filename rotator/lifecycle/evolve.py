@@ -1,5 +1,8 @@
 """
-From one keyset to the next: what each change does to the document, and the guard that no change may pass by. Pure.
+From one keyset to the next: what each change does to the document. Pure.
+
+`decide` and `evolve` are the two halves of the Decider pattern: the one names a step, the other takes it, and neither
+reads a clock, a store or randomness. Every result passes the `guard`.
 """
 
 from dataclasses import replace
@@ -19,8 +22,9 @@ from rotator.lifecycle.changes import (
     Revoked,
     Stamp,
     Unconfirmed,
+    Update,
 )
-from rotator.lifecycle.guard import guard, retention_of
+from rotator.lifecycle.guard import Transition, guard
 from rotator.lifecycle.holds import demoted_late
 from rotator.model.keys import CurrentKey, HmacSecret, KeyPair, NextKey, OldKey, PublicKey
 from rotator.model.keyset import Keyset, Revocation
@@ -33,60 +37,49 @@ def evolve(
     keyset: Keyset | None, change: Change, policy: Policy, stamp: Stamp, committed_at: datetime | None = None
 ) -> Keyset:
     """
-    Return the keyset after *change*, as it is to be saved.
+    Return the keyset after *change*, as it is to be saved; *committed_at* is when the store committed *keyset*.
 
-    A longer policy than the stored one comes into force with any save, a shorter one with any but Extended; neither shortens
-    a deadline that was recorded. *committed_at* is when the store committed *keyset*. Raises InvariantError where the change would break the promise.
+    A longer policy than the stored one comes into force with any save, a shorter one with any but Extended; neither
+    moves a recorded deadline earlier. Raises InvariantError if the change would break a promise.
     """
     if isinstance(change, Create):
-        after = Keyset(
-            name=change.name,
-            epoch=change.epoch,
-            sequence=0,
-            op_id="",
-            timing=policy.timing,
-            current=change.first,
-            next=change.next,
-        )
+        if keyset is not None:
+            raise InvariantError("a keyset that exists is not created again")
+        after = _created(change, policy, stamp)
     else:
         if keyset is None:
             raise InvariantError("a keyset must exist before it can change")
         keyset = _count_from_commit(keyset, committed_at)
         after = _prolonged(_changed(keyset, change, policy, stamp), keyset.timing.longest(policy.timing))
-    timing = after.timing.longest(policy.timing) if isinstance(change, Extended) else policy.timing
-    after = replace(
-        after,
-        timing=timing,
-        sequence=after.sequence + 1,
-        op_id=stamp.op_id,
-        rotates_at=after.current.activated_at + policy.rotation_period
-        if after.current and policy.rotates
-        else after.rotates_at,
-    )
-    if after.current and after.current.longest_token < timing.max_token_lifetime:
-        after = replace(after, current=replace(after.current, longest_token=timing.max_token_lifetime))
+    after = _saved(after, change, policy, stamp)
     if keyset is not None and _drops_material(keyset, after):
         after = replace(after, purge_below=stamp.version)
-    guard(keyset, after, change, stamp)
+    guard(Transition(keyset, after, change, stamp))
     return after
 
 
-def _changed(keyset: Keyset, change: Change, policy: Policy, stamp: Stamp) -> Keyset:
+def _created(change: Create, policy: Policy, stamp: Stamp) -> Keyset:
+    return Keyset(
+        name=change.name,
+        epoch=change.epoch,
+        sequence=0,
+        op_id="",
+        timing=policy.timing,
+        current=_promoted(change.first, change.private, policy, stamp) if change.first else None,
+        next=change.next,
+    )
+
+
+def _changed(keyset: Keyset, change: Update, policy: Policy, stamp: Stamp) -> Keyset:
     match change:
         case AddNext(key=key):
             return replace(keyset, next=key)
-        case Confirmed(published_at=published_at, shared=shared):
-            following = _next(keyset)
-            wait = keyset.timing.longest(policy.timing).propagation_time
-            if keyset.current is None and not shared:
-                wait = timedelta(0)
-            at = round_up(published_at)
-            return replace(keyset, next=replace(following, published_at=at, usable_at=at + wait))
+        case Confirmed():
+            return _confirmed(keyset, change, policy)
         case Unconfirmed():
             return replace(keyset, next=replace(_next(keyset), published_at=None, usable_at=None))
         case Activated(private=private):
-            after = _activated(keyset, _next(keyset), private, policy, stamp)
-            return replace(after, rotate_requested=None)
+            return _activated(keyset, _next(keyset), private, policy, stamp)
         case Retired(kids=kids):
             return replace(
                 keyset,
@@ -99,8 +92,6 @@ def _changed(keyset: Keyset, change: Change, policy: Policy, stamp: Stamp) -> Ke
             return _revoked(keyset, change, policy, stamp)
         case Requested(request=request):
             return replace(keyset, rotate_requested=request)
-        case Create():
-            raise InvariantError("a keyset that exists is not created again")
         case _:
             assert_never(change)
 
@@ -111,36 +102,33 @@ def _next(keyset: Keyset) -> NextKey:
     return keyset.next
 
 
+def _confirmed(keyset: Keyset, change: Confirmed, policy: Policy) -> Keyset:
+    """
+    Record the publication of `next`. Only a first key of a set that nobody can have cached need not propagate.
+    """
+    wait = keyset.timing.longest(policy.timing).propagation_time
+    if keyset.current is None and not change.shared:
+        wait = timedelta(0)
+    published_at = round_up(change.published_at)
+    return replace(keyset, next=replace(_next(keyset), published_at=published_at, usable_at=published_at + wait))
+
+
 def _activated(keyset: Keyset, key: NextKey, private: SecretText | None, policy: Policy, stamp: Stamp) -> Keyset:
-    current, timing = keyset.current, keyset.timing.longest(policy.timing)
     old = keyset.old
-    if current:
-        deactivated = OldKey(
-            kid=current.kid,
-            algorithm=current.algorithm,
-            material=current.material.public if isinstance(current.material, KeyPair) else current.material,
-            created_at=current.created_at,
-            published_at=current.published_at,
-            usable_at=current.usable_at,
-            activated_at=current.activated_at,
-            activated_by=current.activated_by,
-            longest_token=max(current.longest_token, keyset.timing.max_token_lifetime),
-            deactivated_at=stamp.earliest,
-            retire_at=stamp.latest,
-            extra=current.extra,
-        )
-        old = (replace(deactivated, retire_at=stamp.latest + retention_of(deactivated, timing)), *old)
-    return replace(keyset, current=promoted(key, private, policy, stamp), next=None, old=old)
+    if keyset.current:
+        old = (_demoted(keyset.current, keyset.timing, keyset.timing.longest(policy.timing), stamp), *old)
+    current = _promoted(key, private, policy, stamp)
+    return replace(keyset, current=current, next=None, old=old, rotate_requested=None)
 
 
-def promoted(key: NextKey, private: SecretText | None, policy: Policy, stamp: Stamp) -> CurrentKey:
+def _promoted(key: NextKey, private: SecretText | None, policy: Policy, stamp: Stamp) -> CurrentKey:
     """
     Return *key* as the one that signs from now on.
     """
     material: HmacSecret | KeyPair
     if isinstance(key.material, PublicKey):
         if private is None:
-            raise InvariantError("a key pair without its private half cannot sign")
+            raise InvariantError("a key pair without its private key cannot sign")
         material = KeyPair(private, key.material)
     else:
         material = key.material
@@ -158,72 +146,119 @@ def promoted(key: NextKey, private: SecretText | None, policy: Policy, stamp: St
     )
 
 
+def _demoted(key: CurrentKey, stored: Timing, timing: Timing, stamp: Stamp) -> OldKey:
+    """
+    Return *key* as one that only verifies, without its private key, until no token that it signed can be alive.
+    """
+    longest_token = max(key.longest_token, stored.max_token_lifetime)
+    return OldKey(
+        kid=key.kid,
+        algorithm=key.algorithm,
+        material=key.material.public if isinstance(key.material, KeyPair) else key.material,
+        created_at=key.created_at,
+        published_at=key.published_at,
+        usable_at=key.usable_at,
+        activated_at=key.activated_at,
+        activated_by=key.activated_by,
+        longest_token=longest_token,
+        deactivated_at=stamp.earliest,
+        retire_at=stamp.latest + timing.retention_of(longest_token),
+        extra=key.extra,
+    )
+
+
+def _revoked(keyset: Keyset, change: Revoked, policy: Policy, stamp: Stamp) -> Keyset:
+    current, next_key = keyset.current, keyset.next
+    if current is None:
+        raise InvariantError("a keyset that never had a current key has nothing to revoke")
+    if next_key and next_key.kid in change.kids:
+        next_key = None
+    if current.kid in change.kids:
+        if change.successor is None:
+            raise InvariantError("there must be a key to sign before current leaves")
+        if next_key and next_key.kid == change.successor.kid:
+            next_key = None
+        current = _promoted(change.successor, change.private, policy, stamp)
+    return replace(
+        keyset,
+        current=current,
+        next=next_key,
+        old=tuple(key for key in keyset.old if key.kid not in change.kids),
+        revoked=(*keyset.revoked, *_revocations(keyset, change, policy, stamp)),
+        rotate_requested=keyset.rotate_requested if current is keyset.current else None,
+    )
+
+
+def _revocations(keyset: Keyset, change: Revoked, policy: Policy, stamp: Stamp) -> list[Revocation]:
+    """
+    Return an entry of the deny-list for each revoked key, until no token signed with it can be alive.
+    """
+    timing = keyset.timing.longest(policy.timing)
+    found = []
+    for kid in change.kids:
+        key = keyset.find(kid)
+        if key is None:
+            raise InvariantError("a key that is not in the keyset cannot be revoked")
+        signed = timedelta(0) if isinstance(key, NextKey) else key.longest_token
+        until = stamp.latest + timing.retention_of(max(signed, timing.max_token_lifetime))
+        found.append(Revocation(kid, stamp.earliest, change.reason, until))
+    return found
+
+
 def _prolonged(keyset: Keyset, timing: Timing) -> Keyset:
     """
-    Move recorded deadlines later where *timing* promises more than they do.
+    Move recorded deadlines later if *timing* promises more than they do.
     """
-    following = keyset.next
+    next_key = keyset.next
     if (
-        following
-        and following.published_at
-        and following.usable_at
-        and (keyset.current or following.usable_at > following.published_at)
+        next_key
+        and next_key.published_at
+        and next_key.usable_at
+        and (keyset.current or next_key.usable_at > next_key.published_at)
     ):
-        later = max(following.usable_at, following.published_at + timing.propagation_time)
-        following = replace(following, usable_at=later)
+        later = max(next_key.usable_at, next_key.published_at + timing.propagation_time)
+        next_key = replace(next_key, usable_at=later)
     old = tuple(
-        replace(key, retire_at=max(key.retire_at, key.deactivated_at + retention_of(key, timing))) for key in keyset.old
+        replace(key, retire_at=max(key.retire_at, key.deactivated_at + timing.retention_of(key.longest_token)))
+        for key in keyset.old
     )
-    return replace(keyset, next=following, old=old)
+    return replace(keyset, next=next_key, old=old)
 
 
 def _count_from_commit(keyset: Keyset, committed_at: datetime | None) -> Keyset:
     """
-    Count the retention of a key that became old late from the commit that made it old.
+    Count the retention of a key that was demoted late from the commit that demoted it.
     """
     late = demoted_late(keyset, committed_at)
     if late is None or committed_at is None:
         return keyset
-    retire_at = round_up(committed_at) + retention_of(late, keyset.timing)
+    retire_at = round_up(committed_at) + keyset.timing.retention_of(late.longest_token)
     return replace(
         keyset, old=tuple(replace(key, retire_at=retire_at) if key.kid == late.kid else key for key in keyset.old)
     )
 
 
-def _revoked(keyset: Keyset, change: Revoked, policy: Policy, stamp: Stamp) -> Keyset:
-    current = keyset.current
-    if current is None:
-        raise InvariantError("a keyset that never had a current key has nothing to revoke")
-    timing = keyset.timing.longest(policy.timing)
-    revoked = list(keyset.revoked)
-    for kid in change.kids:
-        key = keyset.find(kid)
-        if key is None:
-            raise InvariantError("a key that is not in the keyset cannot be revoked")
-        longest = (
-            timing.max_token_lifetime if isinstance(key, NextKey) else max(key.longest_token, timing.max_token_lifetime)
-        )
-        until = stamp.latest + timing.propagation_time + longest + timing.clock_skew
-        revoked.append(Revocation(kid, stamp.earliest, change.reason, until))
-    following = None if keyset.next and keyset.next.kid in change.kids else keyset.next
-    if current.kid in change.kids:
-        if change.successor is None:
-            raise InvariantError("there must be a key to sign before current leaves")
-        if following and following.kid == change.successor.kid:
-            following = None
-        current = promoted(change.successor, change.private, policy, stamp)
+def _saved(after: Keyset, change: Change, policy: Policy, stamp: Stamp) -> Keyset:
+    """
+    Return *after* with what every save sets: the durations in force, sequence, op_id and the next due time.
+    """
+    timing = after.timing.longest(policy.timing) if isinstance(change, Extended) else policy.timing
+    current, rotates_at = after.current, after.rotates_at
+    if current and policy.rotates:
+        rotates_at = current.activated_at + policy.rotation_period
+    if current and current.longest_token < timing.max_token_lifetime:
+        current = replace(current, longest_token=timing.max_token_lifetime)
     return replace(
-        keyset,
+        after,
+        timing=timing,
+        sequence=after.sequence + 1,
+        op_id=stamp.op_id,
         current=current,
-        next=following,
-        old=tuple(key for key in keyset.old if key.kid not in change.kids),
-        revoked=tuple(revoked),
-        rotate_requested=keyset.rotate_requested if current is keyset.current else None,
+        rotates_at=rotates_at,
     )
 
 
 def _drops_material(before: Keyset, after: Keyset) -> bool:
+    secret_after = {key.kid for key in after.keys() if isinstance(key.material, HmacSecret | KeyPair)}
     secret_before = {key.kid for key in before.keys() if isinstance(key.material, HmacSecret | KeyPair)}
-    return not secret_before <= {
-        key.kid for key in after.keys() if isinstance(key.material, HmacSecret | KeyPair)
-    } or any(after.find(key.kid) is None for key in before.keys())
+    return not secret_before <= secret_after or any(after.find(key.kid) is None for key in before.keys())

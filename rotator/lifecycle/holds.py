@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from rotator.model.keys import Kid, OldKey
 from rotator.model.keyset import Keyset
 from rotator.model.policy import Policy
-from rotator.model.reasons import Reason
+from rotator.model.reasons import HoldReason
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,12 +16,14 @@ class Evidence:
     """
     What the stored document cannot say: what this process saw of the world around it.
 
-    `missing_from` is the name of a publisher of ours that did not show `next`; a failed confirmation is not tried again before
-    `confirm_after`; `standby_lost` once the standby was seen twice not to match, `standby_doubted` after the first time. `committed_at` is when
-    the store committed the version that was read.
+    `converged`: publishers, standby and last-seen record match the document. `missing_from`: the name of a publisher of
+    ours that serves the keyset without its `next`. `confirm_after`: the end of the back-off after a failed confirmation.
+    `standby_doubted`: the standby did not match `next` when last read; `standby_lost`: nor did it P/8 earlier.
+    `committed_at`: when the store committed the version that was read.
     """
 
     clock_trusted: bool = True
+    converged: bool = True
     missing_from: str = ""
     confirm_after: datetime | None = None
     standby_doubted: bool = False
@@ -32,6 +34,36 @@ class Evidence:
 GOOD = Evidence()
 
 
+@dataclass(frozen=True, slots=True)
+class Hold:
+    """
+    Why `next` must not sign yet, and from when it may (None if no moment is known).
+    """
+
+    reason: HoldReason
+    until: datetime | None = None
+
+
+def activation_hold(keyset: Keyset, policy: Policy, evidence: Evidence, now: datetime) -> Hold | None:
+    """
+    Return what forbids activating `next` now, whether the schedule or an operator asks; None if it is safe.
+    """
+    next_key = keyset.next
+    if not evidence.clock_trusted:
+        return Hold(HoldReason.CLOCK)
+    if next_key is None:
+        return Hold(HoldReason.NO_NEXT)
+    if evidence.standby_doubted or evidence.standby_lost:
+        return Hold(HoldReason.STANDBY_LOST)
+    if next_key.usable_at is None or not may_confirm(evidence, now):
+        return Hold(HoldReason.UNCONFIRMED)
+    if now < next_key.usable_at:
+        return Hold(HoldReason.PROPAGATING, next_key.usable_at)
+    if (needed := still_needed(keyset, policy, now)) is not None:
+        return Hold(HoldReason.OLD_NEEDED, needed.retire_at)
+    return None
+
+
 def may_confirm(evidence: Evidence, now: datetime) -> bool:
     """
     Return whether the back-off after a failed confirmation is over.
@@ -39,33 +71,18 @@ def may_confirm(evidence: Evidence, now: datetime) -> bool:
     return evidence.confirm_after is None or now >= evidence.confirm_after
 
 
-def demoted_late(keyset: Keyset, committed_at: datetime | None) -> OldKey | None:
+def still_needed(keyset: Keyset, policy: Policy, now: datetime) -> OldKey | None:
     """
-    Return the key that this very save made old later than the document says, by more than a quarter of P.
-
-    A process may be paused between its reading of the clock and the commit, and the store may commit late; until then signers
-    went on. They poll within half of P, so less than a quarter is free.
+    Return the old key that live tokens may need and that readers of the flat fields would lose by an activation.
     """
-    current, timing = keyset.current, keyset.timing
-    if committed_at is None or current is None or keyset.op_id != current.activated_by:
+    if not policy.one_old_key:
         return None
-    for key in keyset.old:
-        base = key.retire_at - key.longest_token - timing.propagation_time - timing.clock_skew
-        if key.deactivated_at == current.activated_at and committed_at - base > timing.propagation_time / 4:
-            return key
-    return None
-
-
-def retirable(keyset: Keyset, policy: Policy, now: datetime) -> tuple[Kid, ...]:
-    """
-    Return the old keys whose retention is over.
-    """
-    return () if policy.retain else tuple(key.kid for key in keyset.old if now >= key.retire_at)
+    return max((key for key in keyset.old if now < key.retire_at), key=lambda key: key.retire_at, default=None)
 
 
 def due_at(keyset: Keyset, policy: Policy) -> datetime | None:
     """
-    Return when the next activation is due, None when none is planned; a first key is due as soon as it may sign.
+    Return when the next activation is due, None if none is planned. A first key is due as soon as it may sign.
     """
     if not policy.rotates:
         return None
@@ -76,48 +93,33 @@ def due_at(keyset: Keyset, policy: Policy) -> datetime | None:
     return min(scheduled, request.at) if request else scheduled
 
 
-@dataclass(frozen=True, slots=True)
-class Hold:
-    """
-    Why `next` must not sign yet, and from when it may (None where no moment is known).
-    """
-
-    reason: Reason
-    until: datetime | None = None
-
-
-def activation_hold(keyset: Keyset, policy: Policy, evidence: Evidence, now: datetime) -> Hold | None:
-    """
-    Return what forbids activating `next` now, whoever asks; None when it is safe.
-    """
-    following = keyset.next
-    if not evidence.clock_trusted:
-        return Hold(Reason.CLOCK)
-    if following is None:
-        return Hold(Reason.NO_NEXT)
-    if evidence.standby_doubted or evidence.standby_lost:
-        return Hold(Reason.STANDBY_LOST)
-    if following.usable_at is None or not may_confirm(evidence, now):
-        return Hold(Reason.UNCONFIRMED)
-    if now < following.usable_at:
-        return Hold(Reason.PROPAGATING, following.usable_at)
-    if (needed := still_needed(keyset, policy, now)) is not None:
-        return Hold(Reason.OLD_NEEDED, needed.retire_at)
-    return None
-
-
-def still_needed(keyset: Keyset, policy: Policy, now: datetime) -> OldKey | None:
-    """
-    Return the old key that readers of the flat fields would lose by an activation, while live tokens may need it.
-    """
-    if not policy.one_old_key:
-        return None
-    return max((key for key in keyset.old if now < key.retire_at), key=lambda key: key.retire_at, default=None)
-
-
 def overdue(keyset: Keyset, policy: Policy, now: datetime) -> timedelta:
     """
-    Return for how long a rotation has been overdue: since a propagation time after it was due, zero before that.
+    Return for how long a rotation has been overdue, which it is from one propagation time after it was due; else zero.
     """
     due = due_at(keyset, policy)
     return timedelta(0) if due is None else max(timedelta(0), now - due - keyset.timing.propagation_time)
+
+
+def retirable(keyset: Keyset, policy: Policy, now: datetime) -> tuple[Kid, ...]:
+    """
+    Return the old keys whose retention is over; none under a legal hold.
+    """
+    return () if policy.retain else tuple(key.kid for key in keyset.old if now >= key.retire_at)
+
+
+def demoted_late(keyset: Keyset, committed_at: datetime | None) -> OldKey | None:
+    """
+    Return the key that this very save made old more than P/4 later than the document says.
+
+    A process may be paused between its reading of the clock and the commit, and the store may commit late; until then
+    signers use the key. They poll within P/2, so less than P/4 of delay is covered by the propagation time.
+    """
+    current, timing = keyset.current, keyset.timing
+    if committed_at is None or current is None or keyset.op_id != current.activated_by:
+        return None
+    for key in keyset.old:
+        base = key.retire_at - key.longest_token - timing.propagation_time - timing.clock_skew
+        if key.deactivated_at == current.activated_at and committed_at - base > timing.propagation_time / 4:
+            return key
+    return None

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from rotator.lifecycle.changes import Activated, AddNext, Change, Confirmed, Extended, Retired, Stamp
-from rotator.lifecycle.decisions import Activate, Confirm, Extend, Generate, Retire, Unconfirm, Wait, decide
+from rotator.lifecycle.decisions import Activate, Confirm, Converge, Extend, Generate, Retire, Unconfirm, Wait, decide
 from rotator.lifecycle.evolve import evolve
 from rotator.lifecycle.holds import GOOD
 from rotator.model.keys import HmacSecret, Kid, NextKey, PublicKey
@@ -51,7 +51,7 @@ def timeline(keyset: Keyset, policy: Policy, now: datetime, horizon: timedelta) 
                 change = AddNext(
                     NextKey(kid=kid, algorithm=policy.algorithm, material=material, created_at=now), decision.replaces
                 )
-            case Confirm() | Unconfirm():
+            case Confirm() | Unconfirm() | Converge():
                 change = Confirmed(now)
                 kid = keyset.next.kid if keyset.next else Kid("")
             case Activate(reason=reason):

@@ -55,4 +55,4 @@ class Stored:
     version: int
     fields: Fields | None = field(repr=False)
     created_at: datetime | None
-    moment: ClockReading
+    clock: ClockReading

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
 from types import MappingProxyType
-from typing import NewType
+from typing import ClassVar, NewType
 
 from rotator.model.algorithms import Algorithm
 from rotator.model.secret import SecretText
@@ -72,6 +72,7 @@ class NextKey:
     The private half of a pair is not here: it waits in the standby document.
     """
 
+    state: ClassVar[State] = State.NEXT
     kid: Kid
     algorithm: Algorithm
     material: HmacSecret | PublicKey
@@ -89,6 +90,7 @@ class CurrentKey:
     `longest_token` is the longest max_token_lifetime in force while it was current; `activated_by` the op_id of that save.
     """
 
+    state: ClassVar[State] = State.CURRENT
     kid: Kid
     algorithm: Algorithm
     material: HmacSecret | KeyPair
@@ -107,6 +109,7 @@ class OldKey:
     Signs no more, still verifies until `retire_at` (deactivated). Of a pair only the public half is kept.
     """
 
+    state: ClassVar[State] = State.OLD
     kid: Kid
     algorithm: Algorithm
     material: HmacSecret | PublicKey

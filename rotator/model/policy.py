@@ -27,7 +27,13 @@ class Timing:
         """
         How long an old key stays after it signed last.
         """
-        return self.propagation_time + self.max_token_lifetime + self.clock_skew
+        return self.retention_of(self.max_token_lifetime)
+
+    def retention_of(self, longest_token: timedelta) -> timedelta:
+        """
+        Return how long a key stays after it signed last, if the longest token that it signed lives for *longest_token*.
+        """
+        return self.propagation_time + longest_token + self.clock_skew
 
     def longest(self, other: "Timing") -> "Timing":
         """

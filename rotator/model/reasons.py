@@ -5,15 +5,25 @@ Why something is held, alarmed or done: the same words in logs, metrics, events,
 from enum import StrEnum
 
 
-class Reason(StrEnum):
+class HoldReason(StrEnum):
     """
-    Why something is held, alarmed or done: the same words in logs, metrics, events, the command line and tests.
+    Why an activation that is due must wait.
     """
 
     UNCONFIRMED = "publication not confirmed"
     PROPAGATING = "next still propagating"
     OLD_NEEDED = "old still needed"
     NO_NEXT = "no next key"
+    CLOCK = "clock not trusted"
+    STANDBY_LOST = "standby does not match next"
+
+
+class AlarmReason(StrEnum):
+    """
+    Why a person should look at a keyset.
+    """
+
+    UNCONFIRMED = "publication not confirmed"
     CLOCK = "clock not trusted"
     STANDBY_LOST = "standby does not match next"
     PUBLISHER_LACKED = "publisher lacked next"
@@ -28,6 +38,27 @@ class Reason(StrEnum):
     STATE_DIR = "state_dir not writable"
     NOT_CONFIGURED = "not in the configuration"
     INTERNAL = "internal error"
+
+    @property
+    def stalls(self) -> bool:
+        """
+        Whether rotation does not go on by itself while this alarm is active.
+        """
+        return self in {
+            AlarmReason.FROZEN,
+            AlarmReason.DENIED,
+            AlarmReason.UNAVAILABLE,
+            AlarmReason.OVERDUE,
+            AlarmReason.INVARIANT,
+            AlarmReason.INTERNAL,
+        }
+
+
+class ActivationReason(StrEnum):
+    """
+    Why a key began to sign.
+    """
+
     FIRST = "first key"
     IMPORTED = "imported"
     SCHEDULED = "scheduled"
@@ -35,17 +66,3 @@ class Reason(StrEnum):
     COMMAND = "rotate-now"
     UNSAFE = "rotate-now --unsafe-now"
     REVOKED = "revoked"
-
-    @property
-    def stalls(self) -> bool:
-        """
-        Whether an alarm for this reason means that rotation does not go on by itself.
-        """
-        return self in {
-            Reason.FROZEN,
-            Reason.DENIED,
-            Reason.UNAVAILABLE,
-            Reason.OVERDUE,
-            Reason.INVARIANT,
-            Reason.INTERNAL,
-        }

@@ -75,3 +75,15 @@ def message_time(at: datetime | None) -> str:
     Return *at* for a message to a person: as `format_time`, or words for None.
     """
     return format_time(at) or "an unknown moment"
+
+
+MIN_BACKOFF = timedelta(seconds=1)
+MAX_BACKOFF = timedelta(seconds=30)
+
+
+def backoff(failures: int, propagation_time: timedelta) -> timedelta:
+    """
+    Return the longest wait after so many failures in a row: from 1 s, doubling, up to min(30 s, P/4), never below 1 s.
+    """
+    cap = max(MIN_BACKOFF, min(MAX_BACKOFF, propagation_time / 4))
+    return min(cap, MIN_BACKOFF * (1 << min(failures - 1, 10)))

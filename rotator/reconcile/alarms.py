@@ -5,34 +5,34 @@ Alarms: what needs a person's eye, by keyset and reason, raised and cleared as c
 import threading
 from dataclasses import dataclass
 
-from rotator.model.reasons import Reason
+from rotator.model.reasons import AlarmReason
 from rotator.ports.log import Log
 
 
 @dataclass(frozen=True, slots=True)
 class Alarm:
     """
-    One alarm that stands; `detail` says what is wrong and the way out.
+    One active alarm; `detail` says what is wrong and the way out.
     """
 
     keyset: str
-    reason: Reason
+    reason: AlarmReason
     detail: str
 
 
 class Alarms:
     """
-    The alarms that stand now. Raising one that stands already says nothing twice. Safe to use from several threads.
+    The active alarms. Raising one that is active already logs nothing. Safe to use from several threads.
     """
 
     def __init__(self, log: Log) -> None:
         self._log = log
         self._lock = threading.Lock()
-        self._active: dict[tuple[str, Reason], Alarm] = {}
+        self._active: dict[tuple[str, AlarmReason], Alarm] = {}
 
-    def raise_(self, keyset: str, reason: Reason, detail: str = "") -> None:
+    def raise_(self, keyset: str, reason: AlarmReason, detail: str = "") -> None:
         """
-        Raise an alarm: one log event at error level when it is new.
+        Raise an alarm: one log event at error level if it is new.
         """
         with self._lock:
             new = (keyset, reason) not in self._active
@@ -40,7 +40,7 @@ class Alarms:
         if new:
             self._log.error("alarm", keyset=keyset, reason=reason.value, detail=detail)
 
-    def clear(self, keyset: str, *reasons: Reason) -> None:
+    def clear(self, keyset: str, *reasons: AlarmReason) -> None:
         """
         End alarms whose condition is gone.
         """
@@ -51,7 +51,7 @@ class Alarms:
 
     def active(self) -> tuple[Alarm, ...]:
         """
-        Return the alarms that stand, by keyset and reason.
+        Return the active alarms, ordered by keyset and reason.
         """
         with self._lock:
             return tuple(self._active[key] for key in sorted(self._active))

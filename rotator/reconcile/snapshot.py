@@ -1,42 +1,72 @@
 """
-A keyset as one reply of the store showed it.
+A keyset as one reply of the store showed it, with the policy it is under.
 """
 
 from dataclasses import dataclass
 from datetime import datetime
+from functools import cached_property
 from typing import Self
 
+from rotator.documents.public import public_document
 from rotator.documents.signing import decode_keyset
 from rotator.errors import DocumentError, FrozenError, RefusedError
 from rotator.model.document import ClockReading, Stored, Tree
 from rotator.model.keyset import Keyset
+from rotator.model.policy import Policy
+from rotator.model.publication import Publication
 from rotator.ports.store import DocumentStore
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Snapshot:
     """
-    A keyset as this process sees it: read (*loaded*) or just saved as *version*, committed at *committed_at*.
+    A keyset as this process sees it: *loaded* from the store, or just saved as *version*.
+
+    `committed_at` is when the store committed that version, `clock` the store's clock in that reply.
     """
 
     keyset: Keyset
+    policy: Policy
     version: int
-    moment: ClockReading
+    clock: ClockReading
     committed_at: datetime
     loaded: bool
 
     @classmethod
-    def of(cls, stored: Stored, name: str, *, loaded: bool = True) -> Self:
+    def of(cls, stored: Stored, name: str, policy: Policy, *, loaded: bool = True) -> Self:
         """
         Return the snapshot of a signing document; raises DocumentError if it is not one.
         """
         if stored.fields is None:
             raise DocumentError(f"{name}: there is no signing document")
         keyset = decode_keyset(stored.fields, name)
-        return cls(keyset, stored.version, stored.moment, stored.created_at or stored.moment.latest, loaded)
+        committed_at = stored.created_at or stored.clock.latest
+        return cls(keyset, policy, stored.version, stored.clock, committed_at, loaded)
+
+    @property
+    def name(self) -> str:
+        """
+        The name of the keyset.
+        """
+        return self.keyset.name
+
+    @property
+    def now(self) -> datetime:
+        """
+        The moment of the reply, in whole seconds rounded down: what decisions go by.
+        """
+        return self.clock.earliest
+
+    @cached_property
+    def publication(self) -> Publication:
+        """
+        What publishers are to show of the keyset. Rendered once.
+        """
+        keyset = self.keyset
+        return Publication(public_document(keyset), keyset.timing, self.policy.well_known, keyset.symmetric)
 
 
-def load(store: DocumentStore, name: str) -> Snapshot:
+def load(store: DocumentStore, name: str, policy: Policy) -> Snapshot:
     """
     Return the keyset as it is stored now, for a command.
 
@@ -47,4 +77,4 @@ def load(store: DocumentStore, name: str) -> Snapshot:
         raise FrozenError(f"{name}: its document was deleted or destroyed; see the daemon's alarm for the way out")
     if stored.fields is None:
         raise RefusedError(f"{name}: does not exist yet; start the daemon or run `rotator tick` to create it")
-    return Snapshot.of(stored, name)
+    return Snapshot.of(stored, name, policy)

@@ -1,91 +1,169 @@
 """
-What one process knows of one keyset between two looks at it; forgotten at its end without harm.
+What one process knows of one keyset between two passes. It is forgotten without harm when the process ends.
 """
 
-from dataclasses import dataclass
-from datetime import datetime, timedelta
+from dataclasses import dataclass, field
+from datetime import datetime
 
 from rotator.lifecycle.holds import Evidence
+from rotator.model.document import ClockReading
+from rotator.model.keyset import Keyset
 from rotator.model.policy import Policy
-from rotator.model.reasons import Reason
+from rotator.model.reasons import HoldReason
+from rotator.model.times import backoff
+from rotator.reconcile.effects import Outcome
 from rotator.reconcile.snapshot import Snapshot
 
-MIN_BACKOFF = timedelta(seconds=1)
-MAX_BACKOFF = timedelta(seconds=30)
 
+@dataclass(frozen=True, slots=True)
+class KeysetStatus:
+    """
+    A keyset as of the last pass that succeeded. Replaced whole, so that readers in other threads see no half of it.
 
-def backoff(failures: int, propagation_time: timedelta) -> timedelta:
+    `clock` is the store's clock in that pass, `seen_at` monotonic seconds. `rotations` counts the activations of this
+    process. `pending`: a purge or an announcement is still to be done.
     """
-    Return how long to wait after so many failures in a row: from 1 s, doubling, capped at min(30 s, P/4), never below 1 s.
-    """
-    cap = max(MIN_BACKOFF, min(MAX_BACKOFF, propagation_time / 4))
-    return min(cap, MIN_BACKOFF * (1 << min(failures - 1, 10)))
+
+    keyset: Keyset
+    clock: ClockReading
+    seen_at: float
+    held: HoldReason | None
+    overdue: bool
+    rotations: int
+    notify_pending: bool
+    purge_pending: bool
+
+    @property
+    def pending(self) -> bool:
+        """
+        Whether a purge or an announcement is still to be done.
+        """
+        return self.notify_pending or self.purge_pending
 
 
 @dataclass(slots=True)
-class Watch:
+class Tracker:
     """
-    The mutable state of one keyset's looks.
+    The observations of one keyset, from which `evidence` is made. Only the reconciler changes them.
 
-    `due`, `converged_at`, `lagging_since`, `purge_since` and `seen_at` are monotonic seconds; the other times are the store's.
+    `converged` is epoch and sequence of the document that publishers and standby matched at `converged_at`.
+    `purged` is epoch and `purge_below` of the last purge that was proved. `converged_at`, `lagging_since` and
+    `purge_since` are monotonic seconds; the other times are the store's.
     """
 
     name: str
     policy: Policy
-    view: Snapshot | None = None
-    busy: bool = False
-    again: bool = False
-    due: float = 0.0
-    clock_steps: int = 0
-    failures: int = 0
-    seen_at: float | None = None
-    last_success: datetime | None = None
+    status: KeysetStatus | None = None
     converged: tuple[str, int] | None = None
     converged_at: float = 0.0
+    must_converge: bool = False
+    published: bool = True
     missing_from: str = ""
-    unconfirmed: int = 0
-    confirm_after: datetime | None = None
     standby_doubted_at: datetime | None = None
-    standby_lost: bool = False
     lagging_since: float | None = None
+    purged: tuple[str, int] | None = None
     purge_since: float | None = None
-    held: Reason | None = None
+    notify_pending: bool = False
+    held: HoldReason | None = None
     overdue: bool = False
     rotations: int = 0
+    _failed_confirmations: int = field(default=0)
+    _confirm_after: datetime | None = None
+    _standby_lost: bool = False
 
     def evidence(self, *, clock_trusted: bool, committed_at: datetime | None = None) -> Evidence:
         """
-        Return what a decision may take from this watch.
+        Return what a decision may go by beside the document.
         """
         return Evidence(
             clock_trusted=clock_trusted,
+            converged=not self.must_converge,
             missing_from=self.missing_from,
-            confirm_after=self.confirm_after,
+            confirm_after=self._confirm_after,
             standby_doubted=self.standby_doubted_at is not None,
-            standby_lost=self.standby_lost,
+            standby_lost=self._standby_lost,
             committed_at=committed_at,
         )
+
+    def begin(self, snapshot: Snapshot | None, monotonic: float) -> None:
+        """
+        Note at the beginning of a pass whether publishers must be compared with what is stored.
+
+        They must if another document was seen last, if that is a propagation time ago, and as long as the standby is
+        doubted.
+        """
+        self.must_converge = snapshot is not None and (
+            self.converged != (snapshot.keyset.epoch, snapshot.keyset.sequence)
+            or monotonic - self.converged_at >= self.policy.timing.propagation_time.total_seconds()
+            or self.standby_doubted_at is not None
+        )
+
+    def record(self, outcome: Outcome) -> None:
+        """
+        Note what an effect published, announced and purged.
+        """
+        if outcome.published is not None:
+            self.published = outcome.published
+        if outcome.announced is not None:
+            self.notify_pending = not outcome.announced
+        if outcome.purged is not None:
+            self.purged = _purge_goal(outcome.snapshot) if outcome.purged else None
+
+    def needs_purge(self, snapshot: Snapshot) -> bool:
+        """
+        Return whether this process has not yet proved that what *snapshot* dropped is destroyed.
+        """
+        return self.purged != _purge_goal(snapshot)
+
+    def purge_ended(self, snapshot: Snapshot, monotonic: float, *, purged: bool) -> None:
+        """
+        Note whether a purge was proved.
+        """
+        self.purged = _purge_goal(snapshot) if purged else None
+        self.purge_since = None if purged else (self.purge_since or monotonic)
 
     def confirmation_failed(self, now: datetime) -> None:
         """
         Put off the next confirmation.
         """
-        self.unconfirmed += 1
-        self.confirm_after = now + backoff(self.unconfirmed, self.policy.timing.propagation_time)
+        self._failed_confirmations += 1
+        wait = backoff(self._failed_confirmations, self.policy.timing.propagation_time)
+        self._confirm_after = now + wait
 
     def confirmed(self) -> None:
         """
         Forget failed confirmations.
         """
-        self.unconfirmed, self.confirm_after = 0, None
+        self._failed_confirmations, self._confirm_after = 0, None
 
-    def doubt_standby(self, now: datetime, *, matches: bool) -> None:
+    def standby_read(self, now: datetime, *, matches: bool) -> None:
         """
-        Note whether the standby matches `next`; it is lost when two sights at least P/8 apart say not.
+        Note whether the standby matches `next`. It is lost if two readings at least P/8 apart say that it does not.
         """
         if matches:
-            self.standby_doubted_at, self.standby_lost = None, False
+            self.standby_doubted_at, self._standby_lost = None, False
         elif self.standby_doubted_at is None:
             self.standby_doubted_at = now
         elif now - self.standby_doubted_at >= self.policy.timing.propagation_time / 8:
-            self.standby_lost = True
+            self._standby_lost = True
+
+    def end(self, snapshot: Snapshot, monotonic: float) -> None:
+        """
+        Replace the status at the end of a pass that succeeded.
+        """
+        keyset = snapshot.keyset
+        self.converged = (keyset.epoch, keyset.sequence) if self.published else None
+        self.status = KeysetStatus(
+            keyset,
+            snapshot.clock,
+            monotonic,
+            self.held,
+            self.overdue,
+            self.rotations,
+            self.notify_pending,
+            self.purge_since is not None,
+        )
+
+
+def _purge_goal(snapshot: Snapshot) -> tuple[str, int]:
+    return snapshot.keyset.epoch, snapshot.keyset.purge_below

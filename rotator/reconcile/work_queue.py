@@ -1,11 +1,12 @@
 """
-Which keysets to look at now: due times, workers, and one gentle probe at a time while the store is away.
+Which keysets to reconcile now: due times, workers, and one gentle probe at a time while the store is away.
 """
 
 import random
 import threading
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from concurrent.futures import Executor
+from dataclasses import dataclass
 from datetime import timedelta
 
 from rotator.errors import (
@@ -17,42 +18,65 @@ from rotator.errors import (
     StoreUnavailableError,
 )
 from rotator.lifecycle.decisions import Wait
-from rotator.model.reasons import Reason
+from rotator.model.reasons import AlarmReason
+from rotator.model.times import MAX_BACKOFF, backoff
 from rotator.ports.clocks import Clocks
 from rotator.ports.log import Log
 from rotator.ports.notifier import Notifier
 from rotator.reconcile.alarms import Alarms
-from rotator.reconcile.reconciler import JwksCache, Reconciler
-from rotator.reconcile.tracker import MAX_BACKOFF, Watch, backoff
+from rotator.reconcile.last_known import LastKnown
+from rotator.reconcile.reconciler import Reconciler
+from rotator.reconcile.tracker import KeysetStatus, Tracker
 
 CLOCK_STEP = 2.0
-TROUBLE = (Reason.UNAVAILABLE, Reason.DENIED, Reason.FROZEN, Reason.INVARIANT, Reason.INTERNAL, Reason.LAGGING)
+MIN_HINT_INTERVAL = 1.0
+TROUBLE = (
+    AlarmReason.UNAVAILABLE,
+    AlarmReason.DENIED,
+    AlarmReason.FROZEN,
+    AlarmReason.INVARIANT,
+    AlarmReason.INTERNAL,
+    AlarmReason.LAGGING,
+)
+
+
+@dataclass(slots=True)
+class _Entry:
+    """
+    The place of one keyset in the queue. `due` is monotonic seconds; `again`: it came up while it was *busy*.
+    """
+
+    tracker: Tracker
+    due: float = 0.0
+    busy: bool = False
+    again: bool = False
+    failures: int = 0
+    clock_steps: int = 0
 
 
 class WorkQueue:
     """
-    Keeps the due time of every watch, and hands due keysets to workers; one keyset's trouble never stops another's looks.
+    Keeps the due time of every keyset, and hands due ones to workers. One keyset's trouble stops no other.
 
-    *poll_interval* None means P/8 of each keyset, at most five minutes. A look is jittered by 20 % so that daemons spread.
+    *poll_interval* None means P/8 of each keyset, at most five minutes. Intervals are jittered by 20 % so that daemons
+    spread. Safe to use from several threads.
     """
 
     def __init__(
         self,
-        watches: Iterable[Watch],
+        trackers: Iterable[Tracker],
         reconciler: Reconciler,
-        showcase: JwksCache,
+        last_known: LastKnown,
         notifier: Notifier | None,
-        pending: Callable[[], Iterable[str]],
         alarms: Alarms,
         log: Log,
         clocks: Clocks,
         poll_interval: timedelta | None = None,
     ) -> None:
-        self.watches = {watch.name: watch for watch in watches}
+        self._entries = {tracker.name: _Entry(tracker) for tracker in trackers}
         self._reconciler = reconciler
-        self._showcase = showcase
+        self._last_known = last_known
         self._notifier = notifier
-        self._pending = pending
         self._alarms = alarms
         self._log = log
         self._clocks = clocks
@@ -64,72 +88,78 @@ class WorkQueue:
         self._steps = 0
         self._clock_offset: float | None = None
         self._shortest_p = min(
-            (w.policy.timing.propagation_time for w in self.watches.values()), default=timedelta(hours=2)
+            (entry.tracker.policy.timing.propagation_time for entry in self._entries.values()),
+            default=timedelta(hours=2),
         )
 
-    def tick(self, workers: Executor) -> None:
-        """
-        Hand what is due to *workers* and return at once; no I/O here. Called about every second.
-        """
-        self._watch_clock()
-        with self._lock:
-            names = self._take_due()
-        if names:
-            workers.submit(self._round, names, workers)
+    # -- what the daemon asks ------------------------------------------------------------------------------------------
 
-    def run_once(self, workers: Executor) -> None:
+    @property
+    def trackers(self) -> tuple[Tracker, ...]:
         """
-        Look at every keyset once and return when all is done.
+        Every keyset that is looked after, in the order of the configuration.
         """
-        with self._lock:
-            names = list(self.watches)
-            for name in names:
-                self.watches[name].busy = True
-        announced = self._announced(names)
-        list(workers.map(lambda name: self._look(name, announced), names))
-
-    def hint(self, name: str, epoch: str, sequence: int) -> None:
-        """
-        Look soon at a keyset that somebody says has changed, unless it was seen as new as that already.
-        """
-        watch = self.watches.get(name)
-        if watch is None:
-            return
-        view = watch.view
-        if view and view.keyset.epoch == epoch and sequence <= view.keyset.sequence:
-            return
-        with self._lock:
-            # A busy keyset is looked at once more afterwards; hints never make looks more frequent than one a second.
-            if watch.busy:
-                watch.again = True
-            else:
-                watch.due = min(watch.due, max(self._clocks.monotonic(), (watch.seen_at or 0.0) + 1.0))
-
-    def make_all_due(self) -> None:
-        """
-        Make every keyset due: after a gap in the hints, or when the file store changed.
-        """
-        now = self._clocks.monotonic()
-        with self._lock:
-            for watch in self.watches.values():
-                watch.due = min(watch.due, now)
-                watch.again = watch.again or watch.busy
+        return tuple(entry.tracker for entry in self._entries.values())
 
     @property
     def busy(self) -> bool:
         """
-        Whether a look is under way.
+        Whether a keyset is being reconciled.
         """
-        return any(watch.busy for watch in self.watches.values())
+        return any(entry.busy for entry in self._entries.values())
 
-    @property
-    def outage(self) -> bool:
+    def dispatch_due(self, workers: Executor) -> None:
         """
-        Whether the last answer of the store was none.
+        Hand what is due to *workers* and return at once, without I/O. Call it about every second.
         """
-        return self._outages > 0
+        self._notice_clock_step()
+        with self._lock:
+            names = self._pop_due()
+        if names:
+            workers.submit(self._dispatch, names, workers)
 
-    def _watch_clock(self) -> None:
+    def run_once(self, workers: Executor) -> None:
+        """
+        Reconcile every keyset once, and return when all is done.
+        """
+        with self._lock:
+            for entry in self._entries.values():
+                entry.busy = True
+        names = list(self._entries)
+        announced = self._announced(names)
+        list(workers.map(lambda name: self._reconcile(name, announced), names))
+
+    def hint(self, name: str, epoch: str, sequence: int) -> None:
+        """
+        Make a keyset due that is said to have changed, unless it was seen as new as that already.
+        """
+        entry = self._entries.get(name)
+        if entry is None:
+            return
+        status = entry.tracker.status
+        if status and status.keyset.epoch == epoch and sequence <= status.keyset.sequence:
+            return
+        with self._lock:
+            # A busy keyset is reconciled once more afterwards. However many hints come, it is once a second at most.
+            if entry.busy:
+                entry.again = True
+            else:
+                earliest = (status.seen_at if status else 0.0) + MIN_HINT_INTERVAL
+                entry.due = min(entry.due, max(self._clocks.monotonic(), earliest))
+
+    def make_all_due(self) -> None:
+        """
+        Make every keyset due: after a gap in the hints, or if the file store changed.
+        """
+        now = self._clocks.monotonic()
+        with self._lock:
+            for entry in self._entries.values():
+                entry.due = min(entry.due, now)
+                entry.again = entry.again or entry.busy
+
+    # -- due times -----------------------------------------------------------------------------------------------------
+
+    def _notice_clock_step(self) -> None:
         offset = self._clocks.wall().timestamp() - self._clocks.monotonic()
         if self._clock_offset is not None and abs(offset - self._clock_offset) > CLOCK_STEP:
             self._steps += 1
@@ -137,26 +167,43 @@ class WorkQueue:
             self.make_all_due()
         self._clock_offset = offset
 
-    def _take_due(self) -> list[str]:
+    def _pop_due(self) -> list[str]:
         now = self._clocks.monotonic()
         if now < self._outage_until or self._probing:
             return []
-        due = [watch for watch in self.watches.values() if not watch.busy and watch.due <= now]
+        due = [entry for entry in self._entries.values() if not entry.busy and entry.due <= now]
         if self._outages and due:
-            due = [min(due, key=lambda watch: (watch.failures, watch.due))]
+            due = [min(due, key=lambda entry: (entry.failures, entry.due))]
             self._probing = True
-        for watch in due:
-            watch.busy = True
-        return [watch.name for watch in due]
+        for entry in due:
+            entry.busy = True
+        return [entry.tracker.name for entry in due]
 
-    def _round(self, names: list[str], workers: Executor) -> None:
+    def _poll_delay(self, tracker: Tracker) -> float:
+        poll = (self._poll or tracker.policy.poll_interval).total_seconds()
+        return poll * random.uniform(0.8, 1.2)  # noqa: S311 - jitter, not a secret
+
+    def _delay(self, tracker: Tracker, status: KeysetStatus | None, wait: Wait) -> float:
+        delay = self._poll_delay(tracker)
+        if status is None:
+            return delay
+        if status.pending:
+            delay = min(delay, MAX_BACKOFF.total_seconds())
+        if wait.until:
+            elapsed = self._clocks.monotonic() - status.seen_at
+            delay = min(delay, max(0.0, (wait.until - status.clock.earliest).total_seconds() - elapsed))
+        return delay
+
+    # -- one keyset, in a worker ---------------------------------------------------------------------------------------
+
+    def _dispatch(self, names: list[str], workers: Executor) -> None:
         announced = self._announced(names)
         for name in names[1:]:
             try:
-                workers.submit(self._look, name, announced)
+                workers.submit(self._reconcile, name, announced)
             except RuntimeError:  # the daemon is stopping
-                self.watches[name].busy = False
-        self._look(names[0], announced)
+                self._entries[name].busy = False
+        self._reconcile(names[0], announced)
 
     def _announced(self, names: list[str]) -> Mapping[str, str] | None:
         if self._notifier is None:
@@ -167,75 +214,58 @@ class WorkQueue:
             self._log.debug("announced_unknown", detail=str(error))
             return None
 
-    def _look(self, name: str, announced: Mapping[str, str] | None) -> None:
-        watch = self.watches[name]
-        stepped, watch.clock_steps = watch.clock_steps != self._steps, self._steps
-        delay = self._soon(watch)
+    def _reconcile(self, name: str, announced: Mapping[str, str] | None) -> None:
+        entry = self._entries[name]
+        tracker = entry.tracker
+        stepped, entry.clock_steps = entry.clock_steps != self._steps, self._steps
+        delay = self._poll_delay(tracker)
         try:
-            wait = self._reconciler.look(watch, announced, clock_stepped=stepped)
-        except StoreUnavailableError as error:
-            self._trouble(watch, Reason.UNAVAILABLE, error)
-            delay = self._fail(watch)
-        except StoreDeniedError as error:
-            self._trouble(watch, Reason.DENIED, error)
-            delay = self._fail(watch)
+            wait = self._reconciler.reconcile(tracker, announced, clock_stepped=stepped)
+        except (StoreUnavailableError, StoreDeniedError) as error:
+            denied = isinstance(error, StoreDeniedError)
+            self._trouble(tracker, AlarmReason.DENIED if denied else AlarmReason.UNAVAILABLE, error)
+            delay = self._failed(entry)
         except (FrozenError, DocumentError) as error:
-            self._trouble(watch, Reason.FROZEN, error)
+            self._trouble(tracker, AlarmReason.FROZEN, error)
             self._answered()
         except InvariantError as error:
-            self._trouble(watch, Reason.INVARIANT, error)
+            self._trouble(tracker, AlarmReason.INVARIANT, error)
             self._answered()
-        except Exception as error:  # noqa: BLE001 - one keyset's trouble stops no other; it is told and alarmed
+        except Exception as error:  # noqa: BLE001 - one keyset's trouble stops no other; it is logged and alarmed
             self._log.exception("look_failed", keyset=name)
-            self._trouble(watch, Reason.INTERNAL, error)
+            self._trouble(tracker, AlarmReason.INTERNAL, error)
             self._answered()
         else:
             self._answered()
-            watch.failures = 0
+            entry.failures = 0
             self._alarms.clear(name, *TROUBLE)
-            delay = self._until(watch, wait)
+            delay = self._delay(tracker, tracker.status, wait)
         with self._lock:
-            # What came up meanwhile is looked at in the next tick.
-            delay = 0.0 if watch.again or (stepped and watch.view is not None) else delay
-            watch.busy, watch.again = False, False
-            watch.due = self._clocks.monotonic() + delay
+            # What came up meanwhile is due at the next dispatch.
+            delay = 0.0 if entry.again or (stepped and tracker.status is not None) else delay
+            entry.busy, entry.again = False, False
+            entry.due = self._clocks.monotonic() + delay
 
-    def _trouble(self, watch: Watch, reason: Reason, error: Exception) -> None:
-        self._alarms.clear(
-            watch.name, *(other for other in TROUBLE if other is not reason and other is not Reason.LAGGING)
-        )
-        self._alarms.raise_(watch.name, reason, str(error))
-        # Without a look of our own what was remembered is served, so that a restart in an outage is no outage of the JWKS.
-        away = reason is Reason.UNAVAILABLE
-        if watch.view is None and not self._reconciler.recall(watch, ask=not away) and not away:
-            self._showcase.mark_absent(watch.name)
+    def _trouble(self, tracker: Tracker, reason: AlarmReason, error: Exception) -> None:
+        gone = (other for other in TROUBLE if other is not reason and other is not AlarmReason.LAGGING)
+        self._alarms.clear(tracker.name, *gone)
+        self._alarms.raise_(tracker.name, reason, str(error))
+        if tracker.status is None:
+            self._last_known.serve(tracker.name, tracker.policy, ask=reason is not AlarmReason.UNAVAILABLE)
 
     def _answered(self) -> None:
         with self._lock:
             self._outages, self._outage_until, self._probing = 0, 0.0, False
 
-    def _fail(self, watch: Watch) -> float:
-        watch.failures += 1
+    def _failed(self, entry: _Entry) -> float:
+        entry.failures += 1
         with self._lock:
             self._probing = False
             self._outages += 1
             gap = self._jittered(backoff(self._outages, self._shortest_p))
             self._outage_until = self._clocks.monotonic() + gap
-        return self._jittered(backoff(watch.failures, watch.policy.timing.propagation_time))
+        return self._jittered(backoff(entry.failures, entry.tracker.policy.timing.propagation_time))
 
     @staticmethod
     def _jittered(longest: timedelta) -> float:
         return max(1.0, random.uniform(0, longest.total_seconds()))  # noqa: S311 - jitter, not a secret
-
-    def _soon(self, watch: Watch) -> float:
-        poll = (self._poll or watch.policy.poll_interval).total_seconds()
-        return poll * random.uniform(0.8, 1.2)  # noqa: S311 - jitter, not a secret
-
-    def _until(self, watch: Watch, wait: Wait) -> float:
-        delay = self._soon(watch)
-        if watch.name in self._pending() or watch.purge_since is not None:
-            delay = min(delay, MAX_BACKOFF.total_seconds())
-        if watch.view and wait.until:
-            elapsed = self._clocks.monotonic() - (watch.seen_at or 0.0)
-            delay = min(delay, max(0.0, (wait.until - watch.view.moment.earliest).total_seconds() - elapsed))
-        return delay

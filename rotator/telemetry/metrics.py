@@ -68,12 +68,17 @@ class Metrics:
 
     content_type = CONTENT_TYPE_LATEST
 
-    def __init__(self, samples: Samples) -> None:
+    def __init__(self) -> None:
         self._registry = CollectorRegistry(auto_describe=False)
         self._requests: Counter[tuple[str, str]] = Counter()
         self._lock = threading.Lock()
-        self._registry.register(_Snapshot(samples, self.requests))
         ProcessCollector(registry=self._registry)
+
+    def sample(self, samples: Samples) -> None:
+        """
+        Add the metrics of *samples*, read anew at each scrape.
+        """
+        self._registry.register(_Snapshot(samples, self.requests))
 
     def observe_request(self, operation: str, result: str) -> None:
         """

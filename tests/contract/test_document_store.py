@@ -183,7 +183,7 @@ def test_each_reply_shows_the_store_clock(store: DocumentStore) -> None:
     """
     saved = store.save(Tree.KEYS, "web", DOCUMENT, 0)
     for stored in (saved, store.load(Tree.KEYS, "web"), store.load(Tree.KEYS, "absent")):
-        moment = stored.moment
+        moment = stored.clock
         assert moment.earliest.microsecond == moment.latest.microsecond == 0
         assert timedelta(0) <= moment.latest - moment.earliest <= timedelta(seconds=2)
         assert moment.earliest.utcoffset() == timedelta(0)

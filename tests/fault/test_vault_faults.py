@@ -255,7 +255,7 @@ def test_the_drift_of_the_local_clock_is_measured() -> None:
     ago = datetime.now(UTC) - timedelta(hours=1)
     date = ago.strftime("%a, %d %b %Y %H:%M:%S GMT")
     with scripted(lambda _: answer(200, read({}), date=date)) as (_, store):
-        moment = store.load(Tree.KEYS, "web").moment
+        moment = store.load(Tree.KEYS, "web").clock
     assert moment.earliest == ago.replace(microsecond=0)
     assert moment.latest == moment.earliest + timedelta(seconds=1)
     assert timedelta(hours=1) <= moment.offset <= timedelta(hours=1, seconds=3)

@@ -26,7 +26,7 @@ from rotator.daemon.http_handler import MAX_HEAD, THREADS, TIMEOUT, Response
 from rotator.daemon.http_server import HttpServer, parse_address
 from rotator.daemon.jwks_pages import JwksServer
 from rotator.errors import ConfigError
-from rotator.model.reasons import Reason
+from rotator.model.reasons import AlarmReason
 from rotator.reconcile.alarms import Alarm
 from rotator.telemetry.metrics import KeysetSample, Metrics
 from tests.support.publications import jwks, kid, pair, publication
@@ -404,7 +404,9 @@ def daemon() -> Daemon:
 @pytest.fixture
 def metrics(daemon: Daemon) -> Metrics:
     """Its metrics."""
-    return Metrics(daemon)
+    metrics = Metrics()
+    metrics.sample(daemon)
+    return metrics
 
 
 @pytest.fixture
@@ -417,7 +419,7 @@ def admin(daemon: Daemon, metrics: Metrics) -> Iterator[AdminServer]:
 
 def test_health_is_progress(admin: AdminServer, daemon: Daemon) -> None:
     """200 while the daemon makes progress, alarms or not; 503 when it has stalled."""
-    daemon.alarms = (Alarm("web", Reason.OVERDUE, "late"),)
+    daemon.alarms = (Alarm("web", AlarmReason.OVERDUE, "late"),)
     assert ask(admin, "/healthz").status == 200
     daemon.lives = False
     assert ask(admin, "/healthz").status == 503
@@ -428,7 +430,7 @@ def test_readiness_tells_what_is_wrong(admin: AdminServer, daemon: Daemon) -> No
     good = ask(admin, "/readyz")
     assert good.status == 200
     assert json.loads(good.body) == {"ready": True, "alarms": [], "keysets": {"web": "ok"}}
-    daemon.alarms = (Alarm("web", Reason.OVERDUE, 'because of "' + "ab" * 32 + '"'),)
+    daemon.alarms = (Alarm("web", AlarmReason.OVERDUE, 'because of "' + "ab" * 32 + '"'),)
     bad = ask(admin, "/readyz")
     assert bad.status == 503
     assert json.loads(bad.body) == {
@@ -453,7 +455,7 @@ def test_metrics_are_what_is_known_now(admin: AdminServer, daemon: Daemon, metri
         KeysetSample("new", 0, {}, {}, None, None, False),
     )
     daemon.expires_at = moment
-    daemon.alarms = (Alarm("web", Reason.OVERDUE, "late"),)
+    daemon.alarms = (Alarm("web", AlarmReason.OVERDUE, "late"),)
     metrics.observe_request("read", "ok")
     metrics.observe_request("read", "ok")
     metrics.observe_request("write", "conflict")

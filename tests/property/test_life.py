@@ -1,5 +1,5 @@
 """
-A keyset's life under random looks, crashes at every effect, lost replies, outages, commands and policy changes.
+A keyset's life under random passes, crashes at every effect, lost replies, outages, commands and policy changes.
 
 What consumers could see is compared with what signers may have signed: a key must be visible from half a propagation time before it signs until its
 last token has expired, for a signer and a verifier that each lag by that half.
@@ -13,7 +13,6 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from rotator.cli.output import StderrLog
 from rotator.commands.revoke import revoke
 from rotator.commands.rotate_now import RotateOptions, rotate_now
 from rotator.documents.signing import decode_keyset
@@ -22,44 +21,11 @@ from rotator.model.document import Tree
 from rotator.model.keys import Kid
 from rotator.model.keyset import Keyset
 from rotator.model.policy import Policy
-from rotator.reconcile.alarms import Alarms
-from rotator.reconcile.effects import Effects
-from rotator.reconcile.reconciler import Reconciler
-from rotator.reconcile.tracker import Watch
-from tests.support.fakes import ManualClock, MemoryNotifier, MemoryPublisher, PooledKeyGenerator
-from tests.support.memory_store import Crash, Fuses, MemoryStore
+from tests.support.memory_store import Crash
+from tests.support.process import Outside, Process
 from tests.support.world import policy, seconds
 
 P, LIFE, SKEW, PERIOD = 8.0, 20.0, 2.0, 60.0
-
-
-class StdlibLog(StderrLog):
-    """A log that says nothing; an internal error may not hide in it."""
-
-    def warning(self, event: str, **fields: object) -> None:
-        """Say nothing."""
-
-    error = warning
-
-
-class Nothing:
-    """A showcase nobody looks at."""
-
-    def put(self, publication: object) -> None:
-        """Do nothing."""
-
-    def mark_absent(self, name: str) -> None:
-        """Do nothing."""
-
-
-class Daemon:
-    """One process: what it knows dies with it."""
-
-    def __init__(self, life: "Life") -> None:
-        alarms, log = Alarms(StdlibLog()), StdlibLog()
-        self.effects = Effects(life.store, [life.publisher], life.notifier, life.keygen, alarms, log, life.clock)
-        self.reconciler = Reconciler(self.effects, None, Nothing(), alarms, log, life.clock, pause=lambda _: None)
-        self.watch = Watch("web", life.policy)
 
 
 class Life(RuleBasedStateMachine):
@@ -70,12 +36,11 @@ class Life(RuleBasedStateMachine):
     @initialize()
     def begin(self) -> None:
         """Start from nothing."""
-        self.clock, self.fuses = ManualClock(), Fuses()
-        self.store = MemoryStore(self.clock, self.fuses)
-        self.publisher = MemoryPublisher(self.clock, fuses=self.fuses)
-        self.notifier, self.keygen = MemoryNotifier(self.fuses), PooledKeyGenerator()
+        self.outside = Outside()
+        self.clock, self.fuses, self.store = self.outside.clock, self.outside.fuses, self.outside.store
+        self.publisher, self.notifier = self.outside.publisher, self.outside.notifier
         self.policy: Policy = policy(self.algorithm, period=PERIOD, p=P, life=LIFE, skew=SKEW)
-        self.daemons = [Daemon(self), Daemon(self)]
+        self.daemons = [Process(self.outside, self.policy), Process(self.outside, self.policy)]
         self.sequence = 0
         self.unsafe: set[Kid] = set()
         self.revoked: set[Kid] = set()
@@ -88,16 +53,16 @@ class Life(RuleBasedStateMachine):
         self.clock.advance(float(by))
 
     @rule(which=st.integers(0, 1))
-    def look(self, which: int) -> None:
-        """One daemon looks."""
+    def reconcile(self, which: int) -> None:
+        """One daemon makes a pass."""
         daemon = self.daemons[which]
-        daemon.watch.policy = self.policy
+        daemon.tracker.policy = self.policy
         try:
-            daemon.reconciler.look(daemon.watch, self.announced())
+            daemon.reconciler.reconcile(daemon.tracker, self.outside.announced())
         except StoreUnavailableError:
             pass
         except Crash:
-            self.daemons[which] = Daemon(self)
+            self.daemons[which] = Process(self.outside, self.policy)
         self.fuses.disarm()
 
     @rule(nth=st.integers(1, 9), after=st.booleans(), lost=st.booleans())
@@ -133,16 +98,16 @@ class Life(RuleBasedStateMachine):
     def rotate(self, which: int, unsafe: bool, when_ready: bool) -> None:
         """An operator types rotate-now."""
         before = self.keyset()
-        following = before.next.kid if before and before.next else None
-        wish = RotateOptions(self.clock.now(), unsafe=unsafe and not when_ready, when_ready=when_ready)
+        next_kid = before.next.kid if before and before.next else None
+        options = RotateOptions(self.clock.now(), unsafe=unsafe and not when_ready, when_ready=when_ready)
         try:
-            rotate_now(self.daemons[which].effects, "web", self.policy, wish)
+            rotate_now(self.daemons[which].operator, "web", self.policy, options)
         except (StoreUnavailableError, RefusedError, StoreConflictError):
             pass
         except Crash:
-            self.daemons[which] = Daemon(self)
+            self.daemons[which] = Process(self.outside, self.policy)
         after = self.keyset()
-        if wish.unsafe and after and after.current and following == after.current.kid:
+        if options.unsafe and after and after.current and next_kid == after.current.kid:
             self.unsafe.add(after.current.kid)
         self.fuses.disarm()
 
@@ -155,11 +120,11 @@ class Life(RuleBasedStateMachine):
         keys = list(keyset.keys())
         kid = keys[nth % len(keys)].kid
         try:
-            revoke(self.daemons[which].effects, "web", self.policy, kid, "stolen", document_leaked=False)
+            revoke(self.daemons[which].operator, "web", self.policy, kid, "stolen", document_leaked=False)
         except (StoreUnavailableError, RefusedError, StoreConflictError):
             pass
         except Crash:
-            self.daemons[which] = Daemon(self)
+            self.daemons[which] = Process(self.outside, self.policy)
         after = self.keyset()
         assert after is not None
         self.revoked |= {revocation.kid for revocation in after.revoked}
@@ -174,10 +139,6 @@ class Life(RuleBasedStateMachine):
         self.policy = replace(self.policy, timing=timing)
 
     # -- what must hold ------------------------------------------------------------------------------------------------
-
-    def announced(self) -> dict[str, str] | None:
-        """Return what Redis knows."""
-        return None if self.notifier.down else dict(self.notifier.positions)
 
     def keyset(self) -> Keyset | None:
         """Return what is stored now, outage or not."""
@@ -228,7 +189,7 @@ class Life(RuleBasedStateMachine):
         for _ in range(40):
             self.clock.advance(3.0)
             for which in (0, 1):
-                self.look(which)
+                self.reconcile(which)
             self.sequence_grows_and_one_key_signs()
             self.every_token_verifies()
         keyset = self.keyset()

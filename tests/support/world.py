@@ -17,8 +17,8 @@ from rotator.lifecycle.changes import (
     Stamp,
     Unconfirmed,
 )
-from rotator.lifecycle.decisions import Activate, Confirm, Extend, Generate, Retire, Unconfirm, Wait, decide
-from rotator.lifecycle.evolve import evolve, promoted
+from rotator.lifecycle.decisions import Activate, Confirm, Converge, Extend, Generate, Retire, Unconfirm, Wait, decide
+from rotator.lifecycle.evolve import evolve
 from rotator.lifecycle.holds import Evidence
 from rotator.model.algorithms import Algorithm
 from rotator.model.keys import HmacSecret, Kid, NextKey, PublicKey
@@ -85,7 +85,7 @@ class World:
     def create(self, now: datetime) -> Change:
         """Return how this keyset begins."""
         if self.policy.algorithm.symmetric:
-            first = promoted(self.key(now), None, self.policy, self.stamp(now))
+            first = self.key(now)
             return Create("web", "epoch", self.key(now), first)
         return Create("web", "epoch", self.key(now))
 
@@ -93,7 +93,7 @@ class World:
         """Return a private half where one is needed."""
         return None if self.policy.algorithm.symmetric else SecretText("0" * 64)
 
-    def mark_absent(self, now: datetime) -> Wait:
+    def act(self, now: datetime) -> Wait:
         """Do what is due now, note each step, and return the wait."""
         for _ in range(20):
             decision = decide(self.keyset, self.policy, self.evidence, now)
@@ -113,6 +113,8 @@ class World:
                     change = Retired(kids)
                 case Extend():
                     change = Extended()
+                case Converge():
+                    raise AssertionError("a pure world is always converged")
             self.steps.append((int((now - START).total_seconds()), type(decision).__name__))
             self.change(change, now)
         raise AssertionError("the decisions do not come to rest")
@@ -120,7 +122,7 @@ class World:
     def run(self, until: float, begin: float = 0, every: float = 1) -> list[tuple[int, str]]:
         """Look every so many seconds from begin until the end; return all steps so far."""
         for now in _range(begin, until, every):
-            self.mark_absent(at(now))
+            self.act(at(now))
         return self.steps
 
 

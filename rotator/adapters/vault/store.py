@@ -143,13 +143,13 @@ class VaultStore:
         metadata = reply.section("data", "metadata")
         if reply.status == NOT_FOUND and not metadata:
             self._prove_absence(reply, deadline)
-            return Stored(0, None, None, reply.moment)
+            return Stored(0, None, None, reply.clock)
         fields = reply.section("data").get("data")
         number = _whole(metadata.get("version"))
         created_at = _time(metadata.get("created_time"))
         if number is None or created_at is None or isinstance(fields, dict) != (reply.status == OK):
             raise self.session.proves_nothing(where)
-        return Stored(number, fields, created_at, reply.moment)
+        return Stored(number, fields, created_at, reply.clock)
 
     def _save(self, path: str, fields: Fields, cas: int, deadline: float) -> Stored:
         where = f"{self._mount}/data/{path}"
@@ -167,7 +167,7 @@ class VaultStore:
         created_at = _time(data.get("created_time"))
         if _whole(data.get("version")) != cas + 1 or created_at is None:
             raise self.session.proves_nothing(where)
-        return Stored(cas + 1, fields, created_at, reply.moment)
+        return Stored(cas + 1, fields, created_at, reply.clock)
 
     def _written(self, path: str, fields: Fields, cas: int, deadline: float, *, by_op_id: bool) -> Stored | None:
         """

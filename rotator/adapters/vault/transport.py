@@ -61,7 +61,7 @@ class Reply:
 
     status: int
     body: Mapping[str, Any]
-    moment: ClockReading
+    clock: ClockReading
 
     def section(self, *names: str) -> Mapping[str, Any]:
         """

@@ -12,7 +12,7 @@ from rotator.lifecycle.holds import Evidence, activation_hold, due_at, overdue
 from rotator.lifecycle.timeline import timeline
 from rotator.model.keyset import RotateRequest
 from rotator.model.policy import Policy
-from rotator.model.reasons import Reason
+from rotator.model.reasons import HoldReason
 from tests.support.world import KEYS, START, World, at, policy, seconds
 
 
@@ -114,33 +114,33 @@ def test_untrusted_clock_creates_activates_and_retires_nothing() -> None:
     world = settled()
     world.evidence = Evidence(clock_trusted=False)
 
-    assert world.mark_absent(at(1000)).held is Reason.CLOCK
-    assert decide(None, world.policy, world.evidence, at(0)) == Wait(None, Reason.CLOCK)
+    assert world.act(at(1000)).held is HoldReason.CLOCK
+    assert decide(None, world.policy, world.evidence, at(0)) == Wait(None, HoldReason.CLOCK)
 
 
 def test_activation_is_held_until_propagated() -> None:
     """A due rotation waits for usable_at, and says so."""
     world = World(policy())
-    world.mark_absent(at(0))
+    world.act(at(0))
     assert world.keyset is not None
     world.keyset = replace(world.keyset, rotate_requested=RotateRequest("op", at(1), "test"))
 
-    wait = world.mark_absent(at(9))
-    assert (wait.held, wait.until) == (Reason.PROPAGATING, at(10))
+    wait = world.act(at(9))
+    assert (wait.held, wait.until) == (HoldReason.PROPAGATING, at(10))
 
 
 def test_failed_confirmation_holds_and_is_put_off() -> None:
     """After a failed confirmation nothing is confirmed before confirm_after."""
     world = World(policy())
-    world.mark_absent(at(0))
+    world.act(at(0))
     keyset = world.keyset
     assert keyset is not None
     assert keyset.next is not None
     world.keyset = replace(keyset, next=replace(keyset.next, published_at=None, usable_at=None))
     world.evidence = Evidence(confirm_after=at(5))
 
-    assert world.mark_absent(at(4)) == Wait(at(5))
-    world.mark_absent(at(5))
+    assert world.act(at(4)) == Wait(at(5))
+    world.act(at(5))
     assert world.steps[-1] == (5, "Confirm")
 
 
@@ -152,7 +152,7 @@ def test_second_old_hmac_key_waits_for_the_first() -> None:
     world.run(30, 21)
     world.keyset = replace(world.keyset, rotate_requested=RotateRequest("op", at(31), "test"))
 
-    assert world.mark_absent(at(40)).held is Reason.OLD_NEEDED
+    assert world.act(at(40)).held is HoldReason.OLD_NEEDED
     assert len(world.keyset.old) == 1
 
 
@@ -182,11 +182,11 @@ def test_request_is_activated_once_safe_and_cleared() -> None:
 def test_publisher_that_lacked_next_for_long_starts_propagation_anew() -> None:
     """Older than P/4 the confirmation is forgotten, younger it is only repaired."""
     world = World(policy())
-    world.mark_absent(at(0))
+    world.act(at(0))
     world.evidence = Evidence(missing_from="file")
 
-    assert isinstance(world.mark_absent(at(2)), Wait)
-    world.mark_absent(at(3))
+    assert isinstance(world.act(at(2)), Wait)
+    world.act(at(3))
     assert world.steps[-2:] == [(3, "Unconfirm"), (3, "Confirm")]
     assert world.keyset is not None
     assert world.keyset.next is not None
@@ -197,7 +197,7 @@ def test_lost_standby_replaces_next() -> None:
     """A next whose private half is lost is withdrawn and made anew, after two sights only."""
     world = settled()
     world.evidence = Evidence(standby_doubted=True)
-    assert world.mark_absent(at(100)).held is Reason.STANDBY_LOST
+    assert world.act(at(100)).held is HoldReason.STANDBY_LOST
     assert world.keyset is not None
     assert world.keyset.next is not None
     lost = world.keyset.next.kid
@@ -214,7 +214,7 @@ def test_longer_policy_is_saved_at_once_and_moves_deadlines_later() -> None:
     assert world.keyset is not None
     before = world.keyset
     world.policy = policy(p=20, life=10, skew=1)
-    world.mark_absent(at(105))
+    world.act(at(105))
 
     after = world.keyset
     assert world.steps[-1] == (105, "Extend")
@@ -271,12 +271,12 @@ def test_overdue_counts_from_a_propagation_time_after_due() -> None:
 def test_rotate_now_is_safe_with_a_propagated_next() -> None:
     """The same rule answers the command: safe after usable_at, before that it names the moment."""
     world = World(policy())
-    world.mark_absent(at(0))
+    world.act(at(0))
     assert world.keyset is not None
 
     hold = activation_hold(world.keyset, world.policy, Evidence(), at(5))
     assert hold is not None
-    assert (hold.reason, hold.until) == (Reason.PROPAGATING, at(10))
+    assert (hold.reason, hold.until) == (HoldReason.PROPAGATING, at(10))
     assert activation_hold(world.keyset, world.policy, Evidence(), at(10)) is None
 
 

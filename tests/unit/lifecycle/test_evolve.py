@@ -23,7 +23,7 @@ from rotator.lifecycle.decisions import Extend, Wait, decide
 from rotator.lifecycle.evolve import evolve
 from rotator.lifecycle.holds import Evidence
 from rotator.model.keys import HmacSecret, KeyPair, Kid, NextKey
-from rotator.model.reasons import Reason
+from rotator.model.reasons import ActivationReason
 from tests.support.world import World, at, policy, seconds
 
 
@@ -45,7 +45,7 @@ FORBIDDEN: dict[str, Callable[[World], Change]] = {
     "an old key retired early": lambda _: Retired((Kid("k1"),)),
     "a kid used again": lambda w: AddNext(replace(next_of(w), kid=Kid("k1"))),
     "next replaced without saying which": lambda w: AddNext(w.key(at(115))),
-    "a pair activated without its private half": lambda _: Activated(Reason.SCHEDULED),
+    "a pair activated without its private half": lambda _: Activated(ActivationReason.SCHEDULED),
     "current revoked with nothing to sign": lambda _: Revoked((Kid("k2"),), "stolen"),
     "a key revoked that is not there": lambda _: Revoked((Kid("nobody"),), "stolen"),
     "a keyset created twice": lambda w: Create("web", "other", w.key(at(115))),
@@ -65,11 +65,11 @@ def test_forbidden(name: str) -> None:
 def test_activation_before_usable_at_is_refused_without_an_excuse() -> None:
     """A key that has not propagated signs only by --unsafe-now or revocation."""
     world = World(policy())
-    world.mark_absent(at(0))
+    world.act(at(0))
 
     with pytest.raises(InvariantError):
-        evolve(world.keyset, Activated(Reason.COMMAND, world.private()), world.policy, world.stamp(at(9)))
-    after = evolve(world.keyset, Activated(Reason.UNSAFE, world.private()), world.policy, world.stamp(at(9)))
+        evolve(world.keyset, Activated(ActivationReason.COMMAND, world.private()), world.policy, world.stamp(at(9)))
+    after = evolve(world.keyset, Activated(ActivationReason.UNSAFE, world.private()), world.policy, world.stamp(at(9)))
     assert after.current is not None
     assert after.current.kid == "k2"
 
@@ -80,7 +80,7 @@ def test_activation_after_unconfirmed_is_refused() -> None:
     world.change(Unconfirmed(), at(115))
 
     with pytest.raises(InvariantError):
-        evolve(world.keyset, Activated(Reason.SCHEDULED, world.private()), world.policy, world.stamp(at(999)))
+        evolve(world.keyset, Activated(ActivationReason.SCHEDULED, world.private()), world.policy, world.stamp(at(999)))
 
 
 def test_activation_keeps_no_private_half_and_asks_for_a_purge() -> None:
@@ -132,7 +132,7 @@ def test_revocations_are_pruned_by_the_next_retirement_after_their_end() -> None
 CHANGES: dict[str, Callable[[World], Change]] = {
     "unconfirmed": lambda _: Unconfirmed(),
     "confirmed": lambda _: Confirmed(at(115)),
-    "activated": lambda w: Activated(Reason.COMMAND, w.private()),
+    "activated": lambda w: Activated(ActivationReason.COMMAND, w.private()),
     "revoked": lambda w: Revoked((Kid("k2"),), "stolen", next_of(w), w.private()),
     "extended": lambda _: Extended(),
 }

@@ -8,108 +8,16 @@ from pathlib import Path
 
 import pytest
 
-from rotator.adapters.files.last_seen import LastSeenFiles
-from rotator.cli.output import StderrLog
 from rotator.documents.jwk import jwks_of
 from rotator.documents.public import encode_public, public_document
-from rotator.documents.signing import decode_keyset
 from rotator.errors import DocumentError, FrozenError, StoreUnavailableError
-from rotator.lifecycle.decisions import Wait
 from rotator.model.document import Tree
 from rotator.model.event import EventType
-from rotator.model.keyset import Keyset
-from rotator.model.policy import Policy
-from rotator.model.publication import Publication
-from rotator.model.reasons import Reason
-from rotator.reconcile.alarms import Alarms
-from rotator.reconcile.effects import Effects
-from rotator.reconcile.reconciler import Reconciler
-from rotator.reconcile.tracker import Watch, backoff
-from tests.support.fakes import ManualClock, MemoryNotifier, MemoryPublisher, PooledKeyGenerator
-from tests.support.memory_store import Crash, Fuses, MemoryStore
+from rotator.model.reasons import AlarmReason, HoldReason
+from rotator.reconcile.tracker import backoff
+from tests.support.memory_store import Crash
+from tests.support.process import Place
 from tests.support.world import policy, seconds
-
-
-class StdlibLog(StderrLog):
-    """Says nothing."""
-
-    def warning(self, event: str, **fields: object) -> None:
-        """Say nothing."""
-
-    error = warning
-
-
-class Shelf:
-    """A showcase that keeps what was put."""
-
-    def __init__(self) -> None:
-        self.shown: dict[str, Publication] = {}
-
-    def put(self, publication: Publication) -> None:
-        """Keep it."""
-        self.shown[publication.document.keyset] = publication
-
-    def mark_absent(self, name: str) -> None:
-        """Do nothing."""
-
-
-class Place:
-    """The world outside, and the process that looks at it."""
-
-    def __init__(self, policy_: Policy, memory: Path | None = None) -> None:
-        self.clock, self.fuses, self.policy = ManualClock(), Fuses(), policy_
-        self.store, self.keygen = MemoryStore(self.clock, self.fuses), PooledKeyGenerator()
-        self.publisher, self.notifier = MemoryPublisher(self.clock, fuses=self.fuses), MemoryNotifier(self.fuses)
-        self._memory = memory
-        self.restart()
-
-    def restart(self) -> None:
-        """Begin a new process, which knows what is in its memory folder only."""
-        self.alarms, self.shelf = Alarms(StdlibLog()), Shelf()
-        memory = LastSeenFiles(self._memory) if self._memory else None
-        self.effects = Effects(
-            self.store,
-            [self.publisher],
-            self.notifier,
-            self.keygen,
-            self.alarms,
-            StdlibLog(),
-            self.clock,
-            saved=lambda v, p: self.reconciler.saved(v, p),
-        )
-        self.reconciler = Reconciler(
-            self.effects, memory, self.shelf, self.alarms, StdlibLog(), self.clock, pause=lambda _: None
-        )
-        self.watch = Watch("web", self.policy)
-
-    def look(self, *, stepped: bool = False) -> Wait:
-        """Look once."""
-        announced = None if self.notifier.down else dict(self.notifier.positions)
-        return self.reconciler.look(self.watch, announced, clock_stepped=stepped)
-
-    def live(self, for_: float, every: float = 1.0) -> None:
-        """Look again and again for some seconds."""
-        elapsed = 0.0
-        while elapsed < for_:
-            self.look()
-            self.clock.advance(every)
-            elapsed += every
-
-    @property
-    def keyset(self) -> Keyset:
-        """The keyset as stored."""
-        latest = self.store.history(Tree.KEYS, "web")[-1]
-        assert latest is not None
-        return decode_keyset(latest, "web")
-
-    def reasons(self) -> set[Reason]:
-        """The alarms that stand."""
-        return {alarm.reason for alarm in self.alarms.active()}
-
-    def types(self) -> list[EventType]:
-        """The events so far."""
-        return [event.type for event in self.notifier.events]
-
 
 POLICIES = {"RS256": policy(p=8, life=20), "HS256": policy("HS256", p=8, life=20)}
 
@@ -126,7 +34,7 @@ def test_interrupted_at_every_effect(algorithm: str, after: bool, kind: type[Bas
         place.fuses.blow(nth, after=after, with_=kind)
         for _ in range(62):
             try:
-                place.look()
+                place.reconcile()
             except (Crash, StoreUnavailableError):
                 place.restart()
             place.clock.advance(1.0)
@@ -154,7 +62,7 @@ def test_a_stale_view_holds_the_first_activation() -> None:
     place.live(30)
 
     assert place.keyset.current is None
-    assert Reason.UNCONFIRMED in place.reasons()
+    assert AlarmReason.UNCONFIRMED in place.reasons()
     place.publisher.stale = False
     place.live(10)
     assert place.keyset.current is not None
@@ -170,9 +78,9 @@ def test_a_view_gone_stale_holds_the_rotation() -> None:
     visible = place.publisher.visible("web")
     assert visible is not None
     place.publisher.lose("web")
-    place.watch.converged_at = float("inf")
+    place.tracker.converged_at = float("inf")
     place.clock.advance(51.0)
-    place.look()
+    place.reconcile()
 
     assert place.keyset.current is not None
     assert place.keyset.current.kid != signing.kid or place.keyset.next is not None
@@ -192,7 +100,7 @@ def test_a_daemon_cut_off_unconfirms_before_it_repairs() -> None:
     confirmed = place.keyset.next.published_at
     place.restart()
     place.publisher.serve(early)
-    place.look()
+    place.reconcile()
 
     assert place.keyset.next.published_at is not None
     assert confirmed is not None
@@ -209,7 +117,7 @@ def test_a_failing_publisher_does_not_stop_retirement() -> None:
     place.live(40)
 
     assert place.keyset.old == ()
-    assert Reason.PUBLISH_FAILED in place.reasons()
+    assert AlarmReason.PUBLISH_FAILED in place.reasons()
 
 
 def test_redis_away_and_flushed_is_healed() -> None:
@@ -218,13 +126,13 @@ def test_redis_away_and_flushed_is_healed() -> None:
     place.notifier.down = True
     place.live(105)
     assert place.types() == []
-    assert place.effects.unannounced == {"web"}
+    assert place.tracker.notify_pending
     place.notifier.down = False
-    place.look()
+    place.reconcile()
     assert place.types() == [EventType.CHANGED]
-    assert place.effects.unannounced == set()
+    assert not place.tracker.notify_pending
     place.notifier.flush()
-    place.look()
+    place.reconcile()
     assert place.notifier.positions["web"] == f"{place.keyset.epoch}:{place.keyset.sequence}"
 
 
@@ -243,15 +151,15 @@ def test_clock_that_disagrees_or_stepped_changes_nothing() -> None:
     """No creation, activation or retirement; the alarm clears with the clock."""
     place = Place(POLICIES["HS256"])
     place.store.offset = timedelta(hours=1)
-    assert place.look().held is Reason.CLOCK
+    assert place.reconcile().held is HoldReason.CLOCK
     assert place.store.history(Tree.KEYS, "web") == []
     place.store.offset = timedelta(0)
     place.live(20)
     place.clock.advance(100.0)
     before = place.keyset
-    assert place.look(stepped=True).held is Reason.CLOCK
+    assert place.reconcile(stepped=True).held is HoldReason.CLOCK
     assert place.keyset == before
-    place.look()
+    place.reconcile()
     assert place.keyset != before
     assert place.reasons() == set()
 
@@ -264,15 +172,15 @@ def test_lost_standby_is_withdrawn_after_two_sights() -> None:
     assert lost is not None
     place.store.delete(Tree.STANDBY, "web")
     place.restart()
-    place.look()
-    assert Reason.STANDBY_LOST in place.reasons()
+    place.reconcile()
+    assert AlarmReason.STANDBY_LOST in place.reasons()
     assert place.keyset.next == lost
     place.clock.advance(2.0)
     place.live(3)
 
     assert place.keyset.next is not None
     assert place.keyset.next.kid != lost.kid
-    assert Reason.STANDBY_LOST not in place.reasons()
+    assert AlarmReason.STANDBY_LOST not in place.reasons()
 
 
 def test_contradictions_freeze(tmp_path: Path) -> None:
@@ -297,11 +205,11 @@ def test_contradictions_freeze(tmp_path: Path) -> None:
         strike()
         place.restart()
         with pytest.raises((FrozenError, DocumentError), match=word):
-            place.look()
-        assert place.reconciler.recall(place.watch, ask=False)
-        assert "web" in place.shelf.shown
+            place.reconcile()
+        place.process.last_known.serve("web", place.policy, ask=False)
+        assert place.cache.get("web") is not None
         place.store.restore(backup)
-        place.look()
+        place.reconcile()
         assert len(place.store.history(Tree.KEYS, "web")) == saves
 
 
@@ -315,38 +223,41 @@ def test_without_memory_the_public_document_is_served(tmp_path: Path) -> None:
     (tmp_path / "keysets" / "web.json").write_text("damaged")
     place.restart()
     with pytest.raises(FrozenError, match="damaged"):
-        place.look()
+        place.reconcile()
 
-    assert not place.reconciler.recall(place.watch, ask=False)
-    assert place.reconciler.recall(place.watch, ask=True)
-    assert place.shelf.shown["web"].document.jwks == jwks_of(keyset)
+    place.process.last_known.serve("web", place.policy, ask=False)
+    assert place.cache.get("web") is None
+    place.process.last_known.serve("web", place.policy, ask=True)
+    served = place.cache.get("web")
+    assert served is not None
+    assert served.document.jwks == jwks_of(keyset)
 
 
 def test_an_older_sequence_is_waited_out_then_frozen(tmp_path: Path) -> None:
     """A lagging standby is ignored; a restored backup freezes after a minute."""
     place = Place(POLICIES["HS256"], tmp_path)
-    place.look()
+    place.reconcile()
     backup = place.store.snapshot()
     place.live(105)
     place.store.restore(backup)
 
     with pytest.raises(StoreUnavailableError):
-        place.look()
-    assert Reason.LAGGING in place.reasons()
+        place.reconcile()
+    assert AlarmReason.LAGGING in place.reasons()
     place.clock.advance(61.0)
     with pytest.raises(FrozenError):
-        place.look()
+        place.reconcile()
 
 
 def test_symmetric_and_asymmetric_do_not_follow_each_other() -> None:
     """A keyset whose configured algorithm changed kind is served and retired, never rotated, and alarmed."""
     place = Place(POLICIES["RS256"])
     place.live(20)
-    place.watch.policy = POLICIES["HS256"]
+    place.tracker.policy = POLICIES["HS256"]
     current = place.keyset.current
     place.live(200)
 
-    assert Reason.NOT_CONFIGURED in place.reasons()
+    assert AlarmReason.NOT_CONFIGURED in place.reasons()
     assert place.keyset.current == current
 
 

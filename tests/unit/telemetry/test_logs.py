@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 from rotator.adapters.keygen import Keygen
 from rotator.documents.jwk import base64url
 from rotator.model.algorithms import Algorithm
-from rotator.model.reasons import Reason
+from rotator.model.reasons import ActivationReason
 from rotator.model.secret import SecretText
 from rotator.telemetry.logs import MAX_FIELD, MAX_LINE, configure, install_hooks
 from rotator.telemetry.redaction import REDACTED, redact
@@ -195,7 +195,11 @@ def test_a_secret_is_found_whatever_stands_beside_it(glued: str) -> None:
 def test_fields_are_rendered_for_machines(lines: Logged) -> None:
     """Moments are RFC 3339, durations seconds, reasons their words, bytes a count; the usual three stand first."""
     lines.log.info(
-        "key_activated", at=datetime(2026, 1, 2, tzinfo=UTC), wait=timedelta(minutes=1), reason=Reason.FIRST, raw=b"12"
+        "key_activated",
+        at=datetime(2026, 1, 2, tzinfo=UTC),
+        wait=timedelta(minutes=1),
+        reason=ActivationReason.FIRST,
+        raw=b"12",
     )
     told = lines.last
     assert list(told)[:3] == ["timestamp", "level", "event"]

@@ -155,7 +155,7 @@ def test_the_moment_holds_the_clock_between_two_seconds(tmp_path: Path) -> None:
     Floor and ceiling are whole seconds around the reading; the clock is its own measure.
     """
     before = datetime.now(UTC)
-    moment = FileStore(tmp_path).load(Tree.KEYS, "web").moment
+    moment = FileStore(tmp_path).load(Tree.KEYS, "web").clock
     after = datetime.now(UTC)
     assert before - timedelta(seconds=1) < moment.earliest <= after
     assert before <= moment.latest < after + timedelta(seconds=1)

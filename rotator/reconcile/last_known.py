@@ -1,0 +1,54 @@
+"""
+Serving a keyset that cannot be reconciled: what was verified last, so that an outage of the store is not one of the JWKS.
+"""
+
+from rotator.adapters.jwks.cache import JwksCache
+from rotator.documents.jwk import parse_jwks
+from rotator.documents.public import decode_public
+from rotator.errors import FrozenError, KeyMaterialError, StoreError
+from rotator.model.document import Tree
+from rotator.model.policy import Policy
+from rotator.model.publication import LastSeen, Publication, PublicDocument
+from rotator.ports.last_seen import LastSeenStore
+from rotator.ports.store import DocumentStore
+
+
+class LastKnown:
+    """
+    Fills the cache that our listener and our file serve from, without a pass over the keyset.
+    """
+
+    def __init__(self, store: DocumentStore, last_seen: LastSeenStore | None, cache: JwksCache) -> None:
+        self._store = store
+        self._last_seen = last_seen
+        self._cache = cache
+
+    def serve(self, name: str, policy: Policy, *, ask: bool) -> None:
+        """
+        Serve the set that this host saw last. If it remembers none and may *ask*, serve the store's public document.
+
+        If that cannot be had either, the keyset is noted as absent, so that the combined set does not wait for it.
+        """
+        seen = self._recorded(name)
+        if seen is not None:
+            self._cache.put(Publication(seen.document, seen.timing, seen.well_known, seen.symmetric))
+        elif ask and (document := self._public(name)) is not None:
+            self._cache.put(Publication(document, policy.timing, policy.well_known, policy.algorithm.symmetric))
+        elif ask:
+            self._cache.mark_absent(name)
+
+    def _recorded(self, name: str) -> LastSeen | None:
+        try:
+            return self._last_seen.get(name) if self._last_seen else None
+        except FrozenError:
+            return None  # its file is damaged, which the pass has reported already
+
+    def _public(self, name: str) -> PublicDocument | None:
+        try:
+            stored = self._store.load(Tree.JWKS, name)
+            document = decode_public(stored.fields, name) if stored.fields is not None else None
+            if document is not None:
+                parse_jwks(document.jwks)
+        except (StoreError, KeyMaterialError):
+            return None
+        return document

@@ -1,0 +1,135 @@
+"""
+Showing a keyset to the world: on every publisher, and in the feed of changes.
+"""
+
+from collections.abc import Iterable
+
+from rotator.documents.jwk import EMPTY
+from rotator.documents.public import decode_public
+from rotator.errors import DocumentError, NotificationError, PublicationError, StoreError
+from rotator.model.document import Tree
+from rotator.model.event import Event, EventType
+from rotator.model.reasons import AlarmReason
+from rotator.ports.log import Log
+from rotator.ports.notifier import Notifier
+from rotator.ports.publisher import JwksPublisher
+from rotator.ports.store import DocumentStore
+from rotator.reconcile.alarms import Alarms
+from rotator.reconcile.snapshot import Snapshot
+
+
+class Publishing:
+    """
+    Every publisher and the notifier, if there is one, as one. Safe to use from several threads.
+    """
+
+    def __init__(
+        self, publishers: Iterable[JwksPublisher], notifier: Notifier | None, alarms: Alarms, log: Log
+    ) -> None:
+        self._publishers = tuple(publishers)
+        self._notifier = notifier
+        self._alarms = alarms
+        self._log = log
+
+    def publish(self, snapshot: Snapshot) -> tuple[str, ...]:
+        """
+        Show the keyset on every publisher, and return what failed: empty if all of them show it.
+
+        One failure stops no other publisher. It raises an alarm, which the next publication without a failure clears.
+        """
+        failures = []
+        for publisher in self._publishers:
+            try:
+                publisher.publish(snapshot.publication)
+            except (PublicationError, StoreError) as error:
+                failures.append(f"{publisher.name}: {error}")
+        if failures:
+            self._alarms.raise_(snapshot.name, AlarmReason.PUBLISH_FAILED, "; ".join(failures))
+        else:
+            self._alarms.clear(snapshot.name, AlarmReason.PUBLISH_FAILED)
+        return tuple(failures)
+
+    def read_back(self, snapshot: Snapshot) -> None:
+        """
+        Read the keyset back from every publisher; raises PublicationError naming the first that lacks one of its keys.
+
+        Shared secrets are not published, so there is nothing to read.
+        """
+        if snapshot.keyset.symmetric:
+            return
+        for publisher in self._publishers:
+            try:
+                publisher.read_back(snapshot.publication)
+            except StoreError as error:
+                raise PublicationError(f"{publisher.name}: {error}") from error
+
+    def missing_from(self, snapshot: Snapshot) -> str:
+        """
+        Return the name of a publisher of ours that serves the keyset without its `next`, "" if there is none.
+        """
+        next_key = snapshot.keyset.next
+        if next_key is None or snapshot.keyset.symmetric:
+            return ""
+        for publisher in self._publishers:
+            try:
+                served = publisher.served_kids(snapshot.publication)
+            except (PublicationError, StoreError):
+                continue  # a place that cannot be read proves nothing here; the confirmation will fail and say why
+            if served is not None and next_key.kid not in served:
+                return publisher.name
+        return ""
+
+    def announce(
+        self, snapshot: Snapshot, kind: EventType, *kids: str, reason: str = "", event_id: str | None = None
+    ) -> bool:
+        """
+        Append one event for each of *kids* to the feed, or one without a kid; return whether all of them are there.
+
+        Never raises: an event that could not be told is logged, and the keyset's position in the feed shows the gap.
+        *event_id* is the save's op_id and the type by default.
+        """
+        keyset, base = snapshot.keyset, event_id or f"{snapshot.keyset.op_id}/{kind.value}"
+        events = (
+            Event(
+                kind,
+                f"{base}/{kid}" if index else base,
+                keyset.name,
+                keyset.epoch,
+                keyset.sequence,
+                snapshot.now,
+                kid,
+                reason,
+            )
+            for index, kid in enumerate(kids or ("",))
+        )
+        return all(self._append(event) for event in events)
+
+    def _append(self, event: Event) -> bool:
+        if self._notifier is None:
+            return True
+        try:
+            self._notifier.announce(event)
+        except NotificationError as error:
+            self._log.warning("notify_pending", keyset=event.keyset, type=event.type.value, detail=str(error))
+            return False
+        return True
+
+
+def may_be_cached(store: DocumentStore, sharing: Iterable[str], snapshot: Snapshot) -> bool:
+    """
+    Return whether verifiers may have cached the combined set: it holds keys of another keyset of *sharing*.
+
+    A document that cannot be understood counts as one with keys.
+    """
+    if not snapshot.policy.well_known:
+        return False
+    for neighbour in sharing:
+        if neighbour == snapshot.name:
+            continue
+        stored = store.load(Tree.JWKS, neighbour)
+        try:
+            if stored.fields is not None and decode_public(stored.fields, neighbour).jwks != EMPTY:
+                return True
+        except DocumentError:
+            return True
+    return False

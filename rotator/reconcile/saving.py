@@ -1,0 +1,109 @@
+"""
+One save of a keyset: evolve, compare-and-set, and a record of what was seen.
+"""
+
+from rotator.documents.signing import encode_keyset
+from rotator.errors import LastSeenWriteError, StoreConflictError
+from rotator.lifecycle.changes import Activated, Change, Create, Revoked, Stamp
+from rotator.lifecycle.evolve import evolve
+from rotator.model.document import ClockReading, Tree
+from rotator.model.keyset import Keyset
+from rotator.model.policy import Policy
+from rotator.model.publication import LastSeen
+from rotator.model.reasons import AlarmReason
+from rotator.ports.clocks import Clocks
+from rotator.ports.keygen import KeyGenerator
+from rotator.ports.last_seen import LastSeenStore
+from rotator.ports.store import DocumentStore
+from rotator.reconcile.alarms import Alarms
+from rotator.reconcile.snapshot import Snapshot
+
+MIN_PAUSE = 2.0
+
+
+class SeenRecord:
+    """
+    What this host last saw of each keyset, kept in *last_seen*; a command keeps nothing (None).
+    """
+
+    def __init__(self, last_seen: LastSeenStore | None, alarms: Alarms) -> None:
+        self._last_seen = last_seen
+        self._alarms = alarms
+
+    def record(self, snapshot: Snapshot) -> None:
+        """
+        Record a keyset that the store has acknowledged.
+
+        A failure raises an alarm and stops nothing: this process still knows, but the next one may not notice a store
+        that went back in time.
+        """
+        if self._last_seen is None:
+            return
+        keyset, publication = snapshot.keyset, snapshot.publication
+        seen = LastSeen(
+            epoch=keyset.epoch,
+            sequence=keyset.sequence,
+            op_id=keyset.op_id,
+            well_known=publication.well_known,
+            symmetric=publication.symmetric,
+            timing=publication.timing,
+            document=publication.document,
+        )
+        try:
+            self._last_seen.record(seen)
+        except LastSeenWriteError as error:
+            self._alarms.raise_(snapshot.name, AlarmReason.STATE_DIR, str(error))
+        else:
+            self._alarms.clear(snapshot.name, AlarmReason.STATE_DIR)
+
+
+class Saving:
+    """
+    Saves of keysets. Every method may raise StoreError and InvariantError; then nothing was saved.
+    """
+
+    def __init__(self, store: DocumentStore, keygen: KeyGenerator, seen: SeenRecord, clocks: Clocks) -> None:
+        self._store = store
+        self._keygen = keygen
+        self._seen = seen
+        self._clocks = clocks
+
+    def create(self, change: Create, policy: Policy, clock: ClockReading) -> Snapshot:
+        """
+        Save a new keyset; raises StoreConflictError if there is one already.
+        """
+        stamp = Stamp(clock.earliest, clock.latest, self._keygen.op_id(), 1)
+        return self._saved(evolve(None, change, policy, stamp), policy, 0)
+
+    def save(
+        self, before: Snapshot, change: Change, *, clock: ClockReading | None = None, op_id: str | None = None
+    ) -> Snapshot:
+        """
+        Save *change* at the moment of *clock*, by default that of *before*.
+
+        Raises StoreConflictError if another was faster, and if this process was paused so long since *clock* was read
+        that the deadlines which an activation or revocation records would be too early.
+        """
+        clock = clock or before.clock
+        stamp = Stamp(clock.earliest, clock.latest, op_id or self._keygen.op_id(), before.version + 1)
+        after = evolve(before.keyset, change, before.policy, stamp, before.committed_at)
+        limit = max(MIN_PAUSE, after.timing.propagation_time.total_seconds() / 8)
+        if isinstance(change, Activated | Revoked) and self._clocks.monotonic() - clock.read_at > limit:
+            raise StoreConflictError(f"{after.name}: this process was paused since it read the store's clock")
+        return self._saved(after, before.policy, before.version)
+
+    def read_again(self, snapshot: Snapshot) -> Snapshot:
+        """
+        Return the keyset as it is stored now; raises StoreConflictError if it is not *snapshot* any more.
+        """
+        again = Snapshot.of(self._store.load(Tree.KEYS, snapshot.name), snapshot.name, snapshot.policy)
+        if (again.version, again.keyset.op_id) != (snapshot.version, snapshot.keyset.op_id):
+            raise StoreConflictError(f"{snapshot.name}: changed while it was looked at")
+        return again
+
+    def _saved(self, keyset: Keyset, policy: Policy, cas: int) -> Snapshot:
+        stored = self._store.save(Tree.KEYS, keyset.name, encode_keyset(keyset), cas)
+        committed_at = stored.created_at or stored.clock.latest
+        snapshot = Snapshot(keyset, policy, stored.version, stored.clock, committed_at, loaded=False)
+        self._seen.record(snapshot)
+        return snapshot

@@ -1,0 +1,162 @@
+"""
+One process of rotator on fakes of every port: what the daemon's engine and a command are made of, joined by hand.
+"""
+
+from collections.abc import Callable
+from pathlib import Path
+
+from rotator.adapters.files.last_seen import LastSeenFiles
+from rotator.adapters.jwks.cache import JwksCache
+from rotator.cli.output import StderrLog
+from rotator.commands.operator import Operator
+from rotator.documents.signing import decode_keyset
+from rotator.lifecycle.decisions import Wait
+from rotator.model.document import Tree
+from rotator.model.event import EventType
+from rotator.model.keys import CurrentKey, NextKey
+from rotator.model.keyset import Keyset
+from rotator.model.policy import Policy
+from rotator.model.reasons import AlarmReason
+from rotator.reconcile.alarms import Alarms
+from rotator.reconcile.effects import Effects
+from rotator.reconcile.last_known import LastKnown
+from rotator.reconcile.operator_effects import OperatorEffects
+from rotator.reconcile.publishing import Publishing
+from rotator.reconcile.reconciler import Reconciler
+from rotator.reconcile.saving import SeenRecord
+from rotator.reconcile.tracker import Tracker
+from tests.support.fakes import ManualClock, MemoryNotifier, MemoryPublisher, PooledKeyGenerator
+from tests.support.memory_store import Fuses, MemoryStore
+
+
+class RecordingLog(StderrLog):
+    """
+    A log that keeps what is told: `events` holds (level, event, fields).
+    """
+
+    def __init__(self) -> None:
+        self.events: list[tuple[str, str, dict[str, object]]] = []
+
+    def debug(self, event: str, **fields: object) -> None:
+        """Keep it."""
+        self.events.append(("debug", event, fields))
+
+    def info(self, event: str, **fields: object) -> None:
+        """Keep it."""
+        self.events.append(("info", event, fields))
+
+    def warning(self, event: str, **fields: object) -> None:
+        """Keep it."""
+        self.events.append(("warning", event, fields))
+
+    def error(self, event: str, **fields: object) -> None:
+        """Keep it."""
+        self.events.append(("error", event, fields))
+
+    exception = error
+
+    def names(self) -> list[str]:
+        """Return the names of the events so far."""
+        return [name for _, name, _ in self.events]
+
+
+class Outside:
+    """
+    The world around processes: clock, store, publisher, notifier, and where keys come from.
+    """
+
+    def __init__(self) -> None:
+        self.clock, self.fuses = ManualClock(), Fuses()
+        self.store, self.keygen = MemoryStore(self.clock, self.fuses), PooledKeyGenerator()
+        self.publisher, self.notifier = MemoryPublisher(self.clock, fuses=self.fuses), MemoryNotifier(self.fuses)
+
+    def announced(self) -> dict[str, str] | None:
+        """Return the positions that the feed holds, None while it is down."""
+        return None if self.notifier.down else dict(self.notifier.positions)
+
+
+class Process:
+    """
+    One process that looks after the keyset `web`: what it knows dies with it, except what it keeps in *state_dir*.
+    """
+
+    def __init__(
+        self,
+        outside: Outside,
+        policy: Policy,
+        state_dir: Path | None = None,
+        *,
+        pause: Callable[[float], None] = lambda _: None,
+    ) -> None:
+        o, self.log = outside, RecordingLog()
+        self.alarms, self.cache = Alarms(self.log), JwksCache(())
+        last_seen = LastSeenFiles(state_dir) if state_dir else None
+        self.publishing = Publishing([o.publisher], o.notifier, self.alarms, self.log)
+        seen = SeenRecord(last_seen, self.alarms)
+        self.effects = Effects(o.store, self.publishing, o.keygen, seen, self.log, o.clock)
+        self.reconciler = Reconciler(
+            o.store, self.effects, self.publishing, last_seen, self.cache, self.alarms, self.log, o.clock, pause=pause
+        )
+        self.last_known = LastKnown(o.store, last_seen, self.cache)
+        unseen = SeenRecord(None, self.alarms)
+        self.operator = Operator(
+            o.store, self.publishing, OperatorEffects(o.store, self.publishing, o.keygen, unseen, self.log, o.clock)
+        )
+        self.tracker = Tracker("web", policy)
+
+
+class Place(Outside):
+    """
+    The world outside, and one process in it that can be restarted.
+    """
+
+    def __init__(self, policy: Policy, state_dir: Path | None = None) -> None:
+        super().__init__()
+        self.policy, self._state_dir = policy, state_dir
+        self.restart()
+
+    def restart(self) -> None:
+        """Begin a new process, which knows what is in its state_dir only."""
+        self.process = Process(self, self.policy, self._state_dir)
+        self.tracker, self.cache = self.process.tracker, self.process.cache
+
+    def reconcile(self, *, stepped: bool = False) -> Wait:
+        """Make one pass."""
+        return self.process.reconciler.reconcile(self.tracker, self.announced(), clock_stepped=stepped)
+
+    def live(self, for_: float, every: float = 1.0) -> None:
+        """Make a pass every so often for some seconds."""
+        elapsed = 0.0
+        while elapsed < for_:
+            self.reconcile()
+            self.clock.advance(every)
+            elapsed += every
+
+    @property
+    def keyset(self) -> Keyset:
+        """The keyset as stored."""
+        latest = self.store.history(Tree.KEYS, "web")[-1]
+        assert latest is not None
+        return decode_keyset(latest, "web")
+
+    @property
+    def current(self) -> CurrentKey:
+        """The key that signs; there must be one."""
+        current = self.keyset.current
+        assert current is not None
+        return current
+
+    @property
+    def next_key(self) -> NextKey:
+        """The next key; there must be one."""
+        next_key = self.keyset.next
+        assert next_key is not None
+        return next_key
+
+    def reasons(self) -> set[AlarmReason]:
+        """The reasons of the active alarms."""
+        return {alarm.reason for alarm in self.process.alarms.active()}
+
+    def types(self) -> list[EventType]:
+        """The types of the events so far."""
+        return [event.type for event in self.notifier.events]

@@ -1,8 +1,28 @@
 """
-The errors of rotator: one root, a family for each thing that can be wrong.
+The errors of the daemon and its commands, as one tree.
 
-They stand apart from what raises them so that any module may import them. Messages start in lower case, end without a full
-stop, say what and which, name the way out where there is one, and never hold key material.
+    RotatorError
+    ├── ConfigError               the configuration cannot work
+    ├── StoreError                a document was not read or written
+    │   ├── StoreConflictError    another process saved first
+    │   ├── StoreUnavailableError the store did not answer, or not usefully
+    │   │   └── LostReplyError    a write may have happened
+    │   ├── StoreDeniedError      the store refused our credentials or rights
+    │   ├── DocumentError         a stored document is not ours, or too new
+    │   ├── StandbyLostError      the private key of `next` is missing
+    │   └── FrozenError           what is stored contradicts what was seen
+    ├── PublicationError          a JWKS did not reach its consumers
+    ├── NotificationError         Redis could not be told
+    ├── KeyMaterialError          a key is unfit
+    │   └── WeakSecretError       a shared secret can be guessed
+    ├── InvariantError            a transition would break a guarantee
+    ├── RefusedError              a command is not safe now
+    ├── ArgumentError             a command's argument makes no sense
+    ├── UnsafePathError           a file could be swapped under us
+    └── LastSeenWriteError        the state folder cannot be written
+
+The client adds its own below the same root (`rotator.client.errors`). Messages start in lower case, end without a full
+stop, say what and which, name the way out if there is one, and never hold key material.
 """
 
 
@@ -14,7 +34,7 @@ class RotatorError(Exception):
 
 class ConfigError(RotatorError):
     """
-    The configuration, or an option of a command, cannot work as it is; every fault found is in `faults`.
+    The configuration, or an option of a command, cannot work as it is; `faults` holds every fault found.
     """
 
     def __init__(self, *faults: str) -> None:
@@ -30,13 +50,19 @@ class StoreError(RotatorError):
 
 class StoreConflictError(StoreError):
     """
-    The compare-and-set was lost: somebody else saved first. Not a fault; it means "look again".
+    The compare-and-set was lost: another process saved first. Not a fault; it means "load again".
     """
 
 
 class StoreUnavailableError(StoreError):
     """
     The store cannot be reached, is sealed, or gave an answer that proves nothing. Trying again later may help.
+    """
+
+
+class LostReplyError(StoreUnavailableError):
+    """
+    The request was sent and what came back proves nothing: it may have been carried out.
     """
 
 
@@ -49,6 +75,12 @@ class StoreDeniedError(StoreError):
 class DocumentError(StoreError):
     """
     A stored document is not one of ours, or of a schema newer than this program knows.
+    """
+
+
+class StandbyLostError(StoreError):
+    """
+    The standby document does not hold the private key of `next`.
     """
 
 
@@ -76,9 +108,15 @@ class KeyMaterialError(RotatorError):
     """
 
 
+class WeakSecretError(KeyMaterialError):
+    """
+    A shared secret has fewer than 256 bits, or is text that can be guessed; the message says how to make a strong one.
+    """
+
+
 class InvariantError(RotatorError):
     """
-    A transition would break the promise; it was refused before anything was saved.
+    A transition would break a guarantee; it was refused before anything was saved.
     """
 
 
@@ -90,11 +128,17 @@ class RefusedError(RotatorError):
 
 class ArgumentError(RotatorError):
     """
-    An argument of a command names nothing that is there, or cannot go with another.
+    An argument of a command names nothing that exists, or contradicts another.
     """
 
 
-class WeakSecretError(KeyMaterialError):
+class UnsafePathError(RotatorError):
     """
-    A shared secret has fewer than 256 bits, or is text that can be guessed; the message says how to make a strong one.
+    A file could be swapped under us: a symbolic link, no regular file, or in a folder that others may write to.
+    """
+
+
+class LastSeenWriteError(RotatorError):
+    """
+    What was seen could not be written to the state folder; this process still knows it, the next one will not.
     """

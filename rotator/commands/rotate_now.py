@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 
-from rotator.errors import PublicationError, StoreConflictError
+from rotator.errors import PublicationError, StandbyLostError, StoreConflictError
 from rotator.lifecycle.decisions import Activate
 from rotator.lifecycle.holds import Evidence, Hold, activation_hold, still_needed
 from rotator.model.keyset import Keyset, RotateRequest
@@ -16,7 +16,6 @@ from rotator.model.reasons import Reason
 from rotator.model.times import message_time
 from rotator.reconcile.effects import Effects
 from rotator.reconcile.snapshot import Snapshot, load
-from rotator.reconcile.standby import StandbyLostError
 
 ATTEMPTS = 8
 

@@ -6,7 +6,6 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from rotator.adapters.clocks import LOCAL_CLOCKS
-from rotator.adapters.files.last_seen import LastSeenFiles
 from rotator.adapters.jwks.cache import JwksCache
 from rotator.adapters.keygen import Keygen
 from rotator.config.settings import Settings
@@ -14,6 +13,7 @@ from rotator.errors import FrozenError
 from rotator.model.algorithms import Algorithm
 from rotator.model.policy import Policy
 from rotator.model.publication import LastSeen
+from rotator.ports.last_seen import LastSeenStore
 from rotator.ports.log import Log
 from rotator.ports.notifier import Notifier
 from rotator.ports.store import DocumentStore
@@ -42,7 +42,7 @@ class Wiring:
 
     alarms: Alarms
     board: JwksCache
-    memory: LastSeenFiles
+    memory: LastSeenStore
     store: DocumentStore
     notifier: Notifier | None
     effects: Effects
@@ -63,7 +63,7 @@ class Wiring:
 def assemble(
     settings: Settings,
     log: Log,
-    memory: LastSeenFiles,
+    memory: LastSeenStore,
     board: JwksCache,
     own_url: OwnUrl | None = None,
     observe: Observe | None = None,
@@ -100,19 +100,19 @@ def assemble(
     return Wiring(alarms, board, memory, store, notifier, effects, reconciler, rounds)
 
 
-def make_board(settings: Settings, memory: LastSeenFiles, log: Log) -> JwksCache:
+def make_board(settings: Settings, memory: LastSeenStore, log: Log) -> JwksCache:
     """
     Return an empty board that waits for every keyset of the combined set, those gone from the configuration included.
     """
     return JwksCache(_sharing(settings, memory, log))
 
 
-def _gone(settings: Settings, memory: LastSeenFiles, log: Log) -> Iterable[tuple[str, LastSeen]]:
+def _gone(settings: Settings, memory: LastSeenStore, log: Log) -> Iterable[tuple[str, LastSeen]]:
     for name in memory.names():
         if name in settings.keysets:
             continue
         try:
-            remembered = memory.recall(name)
+            remembered = memory.get(name)
         except FrozenError as error:
             log.error("memory_damaged", keyset=name, detail=str(error))  # noqa: TRY400 - the text says it all
             continue
@@ -120,12 +120,12 @@ def _gone(settings: Settings, memory: LastSeenFiles, log: Log) -> Iterable[tuple
             yield name, remembered
 
 
-def _sharing(settings: Settings, memory: LastSeenFiles, log: Log) -> tuple[str, ...]:
+def _sharing(settings: Settings, memory: LastSeenStore, log: Log) -> tuple[str, ...]:
     gone = (name for name, seen in _gone(settings, memory, log) if seen.well_known and not seen.symmetric)
     return (*well_known(settings), *gone)
 
 
-def watches(settings: Settings, memory: LastSeenFiles, log: Log) -> Iterable[Watch]:
+def watches(settings: Settings, memory: LastSeenStore, log: Log) -> Iterable[Watch]:
     """
     Yield a watch for each configured keyset, and for each that is remembered but gone from the configuration.
     """

@@ -15,6 +15,7 @@ from rotator.errors import (
     NotificationError,
     PublicationError,
     RefusedError,
+    StandbyLostError,
     StoreConflictError,
     StoreError,
 )
@@ -50,7 +51,7 @@ from rotator.ports.store import DocumentStore
 from rotator.reconcile.alarms import Alarms
 from rotator.reconcile.purge import purge_keyset, purge_standby
 from rotator.reconcile.snapshot import Snapshot
-from rotator.reconcile.standby import StandbyLostError, clear_standby, prepare_standby, private_key
+from rotator.reconcile.standby import clear_standby, prepare_standby, private_key
 
 MIN_PAUSE = 2.0
 

@@ -9,13 +9,14 @@ from dataclasses import replace
 from datetime import timedelta
 from typing import Protocol, assert_never
 
-from rotator.adapters.files.last_seen import LastSeenFiles, LastSeenWriteError
 from rotator.documents.jwk import parse_jwks
 from rotator.documents.public import decode_public
 from rotator.errors import (
     FrozenError,
     KeyMaterialError,
+    LastSeenWriteError,
     PublicationError,
+    StandbyLostError,
     StoreConflictError,
     StoreError,
     StoreUnavailableError,
@@ -29,11 +30,11 @@ from rotator.model.policy import Policy
 from rotator.model.publication import LastSeen, Publication, PublicDocument
 from rotator.model.reasons import Reason
 from rotator.ports.clocks import Clocks
+from rotator.ports.last_seen import LastSeenStore
 from rotator.ports.log import Log
 from rotator.reconcile.alarms import Alarms
 from rotator.reconcile.effects import Effects, publication_of
 from rotator.reconcile.snapshot import Snapshot
-from rotator.reconcile.standby import StandbyLostError
 from rotator.reconcile.tracker import Watch
 
 ATTEMPTS = 3
@@ -67,7 +68,7 @@ class Reconciler:
     def __init__(
         self,
         effects: Effects,
-        memory: LastSeenFiles | None,
+        memory: LastSeenStore | None,
         showcase: JwksCache,
         alarms: Alarms,
         log: Log,
@@ -121,7 +122,7 @@ class Reconciler:
 
     def _remembered(self, name: str) -> LastSeen | None:
         try:
-            return self._memory.recall(name) if self._memory else None
+            return self._memory.get(name) if self._memory else None
         except FrozenError:
             return None  # its file is damaged, which the look has said already
 
@@ -170,7 +171,7 @@ class Reconciler:
 
     def _load(self, watch: Watch) -> tuple[Snapshot | None, ClockReading]:
         name, store = watch.name, self._effects.store
-        remembered = self._memory.recall(name) if self._memory else None
+        remembered = self._memory.get(name) if self._memory else None
         stored = store.load(Tree.KEYS, name)
         if stored.fields is None:
             return self._absent(name, remembered, stored)
@@ -276,7 +277,7 @@ class Reconciler:
             document=publication.document,
         )
         try:
-            self._memory.remember(seen)
+            self._memory.record(seen)
         except LastSeenWriteError as error:
             # This process still knows; the next one may not notice a store gone back in time, so a person must.
             self._alarms.raise_(view.keyset.name, Reason.STATE_DIR, str(error))

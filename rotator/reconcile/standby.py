@@ -6,7 +6,7 @@ from datetime import datetime
 
 from rotator.documents.private_key import load_pair
 from rotator.documents.standby import Standby, decode_standby, encode_standby
-from rotator.errors import DocumentError, KeyMaterialError, StoreConflictError, StoreError
+from rotator.errors import DocumentError, KeyMaterialError, StandbyLostError, StoreConflictError
 from rotator.model.document import ClockReading, Stored, Tree
 from rotator.model.keys import GeneratedKey, Kid, NextKey
 from rotator.model.keyset import Keyset
@@ -14,12 +14,6 @@ from rotator.model.policy import Policy
 from rotator.model.secret import SecretText
 from rotator.ports.keygen import KeyGenerator
 from rotator.ports.store import DocumentStore
-
-
-class StandbyLostError(StoreError):
-    """
-    The standby does not hold the private half of `next`.
-    """
 
 
 def prepare_standby(

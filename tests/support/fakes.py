@@ -10,11 +10,11 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 
 from rotator.documents.jwk import parse_jwks
 from rotator.documents.private_key import pair_of
-from rotator.errors import NotificationError, PublicationError
+from rotator.errors import LastSeenWriteError, NotificationError, PublicationError
 from rotator.model.algorithms import Algorithm
 from rotator.model.event import Event, EventType
 from rotator.model.keys import GeneratedKey, HmacSecret, Kid
-from rotator.model.publication import Publication
+from rotator.model.publication import LastSeen, Publication
 from rotator.model.secret import SecretText
 from tests.support.memory_store import Fuses
 
@@ -114,6 +114,38 @@ class MemoryNotifier:
     def _up(self) -> None:
         if self.down:
             raise NotificationError("redis is down")
+
+
+class MemoryLastSeen:
+    """
+    A LastSeenStore that lives as long as the process; `failing` makes `record` raise, after it kept what was seen.
+    """
+
+    def __init__(self) -> None:
+        self.failing = False
+        self._known: dict[str, LastSeen] = {}
+
+    def names(self) -> tuple[str, ...]:
+        """
+        Return the names, sorted.
+        """
+        return tuple(sorted(self._known))
+
+    def get(self, name: str) -> LastSeen | None:
+        """
+        Return what was recorded.
+        """
+        return self._known.get(name)
+
+    def record(self, seen: LastSeen) -> None:
+        """
+        Keep *seen*, unless a higher sequence of its epoch is kept.
+        """
+        known = self._known.get(seen.document.keyset)
+        if known is None or known.epoch != seen.epoch or known.sequence <= seen.sequence:
+            self._known[seen.document.keyset] = seen
+            if self.failing:
+                raise LastSeenWriteError("the state folder is full")
 
 
 class MemoryPublisher:

@@ -3,6 +3,7 @@ Proof that adapters and fakes satisfy their ports; mypy reads it, nothing runs i
 """
 
 from rotator.adapters.clocks import LocalClocks
+from rotator.adapters.files.last_seen import LastSeenFiles
 from rotator.adapters.files.store import FileStore
 from rotator.adapters.jwks.file import FilePublisher
 from rotator.adapters.jwks.http import HttpPublisher, VerifyUrls
@@ -13,11 +14,12 @@ from rotator.adapters.vault.probe import VaultProbe
 from rotator.adapters.vault.store import VaultStore
 from rotator.ports.clocks import Clocks
 from rotator.ports.keygen import KeyGenerator
+from rotator.ports.last_seen import LastSeenStore
 from rotator.ports.notifier import Notifier
 from rotator.ports.probe import StoreProbe
 from rotator.ports.publisher import JwksPublisher
 from rotator.ports.store import DocumentStore
-from tests.support.fakes import ManualClock, MemoryNotifier, MemoryPublisher, PooledKeyGenerator
+from tests.support.fakes import ManualClock, MemoryLastSeen, MemoryNotifier, MemoryPublisher, PooledKeyGenerator
 from tests.support.memory_store import MemoryStore
 
 CLOCKS: tuple[type[Clocks], ...] = (LocalClocks, ManualClock)
@@ -30,5 +32,6 @@ PUBLISHERS: tuple[type[JwksPublisher], ...] = (
     VerifyUrls,
     MemoryPublisher,
 )
+LAST_SEEN: tuple[type[LastSeenStore], ...] = (LastSeenFiles, MemoryLastSeen)
 NOTIFIERS: tuple[type[Notifier], ...] = (RedisNotifier, MemoryNotifier)
 KEY_GENERATORS: tuple[type[KeyGenerator], ...] = (Keygen, PooledKeyGenerator)

@@ -12,7 +12,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from secrets import token_hex
 
-from rotator.errors import RotatorError
+from rotator.errors import UnsafePathError
 
 _STALE_AFTER = 60.0
 _TEMPORARY = ".tmp"
@@ -22,12 +22,6 @@ _CREATE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 _OTHERS_MAY_WRITE = stat.S_IWGRP | stat.S_IWOTH
 _swept: set[int] = set()
 _sweeping = threading.Lock()
-
-
-class UnsafePathError(RotatorError):
-    """
-    A file's place could be swapped under us: a symbolic link, no regular file, or in a folder others may write to.
-    """
 
 
 def write_atomically(path: str | os.PathLike[str], data: bytes, mode: int) -> None:

@@ -14,8 +14,8 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from rotator.adapters.clocks import LOCAL_CLOCKS
-from rotator.adapters.files.atomic import UnsafePathError, safe_directory, write_atomically
-from rotator.errors import DocumentError, StoreConflictError, StoreDeniedError, StoreUnavailableError
+from rotator.adapters.files.atomic import safe_directory, write_atomically
+from rotator.errors import DocumentError, StoreConflictError, StoreDeniedError, StoreUnavailableError, UnsafePathError
 from rotator.model.document import ClockReading, Fields, Stored, Tree
 from rotator.model.times import parse_time
 from rotator.ports.clocks import Clocks

@@ -13,8 +13,8 @@ from typing import Any
 
 from rotator.adapters.vault.login.attempts import LoginAttempts
 from rotator.adapters.vault.login.lease import Credentials, Login, Observe
-from rotator.adapters.vault.transport import Call, LostReplyError, Reply, Transport
-from rotator.errors import StoreConflictError, StoreDeniedError, StoreUnavailableError
+from rotator.adapters.vault.transport import Call, Reply, Transport
+from rotator.errors import LostReplyError, StoreConflictError, StoreDeniedError, StoreUnavailableError
 from rotator.ports.log import Log
 
 OK, NO_CONTENT, BAD_REQUEST, FORBIDDEN, NOT_FOUND, NOT_YET = 200, 204, 400, 403, 404, 412

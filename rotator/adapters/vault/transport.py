@@ -21,7 +21,7 @@ from hvac.adapters import Adapter
 
 from rotator.adapters.clocks import LOCAL_CLOCKS
 from rotator.adapters.http_client import Connection, connect, tls_context
-from rotator.errors import ConfigError, StoreUnavailableError
+from rotator.errors import ConfigError, LostReplyError, StoreUnavailableError
 from rotator.model.document import ClockReading
 from rotator.model.secret import SecretText
 from rotator.ports.clocks import Clocks
@@ -45,12 +45,6 @@ if TYPE_CHECKING:
     _Adapter = Adapter["Reply"]
 else:
     _Adapter = Adapter  # generic in its stubs only
-
-
-class LostReplyError(StoreUnavailableError):
-    """
-    The request was sent and what came back proves nothing: it may have been carried out.
-    """
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from rotator.adapters.files.atomic import UnsafePathError, write_atomically
+from rotator.adapters.files.atomic import write_atomically
+from rotator.errors import UnsafePathError
 
 
 @pytest.fixture(params=[0o000, 0o022, 0o077])

@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from rotator.adapters.files.last_seen import LastSeenFiles, LastSeenWriteError
+from rotator.adapters.files.last_seen import LastSeenFiles
 from rotator.documents.public import public_document
-from rotator.errors import FrozenError
+from rotator.errors import FrozenError, LastSeenWriteError
 from rotator.model.algorithms import Algorithm
 from rotator.model.keys import Kid, NextKey, PublicKey
 from rotator.model.keyset import Keyset, Revocation
@@ -69,9 +69,9 @@ def test_what_was_seen_is_recalled_by_the_next_process(tmp_path: Path, seen: Las
     """
     Everything survives but the reason of a revocation, which is not public.
     """
-    LastSeenFiles(tmp_path).remember(seen)
+    LastSeenFiles(tmp_path).record(seen)
     revoked = (replace(seen.document.revoked[0], reason=""),)
-    assert LastSeenFiles(tmp_path).recall("web") == replace(seen, document=replace(seen.document, revoked=revoked))
+    assert LastSeenFiles(tmp_path).get("web") == replace(seen, document=replace(seen.document, revoked=revoked))
     assert LastSeenFiles(tmp_path).names() == ("web",)
 
 
@@ -81,7 +81,7 @@ def test_nothing_is_remembered_at_first(tmp_path: Path) -> None:
     """
     for folder in (tmp_path, tmp_path / "missing"):
         assert LastSeenFiles(folder).names() == ()
-        assert LastSeenFiles(folder).recall("web") is None
+        assert LastSeenFiles(folder).get("web") is None
     assert list(tmp_path.iterdir()) == []
 
 
@@ -91,7 +91,7 @@ def test_files_are_private(tmp_path: Path, seen: LastSeen) -> None:
     """
     before = os.umask(0)
     try:
-        LastSeenFiles(tmp_path).remember(seen)
+        LastSeenFiles(tmp_path).record(seen)
     finally:
         os.umask(before)
     file = tmp_path / "keysets" / "web.json"
@@ -104,11 +104,11 @@ def test_a_higher_sequence_is_never_replaced(tmp_path: Path, seen: LastSeen) -> 
     Within an epoch memory only goes forward, also over a restart.
     """
     memory = LastSeenFiles(tmp_path)
-    memory.remember(later(seen, 9))
-    memory.remember(seen)
-    LastSeenFiles(tmp_path).remember(seen)
+    memory.record(later(seen, 9))
+    memory.record(seen)
+    LastSeenFiles(tmp_path).record(seen)
     for look in (memory, LastSeenFiles(tmp_path)):
-        recalled = look.recall("web")
+        recalled = look.get("web")
         assert recalled
         assert (recalled.sequence, recalled.op_id) == (9, "op-9")
 
@@ -117,9 +117,9 @@ def test_another_epoch_replaces(tmp_path: Path, seen: LastSeen) -> None:
     """
     Whoever asks to remember another life has judged it; its sequence starts low.
     """
-    LastSeenFiles(tmp_path).remember(seen)
-    LastSeenFiles(tmp_path).remember(later(seen, 1, "epoch-2"))
-    recalled = LastSeenFiles(tmp_path).recall("web")
+    LastSeenFiles(tmp_path).record(seen)
+    LastSeenFiles(tmp_path).record(later(seen, 1, "epoch-2"))
+    recalled = LastSeenFiles(tmp_path).get("web")
     assert recalled
     assert (recalled.epoch, recalled.sequence) == ("epoch-2", 1)
 
@@ -129,13 +129,13 @@ def test_the_same_is_not_written_again(tmp_path: Path, seen: LastSeen) -> None:
     No write for what the file says already, in this process or after a restart.
     """
     memory = LastSeenFiles(tmp_path)
-    memory.remember(seen)
+    memory.record(seen)
     file = tmp_path / "keysets" / "web.json"
     inode = file.stat().st_ino
-    memory.remember(seen)
-    LastSeenFiles(tmp_path).remember(seen)
+    memory.record(seen)
+    LastSeenFiles(tmp_path).record(seen)
     assert file.stat().st_ino == inode
-    memory.remember(replace(seen, well_known=False))
+    memory.record(replace(seen, well_known=False))
     assert file.stat().st_ino != inode
 
 
@@ -143,13 +143,13 @@ def test_recall_reads_a_file_once(tmp_path: Path, seen: LastSeen) -> None:
     """
     After the first time there is no I/O, for what is remembered and for what is not.
     """
-    LastSeenFiles(tmp_path).remember(seen)
+    LastSeenFiles(tmp_path).record(seen)
     memory = LastSeenFiles(tmp_path)
-    first = memory.recall("web")
-    assert memory.recall("api") is None
+    first = memory.get("web")
+    assert memory.get("api") is None
     (tmp_path / "keysets" / "web.json").rename(tmp_path / "keysets" / "api.json")
-    assert memory.recall("web") is first
-    assert memory.recall("api") is None
+    assert memory.get("web") is first
+    assert memory.get("api") is None
 
 
 @pytest.mark.parametrize(
@@ -174,9 +174,9 @@ def test_a_damaged_file_is_not_nothing(tmp_path: Path, damage: bytes, seen: Last
     memory = LastSeenFiles(tmp_path)
     for _ in range(2):
         with pytest.raises(FrozenError, match=rf"{file} is damaged.*move the file away"):
-            memory.recall("web")
+            memory.get("web")
     with pytest.raises(FrozenError):
-        memory.remember(seen)
+        memory.record(seen)
     assert file.read_bytes() == damage
     assert memory.names() == ("web",)
 
@@ -189,14 +189,14 @@ def test_a_file_with_one_wrong_field_is_damaged(tmp_path: Path, seen: LastSeen, 
     """
     Each field is checked; a missing one too.
     """
-    LastSeenFiles(tmp_path).remember(seen)
+    LastSeenFiles(tmp_path).record(seen)
     file = tmp_path / "keysets" / "web.json"
     good = json.loads(file.read_text())
     missing = {name: kept for name, kept in good.items() if name != field}
     for bad in (missing,) if value is None else (missing, good | {field: value}):
         file.write_text(json.dumps(bad))
         with pytest.raises(FrozenError, match="damaged"):
-            LastSeenFiles(tmp_path).recall("web")
+            LastSeenFiles(tmp_path).get("web")
 
 
 def test_a_remembered_set_with_a_private_member_is_damaged(tmp_path: Path, seen: LastSeen) -> None:
@@ -204,19 +204,19 @@ def test_a_remembered_set_with_a_private_member_is_damaged(tmp_path: Path, seen:
     What would be served in an outage passes the same scan as what is published.
     """
     leak = Jwks('{"keys":[{"kty":"RSA","kid":"a","use":"sig","alg":"RS256","n":"AQ","e":"AQAB","d":"AQ"}]}')
-    LastSeenFiles(tmp_path).remember(replace(seen, document=replace(seen.document, jwks=leak)))
+    LastSeenFiles(tmp_path).record(replace(seen, document=replace(seen.document, jwks=leak)))
     with pytest.raises(FrozenError, match="damaged"):
-        LastSeenFiles(tmp_path).recall("web")
+        LastSeenFiles(tmp_path).get("web")
 
 
 def test_another_keysets_file_is_damaged(tmp_path: Path, seen: LastSeen) -> None:
     """
     A file copied under another name does not pass for that keyset's.
     """
-    LastSeenFiles(tmp_path).remember(seen)
+    LastSeenFiles(tmp_path).record(seen)
     (tmp_path / "keysets" / "web.json").rename(tmp_path / "keysets" / "api.json")
     with pytest.raises(FrozenError, match="damaged"):
-        LastSeenFiles(tmp_path).recall("api")
+        LastSeenFiles(tmp_path).get("api")
 
 
 def test_what_cannot_be_read_is_not_nothing(tmp_path: Path) -> None:
@@ -225,7 +225,7 @@ def test_what_cannot_be_read_is_not_nothing(tmp_path: Path) -> None:
     """
     (tmp_path / "keysets" / "web.json").mkdir(parents=True)
     with pytest.raises(FrozenError, match="cannot be read"):
-        LastSeenFiles(tmp_path).recall("web")
+        LastSeenFiles(tmp_path).get("web")
     (tmp_path / "other").mkdir()
     (tmp_path / "other" / "keysets").write_text("")
     with pytest.raises(FrozenError, match="cannot be read"):
@@ -239,20 +239,20 @@ def test_a_failed_write_is_told_known_and_tried_again(tmp_path: Path, seen: Last
     state = tmp_path / "state"
     state.write_text("a file where a folder should be")
     memory = LastSeenFiles(tmp_path)
-    memory.remember(seen)
+    memory.record(seen)
     hindered = LastSeenFiles(state / "none")
     with pytest.raises(FrozenError):
-        hindered.recall("web")
+        hindered.get("web")
     folder = tmp_path / "keysets"
     folder.chmod(0o777)
     with pytest.raises(LastSeenWriteError, match="others may write"):
-        memory.remember(later(seen, 6))
-    recalled = memory.recall("web")
+        memory.record(later(seen, 6))
+    recalled = memory.get("web")
     assert recalled
     assert recalled.sequence == 6
     folder.chmod(0o700)
-    memory.remember(later(seen, 6))
-    again = LastSeenFiles(tmp_path).recall("web")
+    memory.record(later(seen, 6))
+    again = LastSeenFiles(tmp_path).get("web")
     assert again
     assert again.sequence == 6
 
@@ -262,7 +262,7 @@ def test_hidden_and_foreign_files_are_no_keysets(tmp_path: Path, seen: LastSeen)
     Temporary files of a crash and files of others are not listed.
     """
     memory = LastSeenFiles(tmp_path)
-    memory.remember(seen)
+    memory.record(seen)
     for name in (".web.json.0011223344556677.tmp", ".hidden.json", "README"):
         (tmp_path / "keysets" / name).write_text("")
     assert memory.names() == ("web",)

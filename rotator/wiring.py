@@ -26,6 +26,7 @@ from rotator.reconcile.publishing import Publishing
 if TYPE_CHECKING:
     from rotator.adapters.jwks.cache import JwksCache
     from rotator.adapters.redis.listener import HintListener
+    from rotator.adapters.vault.login.method import LoginMethod
     from rotator.adapters.vault.store import VaultStore
     from rotator.commands.operator import Operator
     from rotator.reconcile.reconciler import Reconciler
@@ -196,21 +197,21 @@ def make_probed_store(settings: Settings, log: Log) -> tuple[DocumentStore, Stor
 
 
 def _vault_store(settings: Settings, log: Log, state_dir: Path | None, observe: Observe | None) -> "VaultStore":
-    from rotator.adapters.vault.store import AppRoleCredentials, TokenCredentials, VaultConnection, VaultStore
+    from rotator.adapters.vault.store import AppRoleLogin, TokenLogin, VaultConnection, VaultStore
 
     vault = settings.vault
-    credentials: AppRoleCredentials | TokenCredentials
+    login: LoginMethod
     if vault.token is not None:
-        credentials = TokenCredentials(vault.token)
+        login = TokenLogin(vault.token)
     elif vault.auth == "token":
-        credentials = TokenCredentials(read_secret(vault.token_file, "[vault] token_file"))
+        login = TokenLogin(read_secret(vault.token_file, "[vault] token_file"))
     else:
-        credentials = AppRoleCredentials(vault.role_id_file, vault.secret_id_file)
+        login = AppRoleLogin(vault.role_id_file, vault.secret_id_file)
     connection = VaultConnection(
         vault.address,
         vault.namespace,
         vault.ca_file,
-        credentials,
+        login,
         log,
         attempts_file=state_dir / "login.json" if state_dir else None,
         deadline=deadline(settings),

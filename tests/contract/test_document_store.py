@@ -12,7 +12,7 @@ import pytest
 import structlog
 
 from rotator.adapters.files.store import FileStore
-from rotator.adapters.vault.store import TokenCredentials, VaultConnection, VaultStore
+from rotator.adapters.vault.store import TokenLogin, VaultConnection, VaultStore
 from rotator.errors import StoreConflictError
 from rotator.model.document import Stored, Tree
 from rotator.model.secret import SecretText
@@ -40,7 +40,7 @@ def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[DocumentSt
         yield FileStore(tmp_path / "store")
     else:
         server, mount = request.getfixturevalue("vault_server"), request.getfixturevalue("mount")
-        credentials = TokenCredentials(SecretText(server.root_token))
+        credentials = TokenLogin(SecretText(server.root_token))
         vault = VaultStore(
             VaultConnection(server.address, "", None, credentials, structlog.get_logger()), mount, "rotator"
         )

@@ -20,7 +20,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
 from rotator.adapters.vault.probe import VaultProbe
-from rotator.adapters.vault.store import TokenCredentials, VaultConnection, VaultStore
+from rotator.adapters.vault.store import TokenLogin, VaultConnection, VaultStore
 from rotator.errors import ConfigError, StoreConflictError, StoreDeniedError, StoreError, StoreUnavailableError
 from rotator.model.document import Stored, Tree
 from rotator.model.secret import SecretText
@@ -50,9 +50,7 @@ def open_store(address: str, token: str = TOKEN, mount: str = "kv", **options: A
         "log": structlog.get_logger(),
         "deadline": 5.0,
     } | options
-    store = VaultStore(
-        VaultConnection(address, credentials=TokenCredentials(SecretText(token)), **arguments), mount, "rotator"
-    )
+    store = VaultStore(VaultConnection(address, login=TokenLogin(SecretText(token)), **arguments), mount, "rotator")
     try:
         yield store
     finally:

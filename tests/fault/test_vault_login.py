@@ -20,7 +20,7 @@ import pytest
 import structlog
 import structlog.testing
 
-from rotator.adapters.vault.store import AppRoleCredentials, TokenCredentials, VaultConnection, VaultStore
+from rotator.adapters.vault.store import AppRoleLogin, TokenLogin, VaultConnection, VaultStore
 from rotator.errors import StoreDeniedError, StoreUnavailableError
 from rotator.model.document import Tree
 from rotator.model.secret import SecretText
@@ -54,11 +54,9 @@ class Site:
         (self.folder / "secret_id").write_text(secret_id + "\n")
 
     @contextmanager
-    def open(
-        self, mount: str = "kv", credentials: TokenCredentials | None = None, **options: Any
-    ) -> Iterator[VaultStore]:
+    def open(self, mount: str = "kv", credentials: TokenLogin | None = None, **options: Any) -> Iterator[VaultStore]:
         """A process that starts and ends."""
-        approle = AppRoleCredentials(self.folder / "role_id", self.folder / "secret_id")
+        approle = AppRoleLogin(self.folder / "role_id", self.folder / "secret_id")
         given: dict[str, Any] = {"attempts_file": self.attempts_file, "observe": self.count, "deadline": 5.0} | options
         connection = VaultConnection(self.address, "", None, credentials or approle, self.log, **given)
         store = VaultStore(connection, mount, "rotator")
@@ -159,7 +157,7 @@ def test_a_revoked_token_is_replaced(vault_server: VaultServer, mount: str, tmp_
 
 def revoke(server: VaultServer, store: VaultStore) -> None:
     """Revoke the store's token as an operator would."""
-    token = store.session._login.token(time.monotonic() + 5).reveal()
+    token = store.session._lease.token(time.monotonic() + 5).reveal()
     assert server.request("POST", "auth/token/revoke", {"token": token})[0] == 204
 
 
@@ -279,7 +277,7 @@ def renewals(peer: Peer) -> int:
 @pytest.mark.vault
 def test_a_given_token_is_renewed(vault_server: VaultServer, mount: str, tmp_path: Path) -> None:
     """Its life is looked up, and prolonged while Vault grants that."""
-    token = TokenCredentials(SecretText(vault_server.token(["default"], ttl="2s", period="2s")))
+    token = TokenLogin(SecretText(vault_server.token(["default"], ttl="2s", period="2s")))
     site = Site(tmp_path, vault_server.address)
     with site.open(mount, token) as store:
         with pytest.raises(StoreDeniedError):
@@ -297,7 +295,7 @@ def test_a_given_token_is_renewed(vault_server: VaultServer, mount: str, tmp_pat
 def test_a_given_token_that_will_end_is_told_once(vault_server: VaultServer, mount: str, tmp_path: Path) -> None:
     """Nobody but its keygen can replace it, so the log names its end; once it ended, the error says so."""
     vault_server.policy(mount, ALL.format(mount=mount))
-    token = TokenCredentials(SecretText(vault_server.token([mount], ttl="3s", explicit_max_ttl="4s")))
+    token = TokenLogin(SecretText(vault_server.token([mount], ttl="3s", explicit_max_ttl="4s")))
     site = Site(tmp_path, vault_server.address)
     with site.open(mount, token) as store:
         store.load(Tree.KEYS, "web")
@@ -317,7 +315,7 @@ def test_a_given_token_that_will_end_is_told_once(vault_server: VaultServer, mou
 def test_a_root_token_never_ends(vault_server: VaultServer, mount: str, tmp_path: Path) -> None:
     """A token without a time to live is looked up once, and left alone."""
     site = Site(tmp_path, vault_server.address)
-    with site.open(mount, TokenCredentials(SecretText(vault_server.root_token))) as store:
+    with site.open(mount, TokenLogin(SecretText(vault_server.root_token))) as store:
         store.load(Tree.KEYS, "web")
         store.maintain()
         assert store.token_expires_at is None
@@ -328,7 +326,7 @@ def test_a_root_token_never_ends(vault_server: VaultServer, mount: str, tmp_path
 def test_a_given_token_that_may_not_look_itself_up(vault_server: VaultServer, mount: str, tmp_path: Path) -> None:
     """It is used as long as it lives; that nobody knows for how long is told once."""
     vault_server.policy(mount, ALL.format(mount=mount))
-    token = TokenCredentials(SecretText(vault_server.token([mount], no_default_policy=True)))
+    token = TokenLogin(SecretText(vault_server.token([mount], no_default_policy=True)))
     site = Site(tmp_path, vault_server.address)
     with site.open(mount, token) as store:
         for _ in range(3):

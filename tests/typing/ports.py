@@ -10,6 +10,9 @@ from rotator.adapters.jwks.http import HttpPublisher, VerifyUrls
 from rotator.adapters.jwks.store import StorePublisher
 from rotator.adapters.keygen import Keygen
 from rotator.adapters.redis.notifier import RedisNotifier
+from rotator.adapters.vault.login.approle import AppRoleLogin
+from rotator.adapters.vault.login.method import LoginMethod
+from rotator.adapters.vault.login.token import TokenLogin
 from rotator.adapters.vault.probe import VaultProbe
 from rotator.adapters.vault.store import VaultStore
 from rotator.ports.clocks import Clocks
@@ -24,6 +27,7 @@ from tests.support.memory_store import MemoryStore
 
 CLOCKS: tuple[type[Clocks], ...] = (LocalClocks, ManualClock)
 STORES: tuple[type[DocumentStore], ...] = (VaultStore, FileStore, MemoryStore)
+LOGIN_METHODS: tuple[type[LoginMethod], ...] = (AppRoleLogin, TokenLogin)
 PROBES: tuple[type[StoreProbe], ...] = (VaultProbe,)
 PUBLISHERS: tuple[type[JwksPublisher], ...] = (
     StorePublisher,

@@ -12,9 +12,10 @@ from pathlib import Path
 from typing import Any
 
 from rotator.adapters.vault.login.attempts import LoginAttempts
-from rotator.adapters.vault.login.lease import Credentials, Login, Observe
-from rotator.adapters.vault.transport import Call, LostReplyError, Reply, Transport
-from rotator.errors import StoreConflictError, StoreDeniedError, StoreUnavailableError
+from rotator.adapters.vault.login.lease import Observe, TokenLease
+from rotator.adapters.vault.login.method import LoginMethod
+from rotator.adapters.vault.transport import Call, Reply, Transport
+from rotator.errors import LostReplyError, StoreConflictError, StoreDeniedError, StoreUnavailableError
 from rotator.ports.log import Log
 
 OK, NO_CONTENT, BAD_REQUEST, FORBIDDEN, NOT_FOUND, NOT_YET = 200, 204, 400, 403, 404, 412
@@ -32,7 +33,7 @@ class VaultConnection:
     address: str
     namespace: str
     ca_file: Path | None
-    credentials: Credentials
+    login: LoginMethod
     log: Log
     attempts_file: Path | None = None
     deadline: float = 10.0
@@ -49,20 +50,20 @@ class VaultSession:
         self._transport = Transport(connection.address, connection.namespace, connection.ca_file)
         self._observe = connection.observe or _unobserved
         attempts = LoginAttempts(connection.attempts_file, connection.log)
-        self._login = Login(self._transport, connection.credentials, connection.log, attempts, self._observe)
+        self._lease = TokenLease(self._transport, connection.login, connection.log, attempts, self._observe)
 
     @property
     def token_expires_at(self) -> datetime | None:
         """
         When our token ends unless it is renewed; None when it never does, or nothing is known yet.
         """
-        return self._login.expires_at
+        return self._lease.expires_at
 
     def maintain(self) -> None:
         """
         Keep our token alive; cheap when nothing is due, raises nothing. To be called about every second.
         """
-        self._login.maintain(time.monotonic() + self._connection.deadline)
+        self._lease.maintain(time.monotonic() + self._connection.deadline)
 
     def close(self) -> None:
         """
@@ -92,9 +93,9 @@ class VaultSession:
 
         Raises StoreDeniedError, which names *capability* and the path *where*.
         """
-        token = self._login.token(deadline)
+        token = self._lease.token(deadline)
         reply: Reply = send(Call(self._transport, token, deadline))
-        if reply.status == FORBIDDEN and (another := self._login.renewed(token, deadline)) is not None:
+        if reply.status == FORBIDDEN and (another := self._lease.renewed(token, deadline)) is not None:
             reply = send(Call(self._transport, another, deadline))
         if reply.status == FORBIDDEN:
             raise StoreDeniedError(

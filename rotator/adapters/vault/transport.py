@@ -21,7 +21,7 @@ from hvac.adapters import Adapter
 
 from rotator.adapters.clocks import LOCAL_CLOCKS
 from rotator.adapters.http_client import Connection, connect, tls_context
-from rotator.errors import ConfigError, StoreUnavailableError
+from rotator.errors import ConfigError, LostReplyError, StoreUnavailableError
 from rotator.model.document import ClockReading
 from rotator.model.secret import SecretText
 from rotator.ports.clocks import Clocks
@@ -45,12 +45,6 @@ if TYPE_CHECKING:
     _Adapter = Adapter["Reply"]
 else:
     _Adapter = Adapter  # generic in its stubs only
-
-
-class LostReplyError(StoreUnavailableError):
-    """
-    The request was sent and what came back proves nothing: it may have been carried out.
-    """
 
 
 @dataclass(frozen=True, slots=True)
@@ -220,9 +214,9 @@ class Call(_Adapter):
 
     def get_login_token(self, response: Reply) -> str:
         """
-        Return the token that a login brought.
+        Refuse: hvac asks for it to keep the token itself, which no caller of ours wants.
         """
-        return str(response.section("auth").get("client_token", ""))
+        raise NotImplementedError(f"a login of status {response.status} is read by its LoginMethod")
 
 
 def _context(ca_file: Path | None) -> ssl.SSLContext:

@@ -69,16 +69,14 @@ class VaultSource:
         if (role_id_file is None) != (secret_id_file is None):
             raise ConfigError("role_id_file and secret_id_file go together")
         # Imported here, as others need no hvac, and not when reading: a process forked amid an import never ends it.
-        from rotator.adapters.vault.store import AppRoleCredentials, TokenCredentials, VaultConnection, VaultStore  # noqa: PLC0415
+        from rotator.adapters.vault.store import AppRoleLogin, TokenLogin, VaultConnection, VaultStore  # noqa: PLC0415
 
-        approle = (
-            AppRoleCredentials(Path(role_id_file), Path(secret_id_file)) if role_id_file and secret_id_file else None
-        )
+        approle = AppRoleLogin(Path(role_id_file), Path(secret_id_file)) if role_id_file and secret_id_file else None
 
         def opened(token: SecretText, deadline: float) -> VaultStore:
-            credentials = approle or TokenCredentials(token)
+            login = approle or TokenLogin(token)
             ca = Path(ca_file) if ca_file else None
-            connection = VaultConnection(address, namespace, ca, credentials, StdlibLog(), deadline=deadline)
+            connection = VaultConnection(address, namespace, ca, login, StdlibLog(), deadline=deadline)
             return VaultStore(connection, mount, prefix)
 
         opened(SecretText(""), 0.0)  # connects to nothing, and tells what is wrong with the address or the CA file

@@ -1,5 +1,5 @@
 """
-The token that requests to Vault carry: given or from an AppRole login, renewed in time, replaced when it died.
+The token that requests to Vault carry: renewed in time, replaced when it died, whatever the login method.
 """
 
 import math
@@ -9,15 +9,10 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
-from typing import cast
 
-from hvac.api.auth_methods import AppRole
-
-from rotator.adapters.vault.login.approle import AppRoleCredentials
 from rotator.adapters.vault.login.attempts import LoginAttempts
-from rotator.adapters.vault.login.token import TokenCredentials
-from rotator.adapters.vault.transport import Call, Reply, Transport
+from rotator.adapters.vault.login.method import Grant, LoginMethod, grant_of
+from rotator.adapters.vault.transport import Call, Transport
 from rotator.errors import StoreDeniedError, StoreError, StoreUnavailableError
 from rotator.model.secret import SecretText
 from rotator.model.times import format_time
@@ -26,11 +21,8 @@ from rotator.ports.log import Log
 Observe = Callable[[str, str], object]
 _LOOKUP, _RENEW = "/v1/auth/token/lookup-self", "/v1/auth/token/renew-self"
 _RETRY = 10.0
-# A token this young did not die: whoever may not look itself up would log in again at each refusal.
+# A token this young did not die. Without this rule a token that may not look itself up would be replaced at each refusal.
 _YOUNG = 10.0
-
-
-Credentials = TokenCredentials | AppRoleCredentials
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,16 +40,16 @@ class _Lease:
     warned: bool = False
 
 
-class Login:
+class TokenLease:
     """
     The one token of a process, swapped whole. Safe to use from several threads; only one of them logs in at a time.
     """
 
     def __init__(
-        self, transport: Transport, credentials: Credentials, log: Log, attempts: LoginAttempts, observe: Observe
+        self, transport: Transport, method: LoginMethod, log: Log, attempts: LoginAttempts, observe: Observe
     ) -> None:
         self._transport = transport
-        self._credentials = credentials
+        self._method = method
         self._log = log
         self._attempts = attempts
         self._observe = observe
@@ -84,7 +76,7 @@ class Login:
 
     def renewed(self, refused: SecretText, deadline: float) -> SecretText | None:
         """
-        Return another token in place of one that Vault *refused*, None when that one is alive and merely lacks a right.
+        Return another token in place of one that Vault *refused*; None if that one is alive and merely lacks a right.
         """
         with self._alone(deadline):
             lease = self._lease
@@ -94,7 +86,7 @@ class Login:
             young = lease is not None and time.monotonic() - lease.since < _YOUNG
             if answer.status != 403 or (young and not answer.says("invalid token")):  # noqa: PLR2004 - forbidden
                 return None
-            if isinstance(self._credentials, TokenCredentials):
+            if not self._method.repeatable:
                 raise StoreDeniedError("the vault token is expired, revoked or unknown to vault; supply a new one")
             self._lease = self._begin(deadline)
             return self._lease.token
@@ -127,11 +119,12 @@ class Login:
             self._lock.release()
 
     def _begin(self, deadline: float) -> _Lease:
-        if isinstance(self._credentials, TokenCredentials):
+        call = Call(self._transport, None, deadline)
+        if not self._method.repeatable:
             now = time.monotonic()
-            return _Lease(self._credentials.token, since=now, due=now)
+            return _Lease(self._method.log_in(call, self._attempts).token, since=now, due=now)
         try:
-            lease = self._log_in(self._credentials, deadline)
+            lease = _leased(self._method.log_in(call, self._attempts))
         except StoreDeniedError:
             self._observe("login", "denied")
             raise
@@ -142,28 +135,6 @@ class Login:
         self._log.info("vault_login", expires_at=format_time(lease.expires_at))
         return lease
 
-    def _log_in(self, approle: AppRoleCredentials, deadline: float) -> _Lease:
-        role_id = _read(approle.role_id_file, "vault.role_id_file")
-        secret_id = _read(approle.secret_id_file, "vault.secret_id_file")
-        where = f"{approle.role_id_file} and {approle.secret_id_file}"
-        credentials = f"{role_id}\n{secret_id}"
-        self._attempts.check(credentials, where)
-        call = Call(self._transport, None, deadline)
-        answer = cast("Reply", AppRole(call).login(role_id, secret_id, use_token=False, mount_point=approle.mount))
-        if answer.status in {400, 403}:
-            self._attempts.refused(credentials)
-            raise StoreDeniedError(
-                f"vault refused the login at auth/{approle.mount} ({answer.status}) with {where}: "
-                "the secret_id is wrong, expired or used up, or no AppRole is there; put a new secret_id there"
-            )
-        token = call.get_login_token(answer)
-        if answer.status != 200 or not token:  # noqa: PLR2004 - the one status that carries a token
-            raise StoreUnavailableError(
-                f"vault answered the login at auth/{approle.mount} with {answer.status} and no token"
-            )
-        self._attempts.accepted()
-        return _granted(SecretText(token), answer)
-
     def _prolonged(self, lease: _Lease, deadline: float) -> _Lease:
         if lease.ttl is None:
             return self._looked_up(lease, deadline)
@@ -171,19 +142,19 @@ class Login:
         if lease.renewable:
             answer = Call(self._transport, lease.token, deadline).post(_RENEW, json={})
             self._observe("renew", "ok" if answer.status == 200 else "denied")  # noqa: PLR2004 - granted
-            extended = _granted(lease.token, answer)
+            extended = _leased(grant_of(lease.token, answer))
             # Near the token's maximum life a renewal grants less and less: then only a login helps.
             if extended.ttl is not None and extended.ttl >= lease.ttl:
                 return replace(extended, since=lease.since, ttl=lease.ttl)
             ending = extended if extended.expires_at else lease
-        if isinstance(self._credentials, AppRoleCredentials):
+        if self._method.repeatable:
             return self._begin(deadline)
         self._log.warning("vault_token_ends", expires_at=format_time(ending.expires_at))
         return replace(ending, due=math.inf)
 
     def _looked_up(self, lease: _Lease, deadline: float) -> _Lease:
         """
-        Learn what is left of a token that somebody else made.
+        Learn what is left of a token that someone else made.
         """
         answer = Call(self._transport, lease.token, deadline).get(_LOOKUP)
         data = answer.section("data")
@@ -192,38 +163,16 @@ class Login:
             raise StoreDeniedError("the vault token may not look itself up, so nobody knows when it ends")
         # Less than a second left is 0, too; only a token without an end has no `expire_time`.
         left = max(1, ttl) if data.get("expire_time") else 0
-        return _lasting(lease.token, left, renewable=data.get("renewable") is True)
+        return _leased(Grant(lease.token, left, renewable=data.get("renewable") is True))
 
 
-def _granted(token: SecretText, answer: Reply) -> _Lease:
-    auth = answer.section("auth")
-    ttl = auth.get("lease_duration")
-    if not isinstance(ttl, int):
-        return _Lease(token, since=time.monotonic(), due=math.inf)
-    return _lasting(token, ttl, renewable=auth.get("renewable") is True)
-
-
-def _lasting(token: SecretText, ttl: int, *, renewable: bool) -> _Lease:
-    """
-    A token with *ttl* seconds to live, 0 for one that lives for ever.
-    """
+def _leased(grant: Grant) -> _Lease:
     now = time.monotonic()
-    if ttl <= 0:
-        return _Lease(token, since=now, due=math.inf, ttl=0)
-    ends = datetime.now(UTC) + timedelta(seconds=ttl)
-    return _Lease(token, since=now, due=now + ttl * 2 / 3, ttl=ttl, renewable=renewable, expires_at=ends)
-
-
-def _read(file: Path, option: str) -> str:
-    """
-    Return the one line in *file*.
-    """
-    try:
-        text = file.read_text(encoding="ascii").rstrip("\r\n")
-    except (OSError, UnicodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "it is no plain text"
-        # Not chained: a decoding error holds what was read.
-        raise StoreDeniedError(f"{option}: {file} cannot be read: {reason}") from None
-    if not text or not text.isprintable():
-        raise StoreDeniedError(f"{option}: {file} does not hold one line")
-    return text
+    if grant.ttl is None:
+        return _Lease(grant.token, since=now, due=math.inf)
+    if grant.ttl <= 0:
+        return _Lease(grant.token, since=now, due=math.inf, ttl=0)
+    ends = datetime.now(UTC) + timedelta(seconds=grant.ttl)
+    return _Lease(
+        grant.token, since=now, due=now + grant.ttl * 2 / 3, ttl=grant.ttl, renewable=grant.renewable, expires_at=ends
+    )

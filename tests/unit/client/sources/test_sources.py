@@ -17,7 +17,7 @@ import pytest
 from click.testing import CliRunner
 
 from rotator.adapters.files.store import FileStore
-from rotator.adapters.vault.store import TokenCredentials, VaultConnection, VaultStore
+from rotator.adapters.vault.store import TokenLogin, VaultConnection, VaultStore
 from rotator.cli import group
 from rotator.client import (
     ConfigError,
@@ -96,7 +96,7 @@ def publish(store: DocumentStore, sequence: int = 1, *, name: str = "web", revok
 @contextmanager
 def opened(server: VaultServer, mount: str) -> Iterator[VaultStore]:
     """A store of the daemon's, as root."""
-    credentials = TokenCredentials(SecretText(server.root_token))
+    credentials = TokenLogin(SecretText(server.root_token))
     store = VaultStore(VaultConnection(server.address, "", None, credentials, StdlibLog()), mount, "rotator")
     try:
         yield store
@@ -414,7 +414,7 @@ def test_a_forked_process_has_a_login_of_its_own(
         )
         with KeysetReader(source) as keys:
             assert source._store is not None
-            with source._store.session._login._lock:
+            with source._store.session._lease._lock:
 
                 def work() -> object:
                     return [keys.verifying().sequence, keys.refresh().sequence, keys.status.fault]

@@ -148,7 +148,8 @@ class Services:
     """
     A service that signs with each keyset and one that verifies, with keys of their own as real ones have.
 
-    Each token is verified again and again until it expires: HMAC with the signing document, RSA with the JWKS over HTTP.
+    Each token is verified again and again until it expires: HMAC with the signing document, RSA with the JWKS over
+    HTTP.
     """
 
     def __init__(self, store: Path, jwks_url: str, redis_url: str, life: timedelta, observer: Observer) -> None:

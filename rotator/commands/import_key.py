@@ -28,9 +28,9 @@ def parse_key(text: SecretText, algorithm: Algorithm, kid: str | None, keygen: K
     """
     Return the key that *text* holds: an HMAC secret as it is, or an RSA private key in PEM.
 
-    Without a *kid* a key pair gets its RFC 7638 thumbprint, and a secret a random name from *keygen*: a kid is public and is
-    never computed from a secret. Raises KeyMaterialError for a secret shorter than the hash (RFC 7518 section 3.2), for a PEM
-    key in place of a secret, and for anything but an RSA private key in place of one.
+    Without a *kid* a key pair gets its RFC 7638 thumbprint, and a secret a random name from *keygen*: a kid is public
+    and is never computed from a secret. Raises KeyMaterialError for a secret shorter than the hash (RFC 7518 section
+    3.2), for a PEM key in place of a secret, and for anything but an RSA private key in place of one.
     """
     if not algorithm.symmetric:
         pair = load_pair(text)
@@ -50,7 +50,8 @@ def import_key(effects: Effects, name: str, policy: Policy, key: GeneratedKey) -
     """
     Create the keyset *name* with *key* as its current key, and return it as saved.
 
-    Raises RefusedError if the keyset exists, or existed, in the store; StoreConflictError if another process creates it.
+    Raises RefusedError if the keyset exists, or existed, in the store; StoreConflictError if another process creates
+    it.
     """
     public = effects.store.load(Tree.JWKS, name)
     stored = effects.store.load(Tree.KEYS, name)

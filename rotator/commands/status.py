@@ -22,8 +22,8 @@ class KeyReport:
     """
     One key without its material.
 
-    `at` is from when it is usable (next; None until its publication is confirmed), since when it signs (current), or when it
-    retires (old).
+    `at` is from when it is usable (next; None until its publication is confirmed), since when it signs (current), or
+    when it retires (old).
     """
 
     kid: Kid
@@ -52,9 +52,9 @@ class KeysetReport:
     """
     A keyset at one moment, without key material.
 
-    `hold` is what forbids an activation now, None when it is safe; `rotates_at` when the next one is due, None when none is
-    planned; `overdue` for how long it has been. `keys` holds current, next, then old from the newest; `timeline` the next
-    MAX_MILESTONES steps, if every publication is confirmed at once.
+    `hold` is what forbids an activation now, None when it is safe; `rotates_at` when the next one is due, None when
+    none is planned; `overdue` for how long it has been. `keys` holds current, next, then old from the newest;
+    `timeline` the next MAX_MILESTONES steps, if every publication is confirmed at once.
     """
 
     name: str

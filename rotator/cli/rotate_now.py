@@ -56,7 +56,7 @@ def command(
         raise click.UsageError("--op-id names one rotation; give it with one KEYSET")
     from rotator.commands.rotate_now import Result, RotateOptions, rotate_now
 
-    wish = RotateOptions(started, op_id, reason, when_ready, unsafe_now, dry_run)
+    options = RotateOptions(started, op_id, reason, when_ready, unsafe_now, dry_run)
     if not dry_run:
         context.say_target()
     effects = context.effects()
@@ -65,7 +65,7 @@ def command(
     outcomes, worst = [], Exit.DONE
     for name in names:
         try:
-            outcome = rotate_now(effects, name, context.policy(name), wish)
+            outcome = rotate_now(effects, name, context.policy(name), options)
         except RotatorError as error:
             if len(names) == 1:
                 raise

@@ -34,12 +34,12 @@ def command(context: Context, keyset: str | None, output: str) -> None:
     for name in names:
         policy = context.policy(name)
         try:
-            view = load(store, name)
+            snapshot = load(store, name)
         except RotatorError as error:
             worst = max(worst, exit_code(error))
             found[name] = error
             continue
-        found[name] = KeysetReport.of(view.keyset, policy, view.moment.earliest)
+        found[name] = KeysetReport.of(snapshot.keyset, policy, snapshot.moment.earliest)
     alarms = _alarms(settings.admin_http, names)
     if output == "json":
         print_json({"keysets": [_as_json(name, report) for name, report in found.items()], "daemon": alarms})
@@ -107,7 +107,7 @@ def _age(age: timedelta) -> str:
 
 def _alarms(address: str, names: list[str]) -> dict[str, object]:
     """
-    Ask the daemon on this machine, if there is one, for its alarms; a command needs none.
+    Return the alarms of the daemon on this machine; a command works without one.
     """
     if not address:
         return {"reachable": False}

@@ -27,7 +27,7 @@ ENV CREDENTIALS_DIRECTORY=/run/credentials \
 USER 10001:10001
 WORKDIR /var/lib/rotator
 VOLUME ["/var/lib/rotator"]
-# 8471: the JWKS; 8472: health, metrics, status page. To be reached from outside they must bind 0.0.0.0 in config.toml.
+# 8471: the JWKS; 8472: health and metrics. To be reached from outside they must bind 0.0.0.0 in config.toml.
 EXPOSE 8471 8472
 STOPSIGNAL SIGTERM
 HEALTHCHECK --interval=30s --timeout=5s --start-period=90s \

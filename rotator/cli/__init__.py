@@ -1,5 +1,5 @@
 """
-The command line: a group that imports a command only when it is used.
+The command line: a group of commands, each imported only when it is used.
 """
 
 import gc
@@ -51,7 +51,7 @@ class LazyGroup(click.Group):
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """
-        Write the table of commands without importing one of them.
+        Write the table of commands without importing any of them.
         """
         del ctx
         with formatter.section("Commands"):

@@ -1,5 +1,5 @@
 """
-`rotator check`: prove the set-up, piece by piece, and change nothing.
+`rotator check`: test the set-up piece by piece, and change nothing.
 """
 
 import os
@@ -24,7 +24,7 @@ HARMLESS = frozenset({"deny"})
 @dataclass(frozen=True, slots=True)
 class Finding:
     """
-    One thing looked at: `code` 0 is good (or, with *warn*, worth a look), else what the command exits with.
+    The result of one check; `code` is what the command exits with: 0 is good or, with *warn*, deserves attention.
     """
 
     what: str
@@ -98,8 +98,8 @@ def _store(context: Context, settings: Settings) -> Iterator[Finding]:
                 reached = True
                 yield Finding("store", settings.target)
                 skew = policy.timing.clock_skew
-                drift = f"the local clock is {stored.clock.offset.total_seconds():+.1f} s off the store's"
-                yield Finding("clock", drift, Exit.DONE if stored.clock.trusted(skew) else Exit.TEMPORARY)
+                offset = f"the local clock is {stored.clock.offset.total_seconds():+.1f} s off the store's"
+                yield Finding("clock", offset, Exit.DONE if stored.clock.trusted(skew) else Exit.TEMPORARY)
             if stored.fields is None and stored.version:
                 yield Finding(
                     f"{tree}/{name}",
@@ -145,7 +145,7 @@ def _kv(probe: StoreProbe, settings: Settings) -> Iterator[Finding]:
         try:
             answer = probe.read_raw(path)
         except RotatorError:
-            continue  # reading the mount's settings is no capability the daemon needs
+            continue  # the daemon itself does not need this right
         if answer is None:
             continue
         after = str(answer.get("delete_version_after", "0s"))
@@ -189,9 +189,9 @@ def _private(folder: Path) -> Iterator[Finding]:
 
 
 def _writable(what: str, folder: Path) -> Finding:
-    standing = folder
-    while not standing.exists() and standing != standing.parent:
-        standing = standing.parent
-    if not os.access(standing, os.W_OK | os.X_OK):
-        return Finding(what, f"{standing} is not writable for this user; the daemon's user must be able to", warn=True)
+    existing = folder
+    while not existing.exists() and existing != existing.parent:
+        existing = existing.parent
+    if not os.access(existing, os.W_OK | os.X_OK):
+        return Finding(what, f"{existing} is not writable for this user; the daemon's user must be able to", warn=True)
     return Finding(what, f"{folder}")

@@ -1,5 +1,5 @@
 """
-What all commands share: settings, exit codes, output, and a log for a terminal.
+What all commands share: the settings, the store and the effects they work on, and how a command ends.
 """
 
 import os
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 class Context:
     """
-    What a command is called with; settings are loaded when first asked for.
+    What a command works on; the settings are loaded on first use.
     """
 
     def __init__(self, config: str | None) -> None:
@@ -45,7 +45,7 @@ class Context:
 
     def policy(self, name: str) -> "Policy":
         """
-        Return the policy of a configured keyset; an unknown name is a usage error that lists the known ones.
+        Return the policy of a configured keyset; raises UsageError with the configured names for any other.
         """
         keysets = self.settings().keysets
         if name not in keysets:
@@ -54,7 +54,7 @@ class Context:
 
     def store(self) -> "DocumentStore":
         """
-        Return the store, for a command that only reads.
+        Return the store of the settings.
         """
         from rotator.wiring import make_store
 
@@ -70,7 +70,7 @@ class Context:
 
     def say_target(self) -> None:
         """
-        Print to stderr what is about to be changed.
+        Print to stderr which store is about to be changed.
         """
         say(self.settings().target)
 
@@ -80,7 +80,7 @@ pass_context = click.make_pass_decorator(Context)
 
 def started_at() -> datetime:
     """
-    Return when this process was started, which on Linux is before Python was: parallel callers are told apart by it.
+    Return when this process was started; on Linux that is before Python was. It tells parallel callers from later ones.
     """
     try:
         ticks = int(Path("/proc/self/stat").read_bytes().rpartition(b")")[2].split()[19])

@@ -1,5 +1,5 @@
 """
-Exit codes: what a script learns of a failure.
+Exit codes: what kind of failure a command reports to a script.
 """
 
 from enum import IntEnum

@@ -1,5 +1,5 @@
 """
-`rotator generate`: a strong secret, for whoever still needs one by hand.
+`rotator generate`: a strong secret, for a service that rotator does not rotate.
 """
 
 import click

@@ -7,18 +7,9 @@ from pathlib import Path
 
 import click
 
-from rotator.adapters.keygen import Keygen
 from rotator.cli.context import Context, pass_context
 from rotator.cli.output import output_option, print_json
-from rotator.documents.private_key import load_pair
-from rotator.errors import KeyMaterialError, RefusedError
-from rotator.model.algorithms import Algorithm
-from rotator.model.document import Tree
-from rotator.model.keys import GeneratedKey, HmacSecret, Kid
-from rotator.model.policy import Policy
 from rotator.model.secret import SecretText
-
-MAX_KID = 256
 
 
 @click.command()
@@ -43,40 +34,22 @@ def command(context: Context, keyset: str, path: Path, kid: str | None, output: 
 
     Tokens already out keep verifying, and the keyset rotates from there. One trailing newline is dropped.
     """
+    from rotator.adapters.keygen import Keygen
+    from rotator.commands.import_key import MAX_KID, guessable, import_key, parse_key, valid_kid
+
     policy = context.policy(keyset)
     text = _read(path)
-    made = _made(policy, text, kid)
+    if kid is not None and not valid_kid(kid):
+        raise click.UsageError(f"--kid must be printable characters, of 1 to {MAX_KID} bytes")
+    key = parse_key(text, policy.algorithm, kid, Keygen())
     context.say_target()
-    operator = context.operator()
-    public = operator.store.load(Tree.JWKS, keyset)
-    stored = operator.store.load(Tree.KEYS, keyset)
-    if stored.version or public.version:
-        raise RefusedError(
-            f"{keyset}: exists already; import creates a keyset, so name a new one in the configuration and import into that"
-        )
-    imported = operator.effects.import_key(keyset, policy, stored.clock, made).snapshot.keyset
-    current = imported.current
-    answer = {
-        "keyset": keyset,
-        "kid": current.kid if current else "",
-        "algorithm": policy.algorithm.value,
-        "op_id": imported.op_id,
-    }
+    saved = import_key(context.operator(), keyset, policy, key)
+    algorithm = policy.algorithm.value
     if output == "json":
-        print_json(answer)
+        print_json({"keyset": keyset, "kid": key.kid, "algorithm": algorithm, "op_id": saved.op_id})
     else:
-        click.echo(f"{keyset}: {answer['algorithm']} key imported as current under the kid {answer['kid']}")
-    if isinstance(made.material, HmacSecret):
-        _warn_of_guessable(made.material.secret)
-
-
-def _warn_of_guessable(secret: SecretText) -> None:
-    """
-    Say it when the secret is no random one: it is taken, so that tokens already out keep verifying, and should not stay.
-    """
-    from rotator.model.strength import MIN_BITS, guessable_bits
-
-    if guessable_bits(secret.reveal()) < MIN_BITS:
+        click.echo(f"{keyset}: {algorithm} key imported as current under the kid {key.kid}")
+    if guessable(key):
         click.echo(
             "warning: this secret can be guessed (common words, sequences or repetition); once the next one is "
             "published, `rotator rotate-now` replaces it, and `rotator revoke` at the price of the tokens that are out",
@@ -85,28 +58,12 @@ def _warn_of_guessable(secret: SecretText) -> None:
 
 
 def _read(path: Path) -> SecretText:
+    """
+    Return the text of a file, or of stdin for "-", without one trailing newline.
+    """
     try:
         data = sys.stdin.buffer.read() if str(path) == "-" else path.read_bytes()
         text = data.decode()
     except (OSError, UnicodeDecodeError) as error:
         raise click.UsageError(f"--file: {path} cannot be read as UTF-8 text ({type(error).__name__})") from None
     return SecretText(text.removesuffix("\n").removesuffix("\r"))
-
-
-def _made(policy: Policy, text: SecretText, kid: str | None) -> GeneratedKey:
-    if kid is not None and not (1 <= len(kid.encode(errors="replace")) <= MAX_KID and kid.isprintable()):
-        raise click.UsageError("--kid must be printable characters, of 1 to 256 bytes")
-    if policy.algorithm.symmetric:
-        size, shortest = len(text.reveal().encode()), policy.algorithm.shortest_secret
-        if size < shortest:
-            raise KeyMaterialError(
-                f"--file: holds {size} bytes, fewer than the {shortest} that {policy.algorithm} needs: too weak to sign "
-                "with; let rotator make a new one, and have the holders of tokens log in again"
-            )
-        if text.reveal().startswith("-----BEGIN "):
-            raise KeyMaterialError(
-                f"a PEM key is no secret for {policy.algorithm}; set algorithm to RS256 for this keyset"
-            )
-        return GeneratedKey(Kid(kid) if kid else Keygen().generate(Algorithm.HS256, 0).kid, HmacSecret(text), None)
-    pair = load_pair(text)
-    return GeneratedKey(Kid(kid) if kid else pair.kid, pair.material, pair.private)

@@ -28,5 +28,5 @@ def command(context: Context) -> None:
     for warning in warnings(settings):
         log.warning("configuration", detail=warning)
     if run(settings, log, lambda: Context(str(settings.path)).settings(command_line=False)):
-        # The same process starts anew with the new configuration: systemd sees the same main PID, nothing half-swapped.
+        # The process replaces itself: systemd sees the same main PID, and no part keeps the old configuration.
         os.execv(sys.executable, [sys.executable, "-m", "rotator", "--config", str(settings.path), "run"])  # noqa: S606

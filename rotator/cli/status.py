@@ -3,24 +3,18 @@
 """
 
 from collections.abc import Iterator
-from datetime import datetime, timedelta
-from itertools import islice
+from datetime import timedelta
 
 import click
 
 from rotator.cli.context import Context, pass_context
 from rotator.cli.exit_codes import Exit, exit_code
 from rotator.cli.output import output_option, print_json, print_table, say
+from rotator.commands.status import KeyReport, KeysetReport
 from rotator.errors import RotatorError
-from rotator.lifecycle.holds import GOOD, activation_hold, due_at, overdue
-from rotator.lifecycle.timeline import timeline
-from rotator.model.keys import CurrentKey, Key, NextKey
-from rotator.model.keyset import Keyset
-from rotator.model.policy import Policy
+from rotator.model.keys import State
 from rotator.model.times import format_time
 from rotator.reconcile.snapshot import load
-
-MILESTONES = 8
 
 
 @click.command()
@@ -36,73 +30,71 @@ def command(context: Context, keyset: str | None, output: str) -> None:
     if keyset:
         context.policy(keyset)
     store, worst = context.store(), Exit.DONE
-    found: list[dict[str, object]] = []
+    found: dict[str, KeysetReport | RotatorError] = {}
     for name in names:
         policy = context.policy(name)
         try:
             snapshot = load(store, name, policy)
         except RotatorError as error:
             worst = max(worst, exit_code(error))
-            found.append({"keyset": name, "trouble": str(error)})
+            found[name] = error
             continue
-        found.append(describe(snapshot.keyset, policy, snapshot.now))
+        found[name] = KeysetReport.of(snapshot.keyset, policy, snapshot.now)
     alarms = _alarms(settings.admin_http, names)
     if output == "json":
-        print_json({"keysets": found, "daemon": alarms})
+        print_json({"keysets": [_as_json(name, report) for name, report in found.items()], "daemon": alarms})
     else:
-        for entry in found:
-            _print(entry)
+        for name, report in found.items():
+            _print(name, report)
         _print_alarms(alarms)
     raise click.exceptions.Exit(worst)
 
 
-def describe(keyset: Keyset, policy: Policy, now: datetime) -> dict[str, object]:
+def _as_json(name: str, report: KeysetReport | RotatorError) -> dict[str, object]:
     """
-    Return what there is to say of a keyset at *now*: JSON values only, times as RFC 3339, no key material.
+    Return a report as JSON values, times as RFC 3339.
     """
-    due = due_at(keyset, policy)
-    late = overdue(keyset, policy, now)
-    hold = activation_hold(keyset, policy, GOOD, now)
+    if isinstance(report, RotatorError):
+        return {"keyset": name, "trouble": str(report)}
     return {
-        "keyset": keyset.name,
-        "algorithm": keyset.algorithm.value,
-        "epoch": keyset.epoch,
-        "sequence": keyset.sequence,
-        "now": format_time(now),
-        "rotates_at": format_time(due),
-        "held": hold.reason.value if hold and due and now >= due else "",
-        "rotate_now": "safe" if hold is None else hold.reason.value,
-        "rotate_now_safe_at": format_time(hold.until) if hold else format_time(now),
-        "overdue_seconds": int(late.total_seconds()),
-        "requested": keyset.rotate_requested.op_id if keyset.rotate_requested else "",
-        "keys": [_describe_key(key, now) for key in keyset.keys()],
+        "keyset": name,
+        "algorithm": report.algorithm.value,
+        "epoch": report.epoch,
+        "sequence": report.sequence,
+        "now": format_time(report.now),
+        "rotates_at": format_time(report.rotates_at),
+        "held": report.held.reason.value if report.held else "",
+        "rotate_now": report.hold.reason.value if report.hold else "safe",
+        "rotate_now_safe_at": format_time(report.hold.until if report.hold else report.now),
+        "overdue_seconds": int(report.overdue.total_seconds()),
+        "requested": report.requested,
+        "keys": [
+            {
+                "kid": key.kid,
+                "state": key.state.value,
+                "algorithm": key.algorithm.value,
+                "created_at": format_time(key.created_at),
+                "age": _age(key.age),
+                "deadline": _deadline(key),
+            }
+            for key in report.keys
+        ],
         "revoked": [
             {"kid": r.kid, "revoked_at": format_time(r.revoked_at), "until": format_time(r.until)}
-            for r in keyset.revoked
+            for r in report.revoked
         ],
-        "timeline": [
-            {"at": format_time(m.at), "step": m.step, "kid": m.kid}
-            for m in islice(timeline(keyset, policy, now, policy.rotation_period + policy.timing.retention), MILESTONES)
-        ],
+        "timeline": [{"at": format_time(m.at), "step": m.step, "kid": m.kid} for m in report.timeline],
     }
 
 
-def _describe_key(key: Key, now: datetime) -> dict[str, str]:
-    if isinstance(key, NextKey):
-        state = "next"
-        deadline = f"usable at {format_time(key.usable_at)}" if key.usable_at else "publication not confirmed"
-    elif isinstance(key, CurrentKey):
-        state, deadline = "current", f"signs since {format_time(key.activated_at)}"
-    else:
-        state, deadline = "old", f"retires at {format_time(key.retire_at)}"
-    return {
-        "kid": key.kid,
-        "state": state,
-        "algorithm": key.algorithm.value,
-        "created_at": format_time(key.created_at),
-        "age": _age(now - key.created_at),
-        "deadline": deadline,
-    }
+def _deadline(key: KeyReport) -> str:
+    match key.state:
+        case State.NEXT:
+            return f"usable at {format_time(key.at)}" if key.at else "publication not confirmed"
+        case State.CURRENT:
+            return f"signs since {format_time(key.at)}"
+        case State.OLD:
+            return f"retires at {format_time(key.at)}"
 
 
 def _age(age: timedelta) -> str:
@@ -115,7 +107,7 @@ def _age(age: timedelta) -> str:
 
 def _alarms(address: str, names: list[str]) -> dict[str, object]:
     """
-    Ask the daemon on this machine, if there is one, for its alarms; a command needs none.
+    Return the alarms of the daemon on this machine; a command works without one.
     """
     if not address:
         return {"reachable": False}
@@ -132,35 +124,42 @@ def _alarms(address: str, names: list[str]) -> dict[str, object]:
         return {"reachable": False}
 
 
-def _print(entry: dict[str, object]) -> None:
-    if "trouble" in entry:
-        say(f"{entry['keyset']}: {entry['trouble']}")
+def _print(name: str, report: KeysetReport | RotatorError) -> None:
+    if isinstance(report, RotatorError):
+        say(f"{name}: {report}")
         return
-    click.echo("  ".join(_headline(entry)))
-    keys = entry["keys"]
-    assert isinstance(keys, list)  # noqa: S101 - made by describe
-    print_table([{name: row[name] for name in ("state", "kid", "algorithm", "age", "deadline")} for row in keys])
-    steps = entry["timeline"]
-    assert isinstance(steps, list)  # noqa: S101 - made by describe
-    for step in steps:
-        click.echo(f"  {step['at']}  {step['step']}  {step['kid']}")
+    click.echo("  ".join(_headline(report)))
+    print_table(
+        [
+            {
+                "state": key.state.value,
+                "kid": key.kid,
+                "algorithm": key.algorithm.value,
+                "age": _age(key.age),
+                "deadline": _deadline(key),
+            }
+            for key in report.keys
+        ]
+    )
+    for step in report.timeline:
+        click.echo(f"  {format_time(step.at)}  {step.step}  {step.kid}")
     click.echo()
 
 
-def _headline(entry: dict[str, object]) -> Iterator[str]:
-    yield f"{entry['keyset']} ({entry['algorithm']}, sequence {entry['sequence']})"
-    yield f"rotates at {entry['rotates_at']}" if entry["rotates_at"] else "no rotation planned"
-    if entry["held"]:
-        yield f"HELD: {entry['held']}"
-    if entry["overdue_seconds"]:
-        yield f"OVERDUE by {entry['overdue_seconds']} s"
-    if entry["requested"]:
-        yield f"rotation requested ({entry['requested']})"
-    yield f"rotate-now: {entry['rotate_now']}" + (
-        ""
-        if entry["rotate_now"] == "safe" or not entry["rotate_now_safe_at"]
-        else f" until {entry['rotate_now_safe_at']}"
-    )
+def _headline(report: KeysetReport) -> Iterator[str]:
+    yield f"{report.name} ({report.algorithm}, sequence {report.sequence})"
+    yield f"rotates at {format_time(report.rotates_at)}" if report.rotates_at else "no rotation planned"
+    if report.held:
+        yield f"HELD: {report.held.reason.value}"
+    if overdue := int(report.overdue.total_seconds()):
+        yield f"OVERDUE by {overdue} s"
+    if report.requested:
+        yield f"rotation requested ({report.requested})"
+    if report.hold is None:
+        yield "rotate-now: safe"
+    else:
+        until = f" until {format_time(report.hold.until)}" if report.hold.until else ""
+        yield f"rotate-now: {report.hold.reason.value}{until}"
 
 
 def _print_alarms(daemon: dict[str, object]) -> None:

@@ -16,7 +16,8 @@ def command(context: Context, output: str) -> None:
     """
     Look at every keyset once, do what is due, and exit: 0, or the code of the worst trouble met.
 
-    It is the daemon's pass: it uses state_dir, and publishes the JWKS file when it gets its lock. publish.http is ignored.
+    It is the daemon's pass: it uses state_dir, and publishes the JWKS file when it gets its lock. publish.http is
+    ignored.
     """
     from concurrent.futures import ThreadPoolExecutor
 

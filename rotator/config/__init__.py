@@ -1,3 +1,3 @@
 """
-The configuration: a TOML file and the environment become frozen settings.
+The configuration: turns a TOML file and the environment into frozen settings.
 """

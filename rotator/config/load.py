@@ -1,5 +1,5 @@
 """
-The configuration: a TOML file and the environment become frozen settings, or one error that lists every fault in them.
+Loads the configuration: a TOML file and the environment become frozen settings, or one error that lists every fault.
 """
 
 import os
@@ -12,7 +12,7 @@ from types import MappingProxyType
 from typing import Any, NamedTuple, TypeVar
 from urllib.parse import urlsplit
 
-from rotator.config import rules as crosscheck
+from rotator.config import rules
 from rotator.config.rules import Declared, Fault
 from rotator.config.schema import (
     KEYSETS,
@@ -26,7 +26,7 @@ from rotator.config.schema import (
     StoreTable,
     VaultTable,
     read_table,
-    shown,
+    safe_name,
     unknown_table,
 )
 from rotator.config.settings import (
@@ -44,7 +44,7 @@ from rotator.model.keyset import KEYSET_NAME
 from rotator.model.policy import Policy, Readers, Timing
 from rotator.model.secret import SecretText
 
-# Each wins over the option it stands for.
+# Each overrides its option.
 ENVIRONMENT = {
     "VAULT_ADDR": ("vault", "address"),
     "VAULT_NAMESPACE": ("vault", "namespace"),
@@ -57,21 +57,21 @@ _T = TypeVar("_T", bound=NamedTuple)
 
 def load(path: Path | None, *, environ: Mapping[str, str], command_line: bool) -> Settings:
     """
-    Return the settings in *path*, or in the first file found where one is looked for, with what *environ* overrides.
+    Return the settings in *path*, else in the first file that `read_toml` finds, with the overrides of *environ*.
 
-    VAULT_TOKEN always counts on the command line, for the daemon only with `auth = "token"`. Credential files are not
-    read. Raises ConfigError with every fault, each with its file, table and option; none of them repeats a text value.
+    VAULT_TOKEN counts always on the *command_line*, and for the daemon only with `auth = "token"`. Credential files are
+    not read. Raises ConfigError with every fault, each with its file, table and option; no fault repeats a text value.
     """
-    reading = _Reading(*read_toml(path, environ), environ)
-    settings = reading.settings(command_line=command_line)
-    if reading.faults:
-        raise ConfigError(*reading.faults)
+    loader = _Loader(*read_toml(path, environ), environ)
+    settings = loader.settings(command_line=command_line)
+    if loader.faults:
+        raise ConfigError(*loader.faults)
     return settings
 
 
 def warnings(settings: Settings, environ: Mapping[str, str] = os.environ) -> list[str]:
     """
-    Return what works and is likely not what somebody wants, one sentence each.
+    Return one sentence for each setting that works and is probably a mistake.
     """
     found, publish, redis = [], settings.publish, settings.redis
     asymmetric = any(not policy.algorithm.symmetric for policy in settings.keysets.values())
@@ -106,9 +106,9 @@ def _loopback(url: str) -> bool:
     return re.fullmatch(r"(.*\.)?localhost|::1|127(\.[0-9]+){3}", host) is not None
 
 
-class _Reading:
+class _Loader:
     """
-    One reading of a file: its tables with the environment laid over them, and the faults found so far.
+    Loads one file: its tables, overridden by the environment, and the faults found so far.
     """
 
     def __init__(self, file: Path, tables: dict[str, Any], environ: Mapping[str, str]) -> None:
@@ -127,7 +127,7 @@ class _Reading:
 
     def settings(self, *, command_line: bool) -> Settings:
         """
-        Return the settings; they mean something only if `faults` is empty afterwards.
+        Return the settings; they are meaningful only if `faults` is empty afterwards.
         """
         self._add(unknown_table(name, value) for name, value in self._tables.items() if name not in (*TABLES, KEYSETS))
         store, vault = self._table("store", StoreTable), self._table("vault", VaultTable)
@@ -143,8 +143,8 @@ class _Reading:
             log=LogSettings(log.level, log.format),
             keysets={},
         )
-        self._add(crosscheck.redis_fault(settings.redis))
-        self._add(crosscheck.listener_fault(settings.publish.http, settings.admin_http))
+        self._add(rules.redis_fault(settings.redis))
+        self._add(rules.listener_fault(settings.publish.http, settings.admin_http))
         return replace(settings, keysets=MappingProxyType(self._keysets(settings)))
 
     def _keysets(self, settings: Settings) -> dict[str, Policy]:
@@ -156,18 +156,18 @@ class _Reading:
             self._add([Fault(KEYSETS, "", "must hold a table for each keyset, and at least one, as in [keysets.web]")])
             return {}
         keysets = [self._declared(name, table, inherited, unreadable) for name, table in tables.items()]
-        policies = crosscheck.policies(keysets)
-        self._add(crosscheck.well_known_faults(keysets))
-        self._add(crosscheck.keyset_faults(keysets, _policy(defaults)))
-        self._add(crosscheck.poll_fault(settings.daemon.poll_interval, keysets))
-        self._add(crosscheck.publish_faults(settings.publish, self._given["publish"], keysets, policies))
+        policies = rules.policies(keysets)
+        self._add(rules.well_known_faults(keysets))
+        self._add(rules.keyset_faults(keysets, _policy(defaults)))
+        self._add(rules.poll_fault(settings.daemon.poll_interval, keysets))
+        self._add(rules.publish_faults(settings.publish, self._given["publish"], keysets, policies))
         return policies
 
     def _declared(
         self, name: str, table: object, inherited: Mapping[str, Any], unreadable: AbstractSet[str]
     ) -> Declared:
         if not KEYSET_NAME.fullmatch(name):
-            name = shown(name)
+            name = safe_name(name)
             what = 'is no name for a keyset; use up to 63 of a-z, 0-9, "_" and "-", and begin with a letter or digit'
             self._add([Fault(f"{KEYSETS}.{name}", "", what)])
         _, own, faults = read_table(KeysetTable, f"{KEYSETS}.{name}", table)

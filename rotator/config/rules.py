@@ -1,5 +1,5 @@
 """
-What must fit together across the options of a configuration, once each of them is sound in itself.
+Rules between the options of a configuration, checked once each option is valid by itself.
 """
 
 from collections.abc import Iterator, Sequence
@@ -20,7 +20,7 @@ _ONLY_SYMMETRIC = ("readers",)
 @dataclass(frozen=True, slots=True)
 class Fault:
     """
-    What is wrong with an option of a table; `option` is "" where several options together are.
+    What is wrong with an option of a table; `option` is "" if several options are at fault together.
     """
 
     table: str
@@ -33,8 +33,8 @@ class Declared:
     """
     A keyset as the file declares it, before `well_known` has its default.
 
-    `own` are the options in its own table, `faulty` those, inherited ones included, whose value could not be read:
-    nothing that depends on them is checked. `well_known` is None where neither its table nor `[defaults]` says.
+    `own` holds the options in its own table; `faulty` the options, inherited ones included, whose value is invalid:
+    nothing that depends on them is checked. `well_known` is None if neither its table nor `[defaults]` sets it.
     """
 
     name: str
@@ -53,14 +53,14 @@ class Declared:
     @property
     def asymmetric(self) -> bool | None:
         """
-        Whether it holds key pairs; None when that could not be read.
+        Whether it holds key pairs; None if its algorithm is invalid.
         """
         return None if "algorithm" in self.faulty else not self.policy.algorithm.symmetric
 
 
 def well_known_faults(keysets: Sequence[Declared]) -> Iterator[Fault]:
     """
-    Yield a fault for each asymmetric keyset that must say whether it is in the combined set, and does not.
+    Yield a fault for each of several asymmetric keysets that does not say whether it is in the combined set.
     """
     asymmetric = [keyset for keyset in keysets if keyset.asymmetric]
     if len(asymmetric) == 1:
@@ -77,7 +77,7 @@ def well_known_faults(keysets: Sequence[Declared]) -> Iterator[Fault]:
 
 def policies(keysets: Sequence[Declared]) -> dict[str, Policy]:
     """
-    Return the policy of each keyset by its name; an asymmetric one that does not say otherwise is well-known.
+    Return the policy of each keyset by its name; an asymmetric keyset is well-known unless it says otherwise.
     """
     return {
         keyset.name: replace(keyset.policy, well_known=bool(keyset.asymmetric) and keyset.well_known is not False)
@@ -87,9 +87,9 @@ def policies(keysets: Sequence[Declared]) -> dict[str, Policy]:
 
 def keyset_faults(keysets: Sequence[Declared], defaults: Policy) -> Iterator[Fault]:
     """
-    Yield what cannot work in each keyset; a fault that stems from `[defaults]` alone is told once, as theirs.
+    Yield the faults of each keyset's policy; a fault of `[defaults]` alone is reported once, for that table.
     """
-    inherited, told = defaults.faults(), set()
+    inherited, reported = defaults.faults(), set()
     for keyset in keysets:
         if keyset.asymmetric is not None:
             for option in _ONLY_SYMMETRIC if keyset.asymmetric else _ONLY_ASYMMETRIC:
@@ -101,14 +101,14 @@ def keyset_faults(keysets: Sequence[Declared], defaults: Policy) -> Iterator[Fau
         for what in keyset.policy.faults():
             if what not in inherited:
                 yield Fault(keyset.table, "", what)
-            elif what not in told:
-                told.add(what)
+            elif what not in reported:
+                reported.add(what)
                 yield Fault("defaults", "", what)
 
 
 def poll_fault(interval: timedelta | None, keysets: Sequence[Declared]) -> Iterator[Fault]:
     """
-    Yield a fault when an explicit poll interval is too long for the keyset that is quickest to propagate.
+    Yield a fault if an explicit poll interval is above an eighth of the shortest propagation time.
     """
     times = {k.policy.timing.propagation_time: k.name for k in keysets if not k.faulty & TIMES}
     if interval is None or not times:
@@ -129,9 +129,9 @@ def publish_faults(
     publish: PublishSettings, given: AbstractSet[str], keysets: Sequence[Declared], known: dict[str, Policy]
 ) -> Iterator[Fault]:
     """
-    Yield what nobody could verify, and what looks like a proof or a publication and is none.
+    Yield a fault for each keyset that is published nowhere, and for a file or URL that would never hold a keyset.
 
-    *given* are the options of `[publish]` that stand in the file: a default does no harm where it does nothing.
+    *given* holds the options of `[publish]` that are in the file: a default that has no effect is no fault.
     """
     asymmetric = [keyset for keyset in keysets if keyset.asymmetric]
     combined = any(policy.well_known for policy in known.values())
@@ -156,7 +156,7 @@ def publish_faults(
 
 def redis_fault(redis: RedisSettings | None) -> Iterator[Fault]:
     """
-    Yield a fault when a certificate authority is named for a connection that has no TLS.
+    Yield a fault if `ca_file` is set and the address has no TLS.
     """
     if redis and redis.ca_file and not redis.url.startswith("rediss:"):
         yield Fault(
@@ -166,7 +166,7 @@ def redis_fault(redis: RedisSettings | None) -> Iterator[Fault]:
 
 def listener_fault(jwks: str, admin: str) -> Iterator[Fault]:
     """
-    Yield a fault when both listeners are given the same port.
+    Yield a fault if both listeners have the same address.
     """
     if jwks and jwks == admin and not jwks.endswith(":0"):
         yield Fault("admin", "http", "is the address of [publish] http, too; give each a port of its own")

@@ -1,7 +1,7 @@
 """
-The tables of the configuration file: every option with its type, shape and default, and what is wrong with a value.
+The schema of the configuration file: every option of every table with its type, its validator and its default.
 
-pydantic's engine is used without its models: their import alone would take a command as long as reaching Vault does.
+It uses pydantic's engine without its models: importing those would take a command as long as a request to Vault.
 """
 
 import re
@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple, TypeVar, 
 
 from pydantic_core import SchemaValidator, ValidationError, core_schema
 
-from rotator.config import validators as shapes
+from rotator.config import validators
 from rotator.config.rules import Fault
 from rotator.model.algorithms import Algorithm
 from rotator.model.times import parse_duration
@@ -21,11 +21,11 @@ if TYPE_CHECKING:
 
 _Truth = Annotated[bool, core_schema.bool_schema(strict=True)]
 _Duration = Annotated[timedelta, parse_duration]
-_Path = Annotated[str, shapes.file_path]
-_OptionalPath = Annotated[str, shapes.optional_path]
-_VaultPath = Annotated[str, shapes.vault_path]
-_Listen = Annotated[str, shapes.listen_address]
-_VERIFY_URLS = core_schema.list_schema(core_schema.no_info_plain_validator_function(shapes.verify_url), strict=True)
+_Path = Annotated[str, validators.file_path]
+_OptionalPath = Annotated[str, validators.optional_path]
+_VaultPath = Annotated[str, validators.vault_path]
+_Listen = Annotated[str, validators.listen_address]
+_VERIFY_URLS = core_schema.list_schema(core_schema.no_info_plain_validator_function(validators.verify_url), strict=True)
 
 
 class StoreTable(NamedTuple):
@@ -42,10 +42,10 @@ class VaultTable(NamedTuple):
     `[vault]`: Vault or OpenBao, KV version 2.
     """
 
-    address: Annotated[str, shapes.vault_address] = "https://127.0.0.1:8200"
+    address: Annotated[str, validators.vault_address] = "https://127.0.0.1:8200"
     mount: _VaultPath = "secret"
     prefix: _VaultPath = "rotator"
-    namespace: Annotated[str, shapes.namespace] = ""
+    namespace: Annotated[str, validators.namespace] = ""
     ca_file: _OptionalPath = ""
     auth: Literal["approle", "token"] = "approle"
     role_id_file: _Path = "role_id"
@@ -58,9 +58,9 @@ class RedisTable(NamedTuple):
     `[redis]`: where changes are announced; without the table they are not.
     """
 
-    url: Annotated[str, shapes.redis_url] = "redis://127.0.0.1:6379/0"
-    channel: Annotated[str, shapes.channel] = "rotator:events"
-    username: Annotated[str, shapes.username] = ""
+    url: Annotated[str, validators.redis_url] = "redis://127.0.0.1:6379/0"
+    channel: Annotated[str, validators.channel] = "rotator:events"
+    username: Annotated[str, validators.username] = ""
     password_file: _OptionalPath = ""
     ca_file: _OptionalPath = ""
 
@@ -71,14 +71,14 @@ class PublishTable(NamedTuple):
     """
 
     vault: _Truth = True
-    file: Annotated[str, shapes.jwks_path] = "/var/lib/rotator/public/jwks.json"
+    file: Annotated[str, validators.jwks_path] = "/var/lib/rotator/public/jwks.json"
     http: _Listen = "127.0.0.1:8471"
     verify_urls: Annotated[Sequence[str], _VERIFY_URLS] = ()
 
 
 class AdminTable(NamedTuple):
     """
-    `[admin]`: health, metrics and the status page.
+    `[admin]`: health and metrics.
     """
 
     http: _Listen = "127.0.0.1:8472"
@@ -89,8 +89,8 @@ class DaemonTable(NamedTuple):
     `[daemon]`: how `rotator run` works.
     """
 
-    poll_interval: Annotated[timedelta | None, shapes.poll_interval] = None
-    workers: Annotated[int, shapes.workers] = 8
+    poll_interval: Annotated[timedelta | None, validators.poll_interval] = None
+    workers: Annotated[int, validators.workers] = 8
     state_dir: _Path = "/var/lib/rotator"
 
 
@@ -105,11 +105,11 @@ class LogTable(NamedTuple):
 
 class KeysetTable(NamedTuple):
     """
-    `[defaults]` and `[keysets.NAME]`: how a keyset is rotated; `well_known` is None where nothing is said.
+    `[defaults]` and `[keysets.NAME]`: how a keyset is rotated; `well_known` is None if it is not set.
     """
 
-    algorithm: Annotated[Algorithm, shapes.algorithm] = Algorithm.RS256
-    rsa_bits: Annotated[int, shapes.rsa_bits] = 2048
+    algorithm: Annotated[Algorithm, validators.algorithm] = Algorithm.RS256
+    rsa_bits: Annotated[int, validators.rsa_bits] = 2048
     rotation_period: _Duration = timedelta(days=30)
     propagation_time: _Duration = timedelta(hours=2)
     max_token_lifetime: _Duration = timedelta(days=7)
@@ -131,48 +131,49 @@ TABLES: Mapping[str, type[NamedTuple]] = {
     "defaults": KeysetTable,
 }
 _T = TypeVar("_T", bound=NamedTuple)
-_validators: dict[type[NamedTuple], SchemaValidator] = {}
+_compiled: dict[type[NamedTuple], SchemaValidator] = {}
 _TYPES = {
     "bool_type": "must be true or false, without quotes",
     "list_type": 'must be a list of texts, as in ["...", "..."]',
 }
-_TAME = re.compile(r"[A-Za-z0-9_-]{1,40}")
+_PLAIN = re.compile(r"[A-Za-z0-9_-]{1,40}")
 
 
 def read_table(kind: type[_T], table: str, raw: object) -> tuple[_T, Mapping[str, Any], list[Fault]]:
     """
-    Return the table with defaults for what is missing or wrong, the values that are there and sound, and what is wrong.
+    Return the table with defaults for missing and invalid options, the valid options that are present, and the faults.
 
-    *table* is its name in the file. Nothing is converted: "8" is no number, 1 is not true. No fault repeats a value.
+    *table* is its name in the file. Values are never converted: "8" is not a number, 1 is not true. No fault repeats a
+    value.
     """
     make: Callable[..., _T] = kind
     if not isinstance(raw, dict):
         return make(), {}, [Fault(table, "", "must be a table")]
-    if kind not in _validators:
-        _validators[kind] = SchemaValidator(_schema(kind))
+    if kind not in _compiled:
+        _compiled[kind] = SchemaValidator(_schema(kind))
     try:
-        values, details = _validators[kind].validate_python(raw), []
+        values, details = _compiled[kind].validate_python(raw), []
     except ValidationError as error:
         details = error.errors(include_url=False, include_input=False)
         bad = {detail["loc"][0] for detail in details}
-        values = _validators[kind].validate_python({option: raw[option] for option in raw if option not in bad})
+        values = _compiled[kind].validate_python({option: raw[option] for option in raw if option not in bad})
     return make(**values), values, [_fault(kind, table, detail) for detail in details]
 
 
 def unknown_table(name: str, value: object) -> Fault:
     """
-    Return the fault of something at the top of the file that is no table of ours.
+    Return the fault of a table, or of an option outside any table, that is not in the schema.
     """
     if isinstance(value, dict):
-        return Fault(shown(name), "", f"is an unknown table{_suggestion(name, [*TABLES, KEYSETS])}")
-    return Fault("", shown(name), f"is an unknown option outside any table{_home(name)}")
+        return Fault(safe_name(name), "", f"is an unknown table{_suggestion(name, [*TABLES, KEYSETS])}")
+    return Fault("", safe_name(name), f"is an unknown option outside any table{_home(name)}")
 
 
-def shown(name: str) -> str:
+def safe_name(name: str) -> str:
     """
-    Return *name* for a message, unless it may be a value gone astray.
+    Return *name* for a message; only its length if it may be a misplaced secret.
     """
-    return name if _TAME.fullmatch(name) else f"(a name of {len(name)} characters)"
+    return name if _PLAIN.fullmatch(name) else f"(a name of {len(name)} characters)"
 
 
 def _fault(kind: type[NamedTuple], table: str, detail: "ErrorDetails") -> Fault:
@@ -181,7 +182,7 @@ def _fault(kind: type[NamedTuple], table: str, detail: "ErrorDetails") -> Fault:
     match detail["type"]:
         case "extra_forbidden":
             what = f"is an unknown option{_suggestion(name, kind._fields) or _home(name)}"
-            return Fault(table, shown(name), what)
+            return Fault(table, safe_name(name), what)
         case "value_error":
             what = str(context["error"])
         case "literal_error":
@@ -205,7 +206,7 @@ def _home(name: str) -> str:
 
 def _schema(kind: type[NamedTuple]) -> "CoreSchema":
     """
-    Return the schema of a table: unknown options are refused, none is required.
+    Return the schema of a table: it rejects unknown options and requires none.
     """
     options = {
         option: core_schema.typed_dict_field(_schema_of(annotation), required=False)
@@ -215,7 +216,7 @@ def _schema(kind: type[NamedTuple]) -> "CoreSchema":
 
 
 def _schema_of(annotation: Any) -> "CoreSchema":
-    shape: CoreSchema | Callable[[Any], object] | None = getattr(annotation, "__metadata__", (None,))[0]
-    if shape is None:
+    validator: CoreSchema | Callable[[Any], object] | None = getattr(annotation, "__metadata__", (None,))[0]
+    if validator is None:
         return core_schema.literal_schema(list(get_args(annotation)))
-    return core_schema.no_info_plain_validator_function(shape) if callable(shape) else shape
+    return core_schema.no_info_plain_validator_function(validator) if callable(validator) else validator

@@ -1,7 +1,7 @@
 """
-The settings of a process, as `rotator.config` reads them: complete, checked, frozen.
+The settings of a process, as `rotator.config.load` returns them: complete, validated, frozen.
 
-They stand apart from their reading so that nobody who is given settings must import pydantic.
+They have a module of their own so that code which only uses settings does not import pydantic.
 """
 
 from collections.abc import Mapping
@@ -27,10 +27,10 @@ class StoreSettings:
 @dataclass(frozen=True, slots=True)
 class VaultSettings:
     """
-    How to reach and enter Vault; `token` is VAULT_TOKEN where that applies, and then goes before `auth`.
+    How to reach Vault and log in; `token` is VAULT_TOKEN if that applies, and then overrides `auth`.
 
-    `address` has no trailing slash, `mount`, `prefix` and `namespace` have none at either end. The credential files
-    need not exist.
+    `address` has no trailing slash; `mount`, `prefix` and `namespace` have none at either end. The credential files may
+    be missing: they are read at log-in.
     """
 
     address: str
@@ -94,10 +94,10 @@ class LogSettings:
 @dataclass(frozen=True, slots=True)
 class Settings:
     """
-    One configuration: read from `path` (absolute), with the environment's part in it. All paths in it are absolute.
+    One configuration, from the file `path` and the environment. All paths are absolute.
 
-    `redis` is None when nothing is announced, `admin_http` "" when there is no admin listener. `keysets` has at least
-    one, in the order of the file.
+    `redis` is None if changes are not announced; `admin_http` is "" if there is no admin listener. `keysets` has at
+    least one keyset, in the order of the file.
     """
 
     path: Path

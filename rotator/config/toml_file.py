@@ -1,5 +1,5 @@
 """
-Finding the configuration file and reading its TOML.
+Finds the configuration file and reads its TOML.
 """
 
 import os
@@ -18,7 +18,8 @@ def read_toml(path: Path | None, environ: Mapping[str, str]) -> tuple[Path, dict
     """
     Return the absolute path and the tables of *path*, else of ROTATOR_CONFIG, else of the first of PLACES that exists.
 
-    Raises ConfigError where nothing is found, readable or TOML; it never repeats what stands in the file.
+    Raises ConfigError if there is no file, or it cannot be read or is not TOML; the message never repeats the file's
+    text.
     """
     named = path or (Path(environ["ROTATOR_CONFIG"]) if environ.get("ROTATOR_CONFIG") else None)
     places = [Path(os.path.abspath(place)) for place in ([named] if named else PLACES)]  # noqa: PTH100 - keeps ".." out, links in
@@ -42,7 +43,7 @@ def read_toml(path: Path | None, environ: Mapping[str, str]) -> tuple[Path, dict
 
 def _syntax(message: str) -> str:
     """
-    Return what tomllib said without the names and texts that it may quote.
+    Return tomllib's message without the names and texts it may quote.
     """
     match = re.fullmatch(r"(.*) \(at (line \d+, column \d+|end of document)\)", message, re.DOTALL)
     if match is None:

@@ -1,5 +1,5 @@
 """
-The shapes that options may have: each function returns its value in the form that settings hold, or raises ValueError.
+Validators of single options: each returns the value as settings hold it, or raises ValueError.
 
 No message repeats the value: a secret may have been pasted anywhere.
 """
@@ -39,7 +39,7 @@ def text(value: object) -> str:
 
 def algorithm(value: object) -> Algorithm:
     """
-    Return the algorithm named exactly so; one that is merely not supported yet is told apart from a mistake.
+    Return the algorithm of exactly this name; the message says whether another is unknown or just not supported yet.
     """
     name = text(value)
     try:
@@ -57,7 +57,7 @@ def algorithm(value: object) -> Algorithm:
 
 def rsa_bits(value: object) -> int:
     """
-    Return the size of RSA keys.
+    Return the size of RSA keys in bits.
     """
     if type(value) is not int or value not in (2048, 3072, 4096):
         raise ValueError("must be 2048, 3072 or 4096, without quotes")
@@ -81,7 +81,7 @@ def poll_interval(value: object) -> timedelta | None:
 
 def workers(value: object) -> int:
     """
-    Return a number of threads.
+    Return a number of threads, 1 to 64.
     """
     if type(value) is not int or not 1 <= value <= _MAX_WORKERS:
         raise ValueError(f"must be a whole number from 1 to {_MAX_WORKERS}, without quotes")
@@ -90,7 +90,7 @@ def workers(value: object) -> int:
 
 def file_path(value: object) -> str:
     """
-    Return the path of a file or folder, as written.
+    Return the path of a file or folder unchanged.
     """
     path = text(value)
     if not path:
@@ -136,7 +136,7 @@ def listen_address(value: object) -> str:
 
 def vault_path(value: object) -> str:
     """
-    Return the name of a mount or prefix, which may have several parts.
+    Return a mount or a prefix: one or more names separated by slashes.
     """
     path = text(value)
     if not _VAULT_PATH.fullmatch(path):
@@ -148,7 +148,7 @@ def vault_path(value: object) -> str:
 
 def namespace(value: object) -> str:
     """
-    Return the namespace without the slash that Vault prints behind it, "" for none.
+    Return the namespace without the trailing slash that Vault prints, "" for none.
     """
     name = text(value).removesuffix("/")
     return vault_path(name) if name else ""
@@ -156,7 +156,7 @@ def namespace(value: object) -> str:
 
 def channel(value: object) -> str:
     """
-    Return the name of the stream and pub/sub channel.
+    Return the name of the Redis stream and pub/sub channel.
     """
     name = text(value)
     if not _CHANNEL.fullmatch(name):
@@ -188,7 +188,7 @@ def vault_address(value: object) -> str:
 
 def redis_url(value: object) -> str:
     """
-    Return a Redis address without credentials in it.
+    Return a Redis address; it must hold no credentials.
     """
     if isinstance(value, str) and "@" in value:
         raise ValueError("must not hold a user name or password; use username and password_file")
@@ -220,7 +220,7 @@ def verify_url(value: object) -> str:
 
 def _split(value: object, schemes: tuple[str, ...], wanted: str) -> SplitResult:
     """
-    Return the parts of a URL that has one of *schemes* and a host (for a socket, a path) and nothing odd.
+    Return the split URL; raises ValueError unless it has one of *schemes* and a host (for unix:, a path).
     """
     if not isinstance(value, str):
         raise ValueError("must be text in quotes")  # noqa: TRY004 - pydantic collects ValueErrors

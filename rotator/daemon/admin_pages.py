@@ -1,5 +1,5 @@
 """
-The operator's listener: whether the daemon lives, whether all is well, and the metrics. It holds no key data.
+The operator's listener: whether the daemon makes progress, whether every keyset is well, and the metrics. No key data.
 """
 
 import json
@@ -8,23 +8,46 @@ from http import HTTPStatus
 from typing import Protocol
 
 from rotator.daemon.health import Health, Readiness
-from rotator.daemon.http_handler import Response, plain
-from rotator.daemon.http_server import HttpServer
+from rotator.daemon.http_server import HttpServer, Response, plain
 from rotator.telemetry.redaction import redact
 
 
 class Exposition(Protocol):
     """
-    The metrics, ready to be scraped.
+    Source of the metrics.
     """
 
     content_type: str
 
     def render(self) -> bytes:
         """
-        Return the text a scrape gets.
+        Return the text that answers a scrape.
         """
         ...
+
+
+def render_health(*, alive: bool) -> Response:
+    """
+    Return 200 while the daemon makes progress, 503 when it has stalled.
+    """
+    return plain(HTTPStatus.OK, "ok") if alive else plain(HTTPStatus.SERVICE_UNAVAILABLE, "stalled")
+
+
+def render_readiness(readiness: Readiness) -> Response:
+    """
+    Return *readiness* as JSON, 200 or 503; the details of alarms are redacted.
+    """
+    alarms = [
+        {"keyset": alarm.keyset, "reason": alarm.reason.value, "detail": redact(alarm.detail)}
+        for alarm in readiness.alarms
+    ]
+    body = json.dumps({"ready": readiness.ready, "alarms": alarms, "keysets": dict(readiness.keysets)})
+    status = HTTPStatus.OK if readiness.ready else HTTPStatus.SERVICE_UNAVAILABLE
+    return _uncached(status, "application/json", body.encode())
+
+
+def _uncached(status: HTTPStatus, content_type: str, body: bytes) -> Response:
+    return Response(status, {"Content-Type": content_type, "Cache-Control": "no-store"}, body)
 
 
 class AdminPages:
@@ -42,32 +65,17 @@ class AdminPages:
         """
         match path:
             case "/healthz":
-                alive = self._health.alive()
-                return plain(HTTPStatus.OK, "ok") if alive else plain(HTTPStatus.SERVICE_UNAVAILABLE, "stalled")
+                return render_health(alive=self._health.alive())
             case "/readyz":
-                return _ready(self._health.readiness())
+                return render_readiness(self._health.readiness())
             case "/metrics":
                 return _uncached(HTTPStatus.OK, self._metrics.content_type, self._metrics.render())
         return plain(HTTPStatus.NOT_FOUND)
 
 
-def _ready(readiness: Readiness) -> Response:
-    alarms = [
-        {"keyset": alarm.keyset, "reason": alarm.reason.value, "detail": redact(alarm.detail)}
-        for alarm in readiness.alarms
-    ]
-    body = json.dumps({"ready": readiness.ready, "alarms": alarms, "keysets": dict(readiness.keysets)})
-    status = HTTPStatus.OK if readiness.ready else HTTPStatus.SERVICE_UNAVAILABLE
-    return _uncached(status, "application/json", body.encode())
-
-
-def _uncached(status: HTTPStatus, content_type: str, body: bytes) -> Response:
-    return Response(status, {"Content-Type": content_type, "Cache-Control": "no-store"}, body)
-
-
 class AdminServer(HttpServer):
     """
-    The listener named by `[admin] http`.
+    The listener at the address of `[admin] http`.
     """
 
     def __init__(self, address: str, health: Health, metrics: Exposition) -> None:

@@ -8,8 +8,7 @@ from http import HTTPStatus
 
 from rotator.adapters.jwks.cache import Combined, JwksCache
 from rotator.adapters.jwks.http import WELL_KNOWN_PATH
-from rotator.daemon.http_handler import Response, plain
-from rotator.daemon.http_server import HttpServer
+from rotator.daemon.http_server import HttpServer, Response, plain
 from rotator.model.policy import max_age
 from rotator.model.publication import Jwks, Publication
 
@@ -19,7 +18,7 @@ _NOT_FOUND = plain(HTTPStatus.NOT_FOUND)
 
 def render(jwks: Jwks, seconds: int) -> Response:
     """
-    Return the answer that serves *jwks* and lets caches keep it for *seconds*.
+    Return the answer that serves *jwks* and lets caches keep it for *seconds*; its tag is a digest of the body.
     """
     body = jwks.encode()
     return Response(
@@ -33,12 +32,12 @@ def render(jwks: Jwks, seconds: int) -> Response:
     )
 
 
-def unless_known(response: Response, headers: Mapping[str, str]) -> Response:
+def unless_cached(response: Response, headers: Mapping[str, str]) -> Response:
     """
-    Return *response*, or 304 without a body where the caller has it already (RFC 9110 section 13.1.2).
+    Return *response*, or 304 without a body if the request's *headers* name its tag (RFC 9110 section 13.1.2).
     """
-    known = {tag.strip().removeprefix("W/") for tag in (headers.get("If-None-Match") or "").split(",")}
-    if "*" not in known and response.headers.get("ETag") not in known:
+    cached = {tag.strip().removeprefix("W/") for tag in (headers.get("If-None-Match") or "").split(",")}
+    if "*" not in cached and response.headers.get("ETag") not in cached:
         return response
     return Response(
         HTTPStatus.NOT_MODIFIED, {name: value for name, value in response.headers.items() if name != "Content-Type"}
@@ -47,11 +46,11 @@ def unless_known(response: Response, headers: Mapping[str, str]) -> Response:
 
 class JwksPages:
     """
-    What the listener answers. A keyset in *names* that is not on the board yet is on its way: 503, not 404.
+    What the listener answers. A keyset in *names* that is not in the cache yet will be: 503, not 404.
     """
 
-    def __init__(self, board: JwksCache, names: Collection[str]) -> None:
-        self._board = board
+    def __init__(self, cache: JwksCache, names: Collection[str]) -> None:
+        self._cache = cache
         self._names = frozenset(names)
         self._rendered: dict[str, tuple[Publication | Combined, Response]] = {}
 
@@ -64,7 +63,7 @@ class JwksPages:
         name = path.removeprefix("/keysets/").removesuffix("/jwks.json")
         if path != f"/keysets/{name}/jwks.json":
             return _NOT_FOUND
-        publication = self._board.get(name)
+        publication = self._cache.get(name)
         if publication is None:
             return _NOT_YET if name in self._names else _NOT_FOUND
         if publication.symmetric:
@@ -72,25 +71,28 @@ class JwksPages:
         return self._serve(path, publication, publication.document.jwks, max_age(publication.timing), headers)
 
     def _combined(self, headers: Mapping[str, str]) -> Response:
-        combined = self._board.combined()
+        combined = self._cache.combined()
         if combined is None:
-            return _NOT_YET if self._board.has_combined else _NOT_FOUND
+            return _NOT_YET if self._cache.has_combined else _NOT_FOUND
         return self._serve(WELL_KNOWN_PATH, combined, combined.jwks, combined.max_age, headers)
 
     def _serve(
         self, path: str, source: Publication | Combined, jwks: Jwks, seconds: int, headers: Mapping[str, str]
     ) -> Response:
-        known, response = self._rendered.get(path, (None, _NOT_FOUND))
-        if known is not source:
+        """
+        Return the answer, rendered only if *source* is not the value that was rendered last.
+        """
+        rendered, response = self._rendered.get(path, (None, _NOT_FOUND))
+        if rendered is not source:
             response = render(jwks, seconds)
             self._rendered[path] = source, response
-        return unless_known(response, headers)
+        return unless_cached(response, headers)
 
 
 class JwksServer(HttpServer):
     """
-    The listener named by `[publish] http`.
+    The listener at the address of `[publish] http`.
     """
 
-    def __init__(self, address: str, board: JwksCache, names: Collection[str]) -> None:
-        super().__init__(address, JwksPages(board, names).respond, "[publish] http")
+    def __init__(self, address: str, cache: JwksCache, names: Collection[str]) -> None:
+        super().__init__(address, JwksPages(cache, names).respond, "[publish] http")

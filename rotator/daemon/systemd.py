@@ -1,5 +1,5 @@
 """
-What systemd is told, and what it told us; without systemd everything here does nothing.
+The protocol with systemd (sd_notify(3)), and keeping memory out of core files; without systemd, `notify` does nothing.
 """
 
 import ctypes
@@ -14,9 +14,9 @@ _PR_SET_DUMPABLE = 4
 
 def notify(**fields: str) -> bool:
     """
-    Send *fields* (READY="1", STATUS="...") to the service manager in one datagram; return whether it took them.
+    Send *fields* (READY="1", STATUS="...") to the service manager in one datagram; return whether that worked.
 
-    Values are put on one line and redacted: they are shown to every user of the machine.
+    Each value becomes one line and is redacted: every user of the machine can read it.
     """
     path = os.environ.get("NOTIFY_SOCKET", "")
     if not path.startswith(("/", "@")):
@@ -34,7 +34,7 @@ def notify(**fields: str) -> bool:
 
 def watchdog_interval() -> float | None:
     """
-    Return the seconds between two signs of life, half of what the service manager allows; None when it watches not us.
+    Return the seconds between two signs of life, half of what the watchdog allows; None if this process has none.
     """
     allowed = os.environ.get("WATCHDOG_USEC", "")
     if not allowed.isdecimal() or os.environ.get("WATCHDOG_PID", str(os.getpid())) != str(os.getpid()):

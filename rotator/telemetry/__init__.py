@@ -1,3 +1,3 @@
 """
-What the daemon tells of itself: logs and metrics.
+What the daemon reports of itself: logs and metrics, without secrets.
 """

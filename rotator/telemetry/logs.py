@@ -30,7 +30,8 @@ def configure(level: str, format: str, stream: TextIO | None = None) -> Filterin
     """
     Return a logger that writes lines of *level* and above to *stream* (standard output), and send `logging` there too.
 
-    *format* is json, console, or auto: console on a terminal, else json. What libraries say is kept from WARNING up.
+    *format* is json, console, or auto: console on a terminal, else json. Records of libraries are written from WARNING
+    up.
     """
     out = stream or sys.stdout
     tty = out.isatty()
@@ -53,7 +54,7 @@ def configure(level: str, format: str, stream: TextIO | None = None) -> Filterin
 
 def install_hooks(log: Log) -> None:
     """
-    Send what nobody caught, in any thread, through *log* instead of the interpreter's own printing.
+    Send uncaught exceptions of every thread through *log*, which redacts them; the interpreter would print them.
     """
 
     def uncaught(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
@@ -96,7 +97,7 @@ def _console(*, colors: bool) -> Processor:
 
 class _Lines:
     """
-    Writes whole lines. A log that cannot be written is no reason to hold a rotation.
+    Writes whole lines; a line that cannot be written is lost, since rotation must go on.
     """
 
     def __init__(self, out: TextIO) -> None:
@@ -117,16 +118,16 @@ class _Lines:
 
 def _plain(_logger: WrappedLogger, _name: str, event: EventDict) -> EventDict:
     """
-    Put the fields every line has first, make every value one that can be rendered, and keep the line short.
+    Put FIRST's fields first, make every value JSON, and cut values and lines that are too long.
     """
     fields = {name: _value(event.pop(name)) for name in FIRST if name in event}
     fields |= {name: _value(value) for name, value in event.items()}
     truncated = [name for name, value in fields.items() if len(_text(value)) > MAX_FIELD]
     for name in truncated:
-        # Redacted before it is cut: half a secret has no shape to be known by.
+        # Redacted before it is cut: a part of a secret would not be recognised.
         text = redact(_text(fields[name]))
-        half = MAX_FIELD // 2
-        fields[name] = f"{text[:half]} ... {text[-half:]}" if len(text) > MAX_FIELD else text
+        kept = MAX_FIELD // 2
+        fields[name] = f"{text[:kept]} ... {text[-kept:]}" if len(text) > MAX_FIELD else text
     if len(json.dumps(fields)) > MAX_LINE * 3 // 4:
         truncated = [name for name in fields if name not in FIRST]
         fields = {name: redact(_text(fields[name]))[:MAX_SHORT] for name in FIRST if name in fields}
@@ -156,7 +157,7 @@ def _value(value: object, depth: int = 0) -> Any:
             return [_value(inner, depth + 1) for inner in value]
     try:
         return repr(value)
-    except Exception:  # noqa: BLE001 - a value that cannot be shown must not stop what is logged
+    except Exception:  # noqa: BLE001 - a value without a repr must not lose the line
         return f"({type(value).__name__})"
 
 
@@ -166,6 +167,6 @@ def _json(_logger: WrappedLogger, _name: str, event: EventDict) -> str:
 
 def _redacted(_logger: WrappedLogger, _name: str, line: Any) -> str:
     """
-    The last step: no line is written that has not passed here.
+    Redact a line; the last step, which every line passes.
     """
     return redact(str(line))

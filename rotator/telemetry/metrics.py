@@ -1,5 +1,5 @@
 """
-The metrics for Prometheus, read from what the daemon knows at the moment of a scrape. No kid is ever a label.
+The metrics for Prometheus, read from the daemon's state at each scrape. A kid is never a label.
 """
 
 import threading
@@ -22,9 +22,9 @@ from rotator.reconcile.alarms import Alarm
 @dataclass(frozen=True, slots=True)
 class KeysetSample:
     """
-    One keyset at one moment: how many keys in each state, and when the oldest of each was made.
+    One keyset at one moment: the number of keys in each state, and when the oldest of each was made.
 
-    `rotations` counts the activations this process has made.
+    `rotations` counts the activations that this process made.
     """
 
     name: str
@@ -39,7 +39,7 @@ class KeysetSample:
 
 class Samples(Protocol):
     """
-    Who knows what a scrape asks. The methods do no I/O and may be called from any thread.
+    Source of the values. The methods do no I/O and may be called from any thread.
     """
 
     def keysets(self) -> Iterable[KeysetSample]:
@@ -50,20 +50,20 @@ class Samples(Protocol):
 
     def active(self) -> Iterable[Alarm]:
         """
-        Return the alarms that stand.
+        Return the active alarms.
         """
         ...
 
     def token_expires_at(self) -> datetime | None:
         """
-        Return when the Vault token expires, None where there is none or it never does.
+        Return when the Vault token expires; None if there is none, or it never expires.
         """
         ...
 
 
 class Metrics:
     """
-    The metrics of one daemon, in a registry of their own. Safe to use from several threads.
+    The metrics of one daemon, in their own registry. Safe to use from several threads.
     """
 
     content_type = CONTENT_TYPE_LATEST
@@ -78,11 +78,11 @@ class Metrics:
         """
         Add the metrics of *samples*, read anew at each scrape.
         """
-        self._registry.register(_Snapshot(samples, self.requests))
+        self._registry.register(_Collector(samples, self.requests))
 
     def observe_request(self, operation: str, result: str) -> None:
         """
-        Count one request to Vault; both words are from small fixed sets.
+        Count one request to Vault; both words come from small fixed sets, since they are labels.
         """
         with self._lock:
             self._requests[operation, result] += 1
@@ -96,12 +96,12 @@ class Metrics:
 
     def render(self) -> bytes:
         """
-        Return everything in the text format.
+        Return all metrics in Prometheus' text format.
         """
         return generate_latest(self._registry)
 
 
-class _Snapshot(Collector):
+class _Collector(Collector):
     def __init__(self, samples: Samples, requests: Callable[[], Mapping[tuple[str, str], int]]) -> None:
         self._samples = samples
         self._requests = requests
@@ -112,8 +112,8 @@ class _Snapshot(Collector):
         """
         yield InfoMetricFamily("rotator", "The version that runs", value={"version": rotator.__version__})
         alarm = GaugeMetricFamily("rotator_alarm", "1 while the alarm stands", labels=["keyset", "reason"])
-        for standing in self._samples.active():
-            alarm.add_metric([standing.keyset, standing.reason.value], 1)
+        for active in self._samples.active():
+            alarm.add_metric([active.keyset, active.reason.value], 1)
         yield alarm
         yield from _of_keysets(tuple(self._samples.keysets()))
         requests = CounterMetricFamily("rotator_vault_requests", "Requests to Vault", labels=["op", "result"])

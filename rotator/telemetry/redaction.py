@@ -1,8 +1,8 @@
 """
-Takes key material out of text that is about to leave: the last resort, behind types that give nothing away.
+Removes key material from text that leaves the process: the last resort behind types that hide their secrets.
 
-What is recognised: PEM and its base64, 256 bits as hex, long base64, Vault tokens, JWTs, private members of a JWK, and
-the secrets alive in this process that have no shape of their own. Kids and UUIDs stay readable.
+It recognises PEM and its base64, 256 bits as hex, long base64, Vault tokens, JWTs, private members of a JWK, and every
+secret that is alive in this process (`rotator.model.secret`). Kids and UUIDs stay readable.
 """
 
 import base64
@@ -14,7 +14,7 @@ from rotator.model.secret import live_secrets
 REDACTED = "[redacted]"
 MIN_LIVE = 6
 
-# A line break may have been escaped by repr, by JSON, or by both; a list of lines has quotes and commas instead.
+# repr, JSON or both may have escaped a line break; a list of lines has quotes and commas instead.
 _BREAK = r"""\\{1,4}[nr]|\\{0,3}['"],\s?\\{0,3}b?\\{0,3}['"]"""
 _PEM_BODY = rf"(?:[A-Za-z0-9+/=\s]|{_BREAK})*"
 _PATTERNS = tuple(
@@ -39,11 +39,11 @@ _LONG = re.compile(r"[A-Za-z0-9+/_-]{80,}={0,2}")
 
 def redact(text: str) -> str:
     """
-    Return *text* with everything that looks like key material replaced; a JSON text stays one.
+    Return *text* with everything that looks like key material replaced; JSON stays valid JSON.
     """
     for secret in live_secrets():
         if len(secret) >= MIN_LIVE:
-            text = re.sub(_shapes(secret), REDACTED, text)
+            text = re.sub(_patterns_of(secret), REDACTED, text)
     for pattern in _PATTERNS:
         text = pattern.sub(REDACTED, text)
     text = _MEMBER.sub(rf"\g<name>{REDACTED}", text)
@@ -52,18 +52,18 @@ def redact(text: str) -> str:
 
 def _unless_path(match: re.Match[str]) -> str:
     """
-    Keep the paths of a traceback: in base64 one character of 64 is a slash.
+    Keep the paths of a traceback, which have many slashes: in base64 one character of 64 is a slash.
     """
     return match[0] if match[0].count("/") * 16 > len(match[0]) else REDACTED
 
 
-def _shapes(secret: str) -> str:
+def _patterns_of(secret: str) -> str:
     """
     Return a pattern of *secret* as it is, escaped by repr or JSON any number of times, as base64 and as hex.
     """
     data = secret.encode(errors="surrogatepass")
     encoded = (base64.b64encode(data), base64.urlsafe_b64encode(data), data.hex().encode())
-    return "|".join([*(re.escape(shape.decode().rstrip("=")) for shape in encoded), "".join(map(_escaped, secret))])
+    return "|".join([*(re.escape(form.decode().rstrip("=")) for form in encoded), "".join(map(_escaped, secret))])
 
 
 def _escaped(char: str) -> str:
@@ -80,5 +80,5 @@ def _escaped(char: str) -> str:
         repr(char.encode(errors="surrogatepass"))[2:-1],
     }
     names |= {f"\\x{ord(char):02x}", f"\\u{ord(char):04x}"}
-    shapes = [re.escape(name).replace(r"\\", r"\\+") for name in sorted(names - {char})]
-    return f"(?:{'|'.join([re.escape(char), *shapes])})"
+    forms = [re.escape(name).replace(r"\\", r"\\+") for name in sorted(names - {char})]
+    return f"(?:{'|'.join([re.escape(char), *forms])})"

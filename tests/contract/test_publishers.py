@@ -24,8 +24,7 @@ from rotator.adapters.files.store import FileStore
 from rotator.adapters.jwks.cache import JwksCache
 from rotator.adapters.jwks.http import HttpPublisher, VerifyUrls
 from rotator.adapters.jwks.store import FilePublisher, StorePublisher
-from rotator.daemon.http_handler import Response
-from rotator.daemon.http_server import HttpServer
+from rotator.daemon.http_server import HttpServer, Response
 from rotator.daemon.jwks_pages import JwksServer
 from rotator.documents.jwk import EMPTY, parse_jwks
 from rotator.errors import ConfigError, PublicationError

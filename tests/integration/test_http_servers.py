@@ -22,8 +22,7 @@ from prometheus_client.parser import text_string_to_metric_families
 import rotator
 from rotator.adapters.jwks.cache import JwksCache
 from rotator.daemon.admin_pages import AdminServer, Readiness
-from rotator.daemon.http_handler import MAX_HEAD, THREADS, TIMEOUT, Response
-from rotator.daemon.http_server import HttpServer, parse_address
+from rotator.daemon.http_server import MAX_HEAD, MAX_THREADS, TIMEOUT, HttpServer, Response, parse_address
 from rotator.daemon.jwks_pages import JwksServer
 from rotator.errors import ConfigError
 from rotator.model.reasons import AlarmReason
@@ -273,7 +272,7 @@ def test_a_crowd_keeps_nobody_out(server: JwksServer) -> None:
     request = b"GET /keysets/web/jwks.json HTTP/1.1\r\nHost: x\r\n\r\n"
     before = threading.active_count()
     with contextlib.ExitStack() as stack:
-        crowd = [stack.enter_context(socket.create_connection((host, port), 30)) for _ in range(THREADS)]
+        crowd = [stack.enter_context(socket.create_connection((host, port), 30)) for _ in range(MAX_THREADS)]
         for caller in crowd:
             caller.sendall(request)
             assert caller.recv(65536).startswith(b"HTTP/1.1 200")
@@ -291,7 +290,7 @@ def test_a_crowd_keeps_nobody_out(server: JwksServer) -> None:
         begun = time.monotonic()
         assert ask(server, "/keysets/web/jwks.json").status == 200
         assert time.monotonic() - begun < TIMEOUT
-        assert threading.active_count() <= before + THREADS + 1
+        assert threading.active_count() <= before + MAX_THREADS + 1
         done.set()
         talkers.join()
 

@@ -1,10 +1,10 @@
 // Shows who is logged in and which key signed the access token, and refreshes it in time.
-// No token is in reach of this script: they are in cookies that only the browser and the service see.
+// This script cannot read the tokens: they are in cookies that only the browser and the service see.
 
 const RETRY_MS = 2000;
-const PATIENCE_MS = 10000;
+const TIMEOUT_MS = 10000;
 const REFRESH_AT = 2 / 3; // of an access token's life
-const MOST_EVENTS = 12;
+const MAX_EVENTS = 12;
 const ENDED = "The session has ended; please log in.";
 
 const element = (id) => document.getElementById(id);
@@ -12,10 +12,10 @@ let shown = null;
 let expiresAt = 0;
 let timer;
 
-// Resolves to null for 401. Throws while the service cannot tell: the session may be as good as ever.
+// Resolves to null for 401. Throws while the service cannot answer: the session may still be valid.
 async function ask(method, path, body) {
-  // keepalive: leaving the page does not lose the answer, and with it the successor of a refresh token.
-  const reply = await fetch(path, { method, body, keepalive: true, signal: AbortSignal.timeout(PATIENCE_MS) });
+  // keepalive: an answer with a new refresh token must not be lost when the page is left.
+  const reply = await fetch(path, { method, body, keepalive: true, signal: AbortSignal.timeout(TIMEOUT_MS) });
   const text = await reply.text();
   if (reply.status === 401) return null;
   if (!reply.ok) throw new Error(`${path} answered ${reply.status}`);
@@ -29,7 +29,7 @@ const refreshed = async () => (await refresh()) && current();
 const loggedIn = async (form) => (await ask("POST", "/login", form)) && me();
 const loggedOut = async () => void (await ask("POST", "/session/logout"));
 
-// Takes one step after the other, in all tabs: two that refresh at once would use up each other's tokens.
+// Runs one step after the other, in all tabs: two refreshes at once would use up each other's tokens.
 function take(step, otherwise) {
   clearTimeout(timer);
   return navigator.locks.request("session", async () => {
@@ -80,7 +80,7 @@ function tell(found) {
   line.className = found.kid === shown?.kid ? "" : "rotated";
   line.textContent = `${new Date().toTimeString().slice(0, 8)}  ${text}`;
   element("events").prepend(line);
-  element("events").children[MOST_EVENTS]?.remove();
+  element("events").children[MAX_EVENTS]?.remove();
 }
 
 element("instance").textContent = location.host;

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 
 import pytest
 
-from rotator.cli.status import describe
+from rotator.commands.status import KeysetReport
 from rotator.lifecycle.decisions import Wait, decide
 from rotator.lifecycle.holds import Evidence, activation_hold, due_at, overdue
 from rotator.lifecycle.timeline import timeline
@@ -301,8 +301,7 @@ def test_status_tells_the_next_steps_only() -> None:
     world = settled("HS256", period=120, life=864_000, readers=KEYS)
     assert world.keyset is not None
 
-    foretold = describe(world.keyset, world.policy, at(20))["timeline"]
+    foretold = KeysetReport.of(world.keyset, world.policy, at(20)).timeline
 
-    assert isinstance(foretold, list)
-    assert [entry["step"] for entry in foretold[:3]] == ["activate", "generate", "confirm"]
+    assert [entry.step for entry in foretold[:3]] == ["activate", "generate", "confirm"]
     assert len(foretold) == 8

@@ -15,7 +15,7 @@ from rotator.client.errors import InvalidTokenError, KeysUnavailableError, Rejec
 from rotator.client.jose.compact import parse_object
 from rotator.client.jose.jws import JwsVerifier, Search
 from rotator.client.jose.keys import Keys, VerifyingKey
-from rotator.client.reader import Provider
+from rotator.client.protocols import Provider
 from rotator.client.static import StaticKeys
 from rotator.errors import ConfigError
 from rotator.model.policy import Timing
@@ -200,7 +200,7 @@ class Verifier:
         tokens issued before it.
         """
         age = self._now() - claims["iat"] - self._leeway_of(keys.timing)
-        if keys.policy_told and clock.now() - keys.read_at > age:
+        if keys.policy_known and clock.now() - keys.read_at > age:
             newer = yield Refresh()
             if newer is None or newer.read_at <= keys.read_at:
                 raise KeysUnavailableError("a token lives longer than the policy allows, which could not be read again")

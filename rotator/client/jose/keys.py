@@ -82,7 +82,7 @@ class Keys:
     `verifying` is in the order current, next, old, by kid, and holds either secrets or public keys; where they are not
     *named*, kids of tokens mean nothing and each key is tried. `signing` is None where private halves are not read, or none
     signs yet. `epoch` is "" and `sequence` 0 where the source does not tell (a JWKS). `timing` is what signers and readers
-    obey, and `policy_told` whether the source tells it; `secrets` the texts of an HMAC keyset, current first. `read_at` is
+    obey, and `policy_known` whether the source tells it; `secrets` the texts of an HMAC keyset, current first. `read_at` is
     `clock.now()` when the reading began.
     """
 
@@ -90,7 +90,7 @@ class Keys:
     signing: SigningKey | None = None
     revoked: frozenset[str] = frozenset()
     timing: Timing = DEFAULT_TIMING
-    policy_told: bool = False
+    policy_known: bool = False
     keyset: str = ""
     epoch: str = ""
     sequence: int = 0
@@ -139,7 +139,7 @@ def keys_of(keyset: Keyset) -> Keys:
         signing=signing,
         revoked=frozenset(str(revocation.kid) for revocation in keyset.revoked),
         timing=keyset.timing,
-        policy_told=True,
+        policy_known=True,
         keyset=keyset.name,
         epoch=keyset.epoch,
         sequence=keyset.sequence,

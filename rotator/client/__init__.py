@@ -10,11 +10,13 @@ from typing import TYPE_CHECKING
 
 from rotator.client.errors import InvalidTokenError, KeysUnavailableError, Rejection, SigningError, TokenStateError
 from rotator.client.jose.keys import Keys
-from rotator.client.reader import KeysetReader, Provider, ReaderStatus
+from rotator.client.protocols import Provider, ReaderStatus
+from rotator.client.reader import KeysetReader
 from rotator.client.signer import Signer
 from rotator.client.sources.document import Source
 from rotator.client.sources.file import FileSource
-from rotator.client.sources.vault import JwksSource, VaultSource
+from rotator.client.sources.jwks import JwksSource
+from rotator.client.sources.vault import VaultSource
 from rotator.client.static import StaticKeys
 from rotator.client.verifier import ACCESS, REFRESH, Claims, Verifier, verify_with
 from rotator.errors import ConfigError, RotatorError, WeakSecretError
@@ -71,7 +73,7 @@ _WITH_REDIS = {
 
 
 def __getattr__(name: str) -> object:
-    # Whoever uses no Redis does not pay for importing it.
+    # A service without Redis does not pay for importing it.
     if name in _WITH_REDIS:
         from importlib import import_module  # noqa: PLC0415
 

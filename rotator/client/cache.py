@@ -1,5 +1,5 @@
 """
-The keys in hand: read from a source, refused if they cannot follow from those before, served until they are too old.
+The cached keys: fetched from a source, rejected if they contradict those before, served until they are too old.
 """
 
 import threading
@@ -20,126 +20,126 @@ READ_TIMEOUT = 5.0
 @dataclass(frozen=True, slots=True)
 class CachedKeys:
     """
-    Keys and the moments (of `clock.now()`) until which they verify and sign; `change` counts how often they were others.
+    Keys, and until when (in seconds of `clock.now()`) they verify and sign; `generation` counts the changes up to them.
 
-    One value, so that nobody sees half of a change.
+    One immutable value, so that no thread sees half of a change.
     """
 
     keys: Keys
     verify_until: float
     sign_until: float
-    change: int
+    generation: int
 
 
 @dataclass(slots=True)
 class _Subscriber:
     """
-    Somebody who wants to be told of changes, and the last one told.
+    A callback for changes, and the generation that it was last called with; 0 before the first call.
     """
 
     call: Callable[[Keys], object]
-    told: int = 0
+    generation: int = 0
 
 
 class KeyCache:
     """
-    What one reader holds of *source*: `held`, None before the first good reading, and `fault` of the last one or "".
+    The keys of one reader: `cached` is None before the first good fetch; `fault` says why the last fetch failed, or is "".
     """
 
-    # GeneratedKey anew in a process forked from this one.
-    _reading: threading.Lock  # held by whoever uses the source
-    _telling: threading.RLock  # held while somebody is told
+    # Made again in a forked process.
+    _fetching: threading.Lock  # held while the source is used
+    _notifying: threading.RLock  # held while subscribers are called
 
     def __init__(self, source: Source, max_stale: timedelta | None) -> None:
         self._source, self._max_stale = source, max_stale
         self._log = StdlibLog()
-        self._wishes: list[_Subscriber] = []
-        self._changes = 0
-        self.held: CachedKeys | None = None
+        self._subscribers: list[_Subscriber] = []
+        self._generation = 0
+        self.cached: CachedKeys | None = None
         self.fault = ""
-        self.renew()
+        self.reset_locks()
 
-    def renew(self) -> None:
+    def reset_locks(self) -> None:
         """
-        Make the locks anew: after a fork they may be held for ever.
+        Replace the locks: in a forked process, those of the parent may stay locked for ever.
         """
-        self._reading, self._telling = threading.Lock(), threading.RLock()
+        self._fetching, self._notifying = threading.Lock(), threading.RLock()
 
     @property
-    def watched(self) -> bool:
+    def has_subscribers(self) -> bool:
         """
-        Whether somebody wants to be told of changes.
+        Whether `on_change` was called.
         """
-        return bool(self._wishes)
+        return bool(self._subscribers)
 
-    def read(self, began: float, *, fresh: bool) -> tuple[CachedKeys | None, timedelta | None]:
+    def fetch(self, began: float, *, fresh: bool) -> tuple[CachedKeys | None, timedelta | None]:
         """
-        Read once, whatever happens; return what is good, to be taken, and for how long its place lets it be kept.
+        Fetch once; never raises. Return the new keys (None on failure) for `accept`, and how long the source lets them be kept.
         """
-        before = self.held
-        known = before.keys if before else None
+        cached = self.cached
+        known = cached.keys if cached else None
         try:
-            with self._reading:
+            with self._fetching:
                 keys, may_keep = self._source.read(known, READ_TIMEOUT, fresh=fresh)
-            _require_successor(known, keys, self._source.place)
-            change = self._changes + (keys is not known)
-            found = _held(replace(keys, read_at=began), self._max_stale, change)
+            _require_consistent(known, keys, self._source.place)
+            generation = self._generation + (keys is not known)
+            fetched = _cached(replace(keys, read_at=began), self._max_stale, generation)
         except BaseException as error:  # noqa: BLE001 - whatever it is, the thread must live and the last good keys stay
             self._failed(error)
             return None, None
         if self.fault:
             self._log.info("keys_read_again", place=self._source.place)
         self.fault = ""
-        return found, may_keep
+        return fetched, may_keep
 
-    def take(self, found: CachedKeys | None) -> bool:
+    def accept(self, fetched: CachedKeys | None) -> bool:
         """
-        Hold what was *found*, if anything; return whether that is a change, to be told.
+        Serve *fetched* from now on, unless it is None; return whether the keys changed, so that `notify` is due.
         """
-        before = self.held
-        self.held = found or before
-        self._changes = self.held.change if self.held else self._changes
-        return found is not None and (before is None or found.change != before.change)
+        if fetched is None:
+            return False
+        cached, self.cached, self._generation = self.cached, fetched, fetched.generation
+        return cached is None or fetched.generation != cached.generation
 
-    def forget(self) -> None:
+    def clear(self) -> None:
         """
-        Hold nothing any more: what comes next need not follow from what was before.
+        Forget the keys. The next ones are accepted whatever their epoch and sequence.
         """
-        self.held = None
+        self.cached = None
 
-    def look(self) -> bool:
+    def source_changed(self) -> bool:
         """
-        Return whether the source says that something may have changed.
+        Whether the source says that something may have changed; never raises.
         """
         try:
-            with self._reading:
-                return self._source.look()
+            with self._fetching:
+                return self._source.changed()
         except BaseException as error:  # noqa: BLE001 - the same
             self._failed(error)
             return False
 
     def on_change(self, call: Callable[[Keys], object]) -> None:
         """
-        Have *call* told now where there are keys, and at each `tell` after a change.
+        Subscribe *call*: it is called at once if there are keys, and by `notify` after each change.
         """
-        with self._telling:
-            wish = _Subscriber(call)
-            self._wishes.append(wish)
-            if self.held is not None:
-                wish.told = self.held.change
-                call(self.held.keys)
+        with self._notifying:
+            subscriber = _Subscriber(call)
+            self._subscribers.append(subscriber)
+            if self.cached is not None:
+                subscriber.generation = self.cached.generation
+                call(self.cached.keys)
 
-    def tell(self) -> None:
+    def notify(self) -> None:
         """
-        Tell the keys in hand to everybody who was not told them yet.
+        Call each subscriber that was not called with the cached keys yet.
         """
-        with self._telling:
-            held = self.held
-            for wish in tuple(self._wishes):
-                if held is not None and wish.told != held.change:
-                    wish.told = held.change
+        with self._notifying:
+            cached = self.cached
+            for subscriber in tuple(self._subscribers):
+                if cached is not None and subscriber.generation != cached.generation:
+                    subscriber.generation = cached.generation
                     try:
-                        wish.call(held.keys)
+                        subscriber.call(cached.keys)
                     except BaseException as error:  # noqa: BLE001 - their fault is not the reader's
                         self._log.error("on_change_failed", error=type(error).__name__)
 
@@ -150,11 +150,11 @@ class KeyCache:
         self.fault = fault
 
 
-def _held(keys: Keys, max_stale: timedelta | None, change: int) -> CachedKeys:
+def _cached(keys: Keys, max_stale: timedelta | None, generation: int) -> CachedKeys:
     """
-    Return *keys* with their ends, counted from when they were read.
+    Return *keys* with their ends, counted from `keys.read_at`.
 
-    Signing ends at the propagation time whatever *max_stale* says: from then on others may have retired the key.
+    Signing ends at the propagation time at the latest, whatever *max_stale* says: after that, others may have retired the key.
     """
     timing = keys.timing
     stale = max_stale or min(timing.retention, MAX_STALE)
@@ -162,13 +162,13 @@ def _held(keys: Keys, max_stale: timedelta | None, change: int) -> CachedKeys:
         keys,
         verify_until=keys.read_at + stale.total_seconds(),
         sign_until=keys.read_at + min(stale, timing.propagation_time).total_seconds(),
-        change=change,
+        generation=generation,
     )
 
 
-def _require_successor(known: Keys | None, found: Keys, place: str) -> None:
+def _require_consistent(known: Keys | None, found: Keys, place: str) -> None:
     """
-    Refuse what cannot be, or cannot follow from the keys in hand; the latter only a restart, by somebody who looked, accepts.
+    Reject an empty set, and one that contradicts the cached keys (other epoch, lower sequence). Only a restart accepts the latter.
     """
     if not found.verifying:
         raise KeysUnavailableError(f"{place} holds no keys")
@@ -176,7 +176,7 @@ def _require_successor(known: Keys | None, found: Keys, place: str) -> None:
         return
     what = ""
     if found.epoch != known.epoch:
-        what = f"has epoch {found.epoch}, and {known.epoch} was read before: created anew, or another store"
+        what = f"has epoch {found.epoch}, and {known.epoch} was read before: the keyset was created again, or this is another store"
     elif found.sequence < known.sequence:
         what = f"has sequence {found.sequence}, lower than {known.sequence} that was read before: a lagging or restored store"
     elif found.epoch and found.sequence == known.sequence:

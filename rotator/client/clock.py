@@ -1,5 +1,5 @@
 """
-How old a reading is: seconds that a suspended machine counts, too, and that nobody can set.
+The clock for the age of keys: it counts the time that a machine is suspended, and it cannot be set.
 """
 
 import time
@@ -9,6 +9,6 @@ _CLOCK = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
 
 def now() -> float:
     """
-    Return seconds since some moment before this process; time asleep is in it (Linux: CLOCK_BOOTTIME).
+    Return seconds since some fixed moment before this process began; on Linux by CLOCK_BOOTTIME, which counts suspends.
     """
     return time.clock_gettime(_CLOCK)

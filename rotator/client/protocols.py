@@ -1,5 +1,5 @@
 """
-What a keyset kept fresh is to those who use it, and what hints of changes are to it.
+What a provider of keys is to verifiers and signers, and what hints of changes are to a reader.
 """
 
 from collections.abc import Callable
@@ -11,12 +11,12 @@ from rotator.client.jose.keys import Keys
 
 class Provider(Protocol):
     """
-    Who has keys for a Verifier and a Signer: a KeysetReader, or StaticKeys.
+    A source of keys for a Verifier and a Signer: a KeysetReader, or StaticKeys.
     """
 
     def verifying(self, *, wait: bool = True) -> Keys:
         """
-        Return the keys to verify with; raises KeysUnavailableError, without trying to get some unless it may *wait*.
+        Return the keys to verify with. If there are none, and *wait* allows it, wait for some; raises KeysUnavailableError.
         """
         ...
 
@@ -28,51 +28,51 @@ class Provider(Protocol):
 
     def search(self, kid: str) -> Keys | None:
         """
-        Return keys that hold *kid* after looking for it anew, None where there is no such key or no looking now.
+        Refresh to find *kid*, if that is allowed now; return keys that hold it, or None.
         """
         ...
 
     async def asearch(self, kid: str) -> Keys | None:
         """
-        Do as `search` does, and hold up neither an event loop nor one of its threads: anybody can name unknown kids.
+        Do as `search` does, but block neither the event loop nor one of its threads: a stranger can name many unknown kids.
         """
         ...
 
     def refresh(self) -> Keys:
         """
-        Read now, and return the keys to verify with; those in hand where that fails. Raises KeysUnavailableError.
+        Refresh now, and return the keys to verify with, which are the cached ones if that fails. Raises KeysUnavailableError.
         """
         ...
 
     async def arefresh(self) -> Keys:
         """
-        Do as `refresh` does.
+        Do as `refresh` does, without blocking the event loop.
         """
         ...
 
 
 class Listener(Protocol):
     """
-    Somebody who listens for hints, from now until `stop`.
+    A listener for hints, which listens until `stop`; `fault` says why it hears none, or is "".
     """
 
     fault: str
 
     def stop(self) -> None:
         """
-        Listen no more.
+        Stop listening.
         """
         ...
 
 
 class Hints(Protocol):
     """
-    A place that tells of changes, such as RedisHints. Without any authority: whoever is told reads again.
+    A place that announces changes, such as RedisHints. It has no authority: a hint only makes a reader refresh.
     """
 
     def listen(self, on_hint: Callable[[str, str, int], None], on_gap: Callable[[], None]) -> Listener:
         """
-        Call *on_hint* with keyset, epoch and sequence of a change, *on_gap* where some may have been missed.
+        Call *on_hint* with keyset, epoch and sequence of each change, and *on_gap* after any may have been missed.
         """
         ...
 
@@ -80,9 +80,9 @@ class Hints(Protocol):
 @dataclass(frozen=True, slots=True)
 class ReaderStatus:
     """
-    How a reader is doing, for a readiness probe: `age` in seconds of what it read, `fault` of the last reading or "".
+    The state of a reader, for a readiness probe: `age` of its keys in seconds, `fault` of the last refresh or "".
 
-    `stale`: it gives no keys, for they are too old, or it is closed.
+    `stale` means that it gives no keys to verify with: they are too old, there are none, or the reader is closed.
     """
 
     place: str

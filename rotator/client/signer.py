@@ -12,7 +12,7 @@ from typing import Any
 from rotator.client.arguments import is_text, require_names, require_provider
 from rotator.client.errors import SigningError
 from rotator.client.jose.compact import MAX_TOKEN, parse_object
-from rotator.client.reader import Provider
+from rotator.client.protocols import Provider
 from rotator.client.verifier import ACCESS, MAX_LEEWAY
 from rotator.model.times import format_duration
 

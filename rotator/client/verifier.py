@@ -4,26 +4,35 @@ Verifying a token: what RFC 8725 asks of whoever accepts JWTs, in one place and 
 
 import asyncio
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterator, Mapping
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from functools import partial
-from typing import Any, NoReturn, TypeVar
+from typing import Any
 
 from rotator.client import clock
 from rotator.client.arguments import is_text, require_durations, require_names, require_provider
 from rotator.client.errors import InvalidTokenError, KeysUnavailableError, Rejection
 from rotator.client.jose.compact import parse_object
-from rotator.client.jose.jws import JwsVerifier
+from rotator.client.jose.jws import JwsVerifier, Search
 from rotator.client.jose.keys import Keys, VerifyingKey
-from rotator.client.reader import Provider
+from rotator.client.protocols import Provider
 from rotator.client.static import StaticKeys
 from rotator.errors import ConfigError
 from rotator.model.policy import Timing
 
 ACCESS, REFRESH = "at+jwt", "rt+jwt"
 MAX_LEEWAY = timedelta(minutes=1)
-_T = TypeVar("_T")
 LAST_SECOND = 253402300799  # of the year 9999, the last that a datetime can hold
+
+
+@dataclass(frozen=True, slots=True)
+class Refresh:
+    """
+    A verification needs the keys as they are now. Answered with them.
+    """
+
+
+_Steps = Generator[Search | Refresh, Keys | None, "Claims"]
 
 
 class Claims(Mapping[str, Any]):
@@ -114,32 +123,44 @@ class Verifier:
 
     def verify(self, token: str) -> Claims:
         """
-        Return the claims of *token*; raises InvalidTokenError for any fault of it, KeysUnavailableError for one of ours.
+        Return the claims of *token*.
+
+        Raises InvalidTokenError for any fault of the token, and KeysUnavailableError for lack of fresh keys.
         """
-        return self._verified(token, self._keys.verifying(), self._keys.search, self._read_anew)
+        steps = self._steps(token, self._keys.verifying())
+        answer: Keys | None = None
+        try:
+            while True:
+                request = steps.send(answer)
+                answer = self._keys.search(request.kid) if isinstance(request, Search) else self._keys.refresh()
+        except StopIteration as end:
+            return end.value  # type: ignore[no-any-return]
 
     async def averify(self, token: str) -> Claims:
         """
-        Do as `verify` does, without holding up an event loop.
+        Do as `verify` does, without blocking the event loop.
         """
         try:
             keys = self._keys.verifying(wait=False)
         except KeysUnavailableError:
             keys = await asyncio.to_thread(self._keys.verifying)
-        search: Callable[[str], Keys | None] = _search_later
-        refresh: Callable[[], Keys] = _refresh_later
+        steps = self._steps(token, keys)
+        answer: Keys | None = None
         while True:
             try:
-                return self._verified(token, keys, search, refresh)
-            except _SearchLater as wanted:
-                search = partial(_given, await self._keys.asearch(wanted.kid))
-            except _RefreshLater:
-                refresh = partial(_given, await self._keys.arefresh())
+                request = steps.send(answer)
+            except StopIteration as end:
+                return end.value  # type: ignore[no-any-return]
+            if isinstance(request, Search):
+                answer = await self._keys.asearch(request.kid)
+            else:
+                answer = await self._keys.arefresh()
 
-    def _verified(
-        self, token: object, keys: Keys, search: Callable[[str], Keys | None], refresh: Callable[[], Keys]
-    ) -> Claims:
-        key, header, payload = self._jws.open(token, keys, search)
+    def _steps(self, token: object, keys: Keys) -> _Steps:
+        """
+        Verify *token* with *keys*: yield what that needs, which a driver answers, and return the claims. Waits for nothing.
+        """
+        key, header, payload = yield from self._jws.open(token, keys)
         try:
             claims = parse_object(payload)
         except ValueError:
@@ -148,11 +169,8 @@ class Verifier:
         life = _require_times(claims)
         self._require_now(claims, keys.timing)
         if life > _longest_life(keys, key):
-            self._require_longer_policy(claims, keys, key, refresh)
+            yield from self._require_longer_policy(claims, keys, key)
         return Claims(claims, header.kid)
-
-    def _read_anew(self) -> Keys:
-        return self._keys.refresh()
 
     def _require_for_us(self, claims: dict[str, Any]) -> None:
         if claims.get("iss") != self._issuer:
@@ -172,22 +190,20 @@ class Verifier:
             raise InvalidTokenError(Rejection.NOT_YET_VALID)
 
     def _require_longer_policy(
-        self, claims: dict[str, Any], keys: Keys, key: VerifyingKey, refresh: Callable[[], Keys]
-    ) -> None:
+        self, claims: dict[str, Any], keys: Keys, key: VerifyingKey
+    ) -> Generator[Refresh, Keys | None, None]:
         """
-        Return when the policy allows the token by now.
+        Refuse the token, unless a policy that was saved after *keys* were read allows its life.
 
-        A longer one is saved before any signer may use it, so what we have read may be from before that. It is read anew only for
-        a token that is younger than the reading, and was signed with a key of ours: nobody else gets here, and each such
-        reading settles all tokens before it.
+        A longer policy is saved before any signer may use it, so *keys* may be older. They are refreshed only for a token that
+        is younger than they are and signed with one of them. So a stranger cannot cause refreshes, and one refresh decides all
+        tokens issued before it.
         """
         age = self._now() - claims["iat"] - self._leeway_of(keys.timing)
-        if keys.policy_told and clock.now() - keys.read_at > age:
-            newer = refresh()
-            if newer.read_at <= keys.read_at:
-                raise KeysUnavailableError(
-                    "a token lives longer than the policy that was read, which cannot be read anew"
-                )
+        if keys.policy_known and clock.now() - keys.read_at > age:
+            newer = yield Refresh()
+            if newer is None or newer.read_at <= keys.read_at:
+                raise KeysUnavailableError("a token lives longer than the policy allows, which could not be read again")
             if key.kid in newer.revoked:
                 raise InvalidTokenError(Rejection.REVOKED)
             now = newer.verifying.get(key.kid)
@@ -234,31 +250,3 @@ def _require_times(claims: dict[str, Any]) -> int:
 def _longest_life(keys: Keys, key: VerifyingKey) -> float:
     # A shorter policy takes nothing back: the key was in force under a longer one, and is kept for its tokens.
     return max(keys.timing.max_token_lifetime, key.longest_token).total_seconds()
-
-
-class _SearchLater(Exception):  # noqa: N818 - no error: control flow between two methods here
-    """
-    A key is to be searched for, which an event loop must not wait for.
-    """
-
-    def __init__(self, kid: str) -> None:
-        super().__init__()
-        self.kid = kid
-
-
-class _RefreshLater(Exception):  # noqa: N818 - the same
-    """
-    The keys are to be read anew, which an event loop must not wait for.
-    """
-
-
-def _search_later(kid: str) -> NoReturn:
-    raise _SearchLater(kid)
-
-
-def _refresh_later() -> NoReturn:
-    raise _RefreshLater
-
-
-def _given(found: _T, *_: object) -> _T:
-    return found

@@ -9,13 +9,15 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import timedelta
+from typing import Any
 
 import pytest
 
-from rotator.client import KeysetReader
-from rotator.client import clock as the_clock
+from rotator.client import KeysetReader, Source, clock
 from rotator.client.jose.keys import Keys, secret_key
+from rotator.client.refresh import Pace
 from rotator.model.algorithms import Algorithm
 from rotator.model.policy import Timing
 
@@ -52,7 +54,7 @@ class ScriptedSource:
         self.document = document or keys()
         self.answer: Callable[[Keys | None], Keys] = self.unchanged
         self.may_keep: timedelta | None = None
-        self.changed = False
+        self.has_changed = False
         self.began: list[float] = []
         self.fresh: list[bool] = []
         self.overlapped = False
@@ -81,12 +83,12 @@ class ScriptedSource:
         finally:
             self._busy.release()
 
-    def look(self) -> bool:
+    def changed(self) -> bool:
         """
-        Tell whether the document was changed.
+        Return what a test says.
         """
         self.overlapped |= self._busy.locked()
-        return self.changed
+        return self.has_changed
 
     def unchanged(self, known: Keys | None) -> Keys:
         """
@@ -129,19 +131,32 @@ class Leaping:
     """
 
     def __init__(self) -> None:
-        self._real, self._ahead = the_clock.now, 0.0
+        self._ahead = 0.0
 
     def now(self) -> float:
         """
         Return what `clock.now` would.
         """
-        return self._real() + self._ahead
+        return clock.now() + self._ahead
 
     def leap(self, by: timedelta | float) -> None:
         """
         Let time pass in no time.
         """
         self._ahead += by.total_seconds() if isinstance(by, timedelta) else by
+
+
+# Refreshes may follow one another sooner than in earnest.
+PACE = Pace(min_gap=0.02)
+
+
+def reader_of(source: Source, time_: Leaping | None = None, *, pace: Pace = PACE, **options: Any) -> KeysetReader:
+    """
+    Return a reader that refreshes sooner than in earnest; with *time_*, one that lives by it and notices leaps at once.
+    """
+    if time_ is None:
+        return KeysetReader(source, pace=pace, **options)
+    return KeysetReader(source, clock=time_.now, pace=replace(pace, check_interval=0.01), **options)
 
 
 class HandMadeHints:

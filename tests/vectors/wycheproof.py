@@ -140,7 +140,8 @@ def _reason(vector: Vector) -> str:
     try:
         # The kid of a token counts; one without a kid is tried with every key.
         verifier = JwsVerifier(None, kid_optional=True)
-        verifier.open(vector.token, Keys(verifying=_verifying(vector.keys)), lambda _: None)
+        for _ in verifier.open(vector.token, Keys(verifying=_verifying(vector.keys))):
+            pass  # a search for an unknown kid, in vain
     except (UnusableKeyError, RotatorError) as error:
         if vector.encrypted:
             return "a JWE, which rotator does not decrypt"

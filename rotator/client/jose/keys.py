@@ -12,8 +12,8 @@ from joserfc.errors import JoseError, SecurityWarning
 from joserfc.jwk import OctKey, RSAKey
 from joserfc.jws import JWSRegistry
 
-from rotator.client.jose.compact import encode_segment
-from rotator.documents.jwk import PUBLIC_MEMBERS
+from rotator.documents.jwk import PUBLIC_MEMBERS, base64url
+from rotator.documents.private_key import MIN_RSA
 from rotator.errors import KeyMaterialError, WeakSecretError
 from rotator.model.algorithms import Algorithm
 from rotator.model.keys import HmacSecret, KeyPair, NextKey, public_key
@@ -23,7 +23,6 @@ from rotator.model.secret import SecretText
 
 # What rotator itself takes for a keyset that says nothing else.
 DEFAULT_TIMING = Timing(timedelta(hours=2), timedelta(days=7), timedelta(minutes=1))
-MIN_RSA = 2048
 MIN_EXPONENT = 3
 PRIVATE_MEMBERS = frozenset({"d", "p", "q", "dp", "dq", "qi", "oth", "k", "priv"})
 MAX_JWKS = 1 << 20
@@ -70,9 +69,9 @@ class SigningKey:
         named = {"kid": self.kid} if self.kid else {}
         members = {"alg": self.algorithm, **named, "typ": typ}
         header = json.dumps(members, separators=(",", ":"), ensure_ascii=False).encode()
-        signing_input = f"{encode_segment(header)}.{encode_segment(payload)}"
+        signing_input = f"{base64url(header)}.{base64url(payload)}"
         signature = _SIGN[self.algorithm].sign(signing_input.encode(), self._key)
-        return f"{signing_input}.{encode_segment(signature)}"
+        return f"{signing_input}.{base64url(signature)}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,7 +82,7 @@ class Keys:
     `verifying` is in the order current, next, old, by kid, and holds either secrets or public keys; where they are not
     *named*, kids of tokens mean nothing and each key is tried. `signing` is None where private halves are not read, or none
     signs yet. `epoch` is "" and `sequence` 0 where the source does not tell (a JWKS). `timing` is what signers and readers
-    obey, and `policy_told` whether the source tells it; `secrets` the texts of an HMAC keyset, current first. `read_at` is
+    obey, and `policy_known` whether the source tells it; `secrets` the texts of an HMAC keyset, current first. `read_at` is
     `clock.now()` when the reading began.
     """
 
@@ -91,7 +90,7 @@ class Keys:
     signing: SigningKey | None = None
     revoked: frozenset[str] = frozenset()
     timing: Timing = DEFAULT_TIMING
-    policy_told: bool = False
+    policy_known: bool = False
     keyset: str = ""
     epoch: str = ""
     sequence: int = 0
@@ -140,7 +139,7 @@ def keys_of(keyset: Keyset) -> Keys:
         signing=signing,
         revoked=frozenset(str(revocation.kid) for revocation in keyset.revoked),
         timing=keyset.timing,
-        policy_told=True,
+        policy_known=True,
         keyset=keyset.name,
         epoch=keyset.epoch,
         sequence=keyset.sequence,
@@ -228,7 +227,7 @@ def _rsa(value: str | dict[str, Any], what: str) -> RSAKey:
         # Not chained: such errors quote what they were given. A warning is raised where warnings are errors.
         raise KeyMaterialError(f"{what} is no RSA key") from None
     if numbers.n.bit_length() < MIN_RSA or numbers.e < MIN_EXPONENT or numbers.n % 2 == 0:
-        raise KeyMaterialError(f"{what} is too weak: RSA takes 2048 bits and an exponent of 3 or more")
+        raise KeyMaterialError(f"{what} is too weak: RSA takes {MIN_RSA} bits and an exponent of 3 or more")
     if all(numbers.n % prime in _ROCA[prime] for prime in _ROCA_PRIMES):
         raise KeyMaterialError(f"{what} comes from a generator known to be flawed (CVE-2017-15361)")
     return key

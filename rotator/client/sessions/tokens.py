@@ -22,10 +22,10 @@ from rotator.client.arguments import (
     require_texts,
 )
 from rotator.client.errors import InvalidTokenError, Rejection, TokenStateError
-from rotator.client.reader import Provider
+from rotator.client.log import StdlibLog
+from rotator.client.protocols import Provider
 from rotator.client.sessions.state import SessionStore, TokenIds
 from rotator.client.signer import Signer
-from rotator.client.sources.vault import StdlibLog
 from rotator.client.verifier import ACCESS, MAX_LEEWAY, REFRESH, Claims, Verifier
 from rotator.errors import ConfigError
 

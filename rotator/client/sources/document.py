@@ -41,14 +41,14 @@ class Source(Protocol):
         """
         ...
 
-    def look(self) -> bool:
+    def changed(self) -> bool:
         """
         Return whether something may have changed since the last reading, for next to nothing; called about once a second.
         """
         ...
 
 
-class DocumentReading:
+class DocumentDecoder:
     """
     What a document of a store is to a service: the signing document, or the *public* one.
     """
@@ -58,7 +58,7 @@ class DocumentReading:
         self.place = f"{where}/{self.tree}/{keyset}"
         self._keyset, self._timing = keyset, timing
 
-    def keys(self, stored: Stored, known: Keys | None) -> Keys:
+    def decode(self, stored: Stored, known: Keys | None) -> Keys:
         """
         Return the keys of *stored*; *known* where it is the document that those were read from.
         """

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from rotator.client.arguments import require_keyset, require_timing
 from rotator.client.jose.keys import DEFAULT_TIMING, Keys
-from rotator.client.sources.document import DocumentReading
+from rotator.client.sources.document import DocumentDecoder
 from rotator.model.policy import Timing
 
 
@@ -23,10 +23,10 @@ class FileSource:
         require_timing(timing)
         self.keyset = keyset
         self._store = FileStore(Path(path))
-        self._reading = DocumentReading(keyset, f"{path}", public, timing)
-        self._file = Path(path) / self._reading.tree / f"{keyset}.json"
+        self._decoder = DocumentDecoder(keyset, f"{path}", public, timing)
+        self._file = Path(path) / self._decoder.tree / f"{keyset}.json"
         self._seen: tuple[int, int] | None = None
-        self.place = self._reading.place
+        self.place = self._decoder.place
 
     def read(self, known: Keys | None, timeout: float, *, fresh: bool) -> tuple[Keys, timedelta | None]:
         """
@@ -34,9 +34,9 @@ class FileSource:
         """
         del timeout, fresh
         self._seen = self._fingerprint()
-        return self._reading.keys(self._store.load(self._reading.tree, self.keyset), known), None
+        return self._decoder.decode(self._store.load(self._decoder.tree, self.keyset), known), None
 
-    def look(self) -> bool:
+    def changed(self) -> bool:
         """
         Return whether the document was saved since the last reading, which costs one stat.
         """

@@ -94,7 +94,7 @@ class JwksSource:
         self._etag, self._text, self._verifying = _etag(response), body, known.verifying
         return known, may_keep
 
-    def look(self) -> bool:
+    def changed(self) -> bool:
         """
         A URL tells nothing by itself.
         """

@@ -11,17 +11,13 @@ from typing import TYPE_CHECKING
 from rotator.client.arguments import require_keyset, require_names, require_timing, require_vault_address
 from rotator.client.jose.keys import DEFAULT_TIMING, Keys
 from rotator.client.log import StdlibLog
-from rotator.client.sources.document import DocumentReading, Source
-from rotator.client.sources.file import FileSource
-from rotator.client.sources.jwks import JwksSource
+from rotator.client.sources.document import DocumentDecoder
 from rotator.errors import ConfigError, StoreUnavailableError
 from rotator.model.policy import Timing
 from rotator.model.secret import SecretText
 
 if TYPE_CHECKING:
     from rotator.adapters.vault.store import VaultStore
-
-__all__ = ["FileSource", "JwksSource", "Source", "StdlibLog", "VaultSource"]
 
 # How often a token that may not be looked up, or never ends, is looked after.
 _SELDOM = 60.0
@@ -88,8 +84,8 @@ class VaultSource:
         self._opened_with = SecretText("")
         self._looks_after_token_at = 0.0
         where = "/".join(part for part in (namespace.strip("/"), mount, prefix) if part)
-        self._reading = DocumentReading(keyset, f"{address} {where}", public, timing)
-        self.place = self._reading.place
+        self._decoder = DocumentDecoder(keyset, f"{address} {where}", public, timing)
+        self.place = self._decoder.place
 
     def read(self, known: Keys | None, timeout: float, *, fresh: bool) -> tuple[Keys, timedelta | None]:
         """
@@ -98,11 +94,11 @@ class VaultSource:
         del fresh  # nothing between us and Vault keeps answers
         store = self._connected(timeout)
         try:
-            return self._reading.keys(store.load(self._reading.tree, self.keyset), known), None
+            return self._decoder.decode(store.load(self._decoder.tree, self.keyset), known), None
         finally:
             store.close()  # readings are minutes apart
 
-    def look(self) -> bool:
+    def changed(self) -> bool:
         """
         Renew the token when that is due. Vault tells of no changes.
         """
@@ -127,6 +123,9 @@ class VaultSource:
 
 
 def read_token(file: Path) -> SecretText:
+    """
+    Return the token in *file*; raises StoreUnavailableError if there is none.
+    """
     try:
         text = file.read_text(encoding="ascii").strip()
     except (OSError, UnicodeError) as error:

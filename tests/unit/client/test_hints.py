@@ -14,10 +14,9 @@ from typing import Any
 import pytest
 import redis
 
-from rotator.adapters.redis import notifier as redis_events
+from rotator.adapters.redis import listener as redis_listener
 from rotator.adapters.redis.notifier import RedisNotifier
 from rotator.client import ConfigError, KeysetReader, RedisHints
-from rotator.client import refresh as schedule
 from rotator.client.hints import MAX_MISSED, StreamListener
 from rotator.documents.event import encode_event
 from rotator.model.event import Event, EventType
@@ -28,6 +27,7 @@ from tests.support.scripted import (
     forked,
     forks,
     keys,
+    reader_of,
     readers_threads,
     serves,
     settled,
@@ -50,9 +50,8 @@ def event(sequence: int, *, keyset: str = "web", epoch: str = EPOCH) -> Event:
 
 
 @pytest.fixture(name="source")
-def _source(monkeypatch: pytest.MonkeyPatch) -> ScriptedSource:
-    """A source that is read by nobody's will but the hints'; readings may follow one another sooner than in earnest."""
-    monkeypatch.setattr(schedule, "MIN_GAP", 0.02)
+def _source() -> ScriptedSource:
+    """A source that is read only at hints."""
     return ScriptedSource()
 
 
@@ -110,8 +109,8 @@ def _fresh(fresh_redis: RedisServer) -> Iterator[Site]:
 @contextmanager
 def reading(source: ScriptedSource, hints: RedisHints) -> Iterator[KeysetReader]:
     """A reader that has subscribed, and read what that made it read."""
-    with KeysetReader(source, hints=hints) as keyset:
-        listener = keyset._listener
+    with reader_of(source, hints=hints) as keyset:
+        listener = keyset._refresher.listener
         assert isinstance(listener, StreamListener)
         until(lambda: listener._position is not None)
         settled(source, 0.1)
@@ -240,13 +239,13 @@ def test_a_stream_that_cannot_be_followed_is_one_more_reading(
     for _ in range(3):
         site.client.xadd(site.channel, {"event": "before"})
     with reading(source, site.hints()) as keyset:
-        before, connected = source.readings, keyset._listener.alive_since  # type: ignore[union-attr]
+        before, connected = source.readings, keyset._refresher.listener.alive_since  # type: ignore[union-attr]
         source.document = keys(2)
         disaster(site)
         until(lambda: serves(keyset, "k2"), FOUND)
         time.sleep(4 * PING)
         assert source.readings == before + 1
-        assert keyset._listener.alive_since == connected  # type: ignore[union-attr]
+        assert keyset._refresher.listener.alive_since == connected  # type: ignore[union-attr]
         if disaster is _replace:
             site.client.delete(site.channel)
         source.document = keys(3)
@@ -272,7 +271,7 @@ def test_a_restart_is_a_re_read_and_no_end(fresh: Site, source: ScriptedSource) 
 @pytest.mark.slow
 def test_a_long_outage_is_outlived(fresh: Site, source: ScriptedSource, monkeypatch: pytest.MonkeyPatch) -> None:
     """Killed for over ten seconds, with data lost: the thread lives, the fault is told, keys are served, all comes back."""
-    monkeypatch.setattr(redis_events, "backoff", lambda _: 1.0)
+    monkeypatch.setattr(redis_listener, "backoff", lambda _: 1.0)
     with reading(source, fresh.hints()) as keyset:
         fresh.server.kill()
         until(lambda: "connection refused" in keyset.status.hints, 3)
@@ -283,7 +282,7 @@ def test_a_long_outage_is_outlived(fresh: Site, source: ScriptedSource, monkeypa
             assert serves(keyset, "k1")
             assert keyset.status.fault == ""
             time.sleep(0.25)
-        listener = keyset._listener
+        listener = keyset._refresher.listener
         assert isinstance(listener, StreamListener)
         assert listener._thread.is_alive()
         fresh.server.start()
@@ -316,14 +315,14 @@ def test_a_redis_that_hangs_is_noticed_within_two_pings(fresh: Site, source: Scr
 def test_a_reader_starts_without_redis(source: ScriptedSource) -> None:
     """It is only a speed-up."""
     hints = RedisHints("redis://127.0.0.1:1/0")
-    with within(3), KeysetReader(source, hints=hints) as keyset:
+    with within(3), reader_of(source, hints=hints) as keyset:
         assert serves(keyset, "k1")
         until(lambda: keyset.status.hints == "redis at 127.0.0.1:1: connection refused")
 
 
 def test_closing_ends_the_listener(site: Site, source: ScriptedSource) -> None:
     """No thread and no subscription is left, also when Redis hangs."""
-    keyset = KeysetReader(source, hints=site.hints()).start()
+    keyset = reader_of(source, hints=site.hints()).start()
     until(lambda: site.subscribers() == 1)
     with within(2):
         keyset.close()
@@ -334,7 +333,7 @@ def test_closing_ends_the_listener(site: Site, source: ScriptedSource) -> None:
 
 def test_a_hanging_redis_does_not_hold_close(fresh: Site, source: ScriptedSource) -> None:
     """It returns within a few seconds."""
-    keyset = KeysetReader(source, hints=fresh.hints()).start()
+    keyset = reader_of(source, hints=fresh.hints()).start()
     until(lambda: fresh.subscribers() == 1)
     fresh.server.pause()
     with within(4):
@@ -397,7 +396,7 @@ def test_the_documented_rights_are_enough_and_none_is_too_many(fresh: Site, sour
     for number, right in enumerate(rights):
         poor = grant(fresh, f"poor{number}", *(other for other in rights if other != right))
         fresh.client.acl_log_reset()
-        with KeysetReader(ScriptedSource(), hints=fresh.hints(**poor)):
+        with reader_of(ScriptedSource(), hints=fresh.hints(**poor)):
             until(lambda: fresh.client.acl_log(), 3)
 
 
@@ -436,7 +435,7 @@ def test_a_password_may_stand_in_a_file(fresh: Site, source: ScriptedSource, tmp
     with reading(source, fresh.hints(username="reader", password_file=file)) as keyset:
         assert keyset.status.hints == "listening"
     file.write_text("CANARY")
-    with KeysetReader(source, hints=fresh.hints(username="reader", password_file=file)) as keyset:
+    with reader_of(source, hints=fresh.hints(username="reader", password_file=file)) as keyset:
         until(lambda: keyset.status.hints != "listening", 3)
         assert "invalid username-password" in keyset.status.hints
         assert "CANARY" not in keyset.status.hints
@@ -475,7 +474,7 @@ def test_garbage_is_ignored(site: Site, source: ScriptedSource) -> None:
     """On the channel and in the stream: no reading, no end of the connection, and true hints are heard after it."""
     site.add(1)
     with reading(source, site.hints()) as keyset:
-        listener = keyset._listener
+        listener = keyset._refresher.listener
         assert isinstance(listener, StreamListener)
         before, connected = source.readings, listener.alive_since
         for message in GARBAGE.values():

@@ -23,11 +23,9 @@ from rotator.client import (
     Rejection,
     Signer,
     Verifier,
-    clock,
-    reader,
 )
-from rotator.client import refresh as schedule
 from rotator.client.jose.keys import DEFAULT_TIMING
+from rotator.client.refresh import Pace
 from rotator.errors import KeyMaterialError, PublicationError, StoreDeniedError, StoreUnavailableError
 from rotator.model.policy import Timing
 from tests.support.scripted import (
@@ -39,6 +37,7 @@ from tests.support.scripted import (
     forked,
     forks,
     keys,
+    reader_of,
     readers_threads,
     serves,
     settled,
@@ -48,26 +47,21 @@ from tests.support.scripted import (
 
 P = TIMING.propagation_time
 COOLDOWN = 30
-GAP = 0.02
 QUIET = 0.2
 MINUTE = timedelta(minutes=1)
 
 
 @pytest.fixture(autouse=True)
-def _no_thread_is_left(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Whatever a test does to a reader, its thread ends with it. Readings may follow one another sooner than in earnest."""
-    monkeypatch.setattr(schedule, "MIN_GAP", GAP)
+def _no_thread_is_left() -> Iterator[None]:
+    """Whatever a test does to a reader, its thread ends with it."""
     yield
     until(lambda: not readers_threads())
 
 
 @pytest.fixture(name="time_")
-def _leaping(monkeypatch: pytest.MonkeyPatch) -> Leaping:
-    """A clock that leaps, and readers that notice at once, not within a second."""
-    leaping = Leaping()
-    monkeypatch.setattr(clock, "now", leaping.now)
-    monkeypatch.setattr(reader, "_LOOK", 0.01)
-    return leaping
+def _leaping() -> Leaping:
+    """A clock that leaps."""
+    return Leaping()
 
 
 @pytest.fixture(name="source")
@@ -94,7 +88,7 @@ def in_threads(count: int, work: Callable[[int], object]) -> list[Any]:
 @pytest.mark.parametrize("started", [False, True], ids=["never started", "started without waiting"])
 def test_a_cold_start_is_one_reading(source: ScriptedSource, started: bool) -> None:
     """A hundred threads that come before there are keys wait for the one reading, and all get its keys."""
-    keyset = KeysetReader(source)
+    keyset = reader_of(source)
     with source.hanging():
         if started:
             keyset.start(0)
@@ -109,7 +103,7 @@ def test_a_cold_start_is_one_reading(source: ScriptedSource, started: bool) -> N
 
 def test_unknown_kids_cost_one_reading_per_cooldown(source: ScriptedSource, time_: Leaping) -> None:
     """A thousand forged kids from twenty threads: one reading; none until the cooldown is over, then one."""
-    with KeysetReader(source) as keyset:
+    with reader_of(source, time_) as keyset:
         time_.leap(1)
 
         def forge(thread: int) -> list[Keys | None]:
@@ -125,7 +119,7 @@ def test_unknown_kids_cost_one_reading_per_cooldown(source: ScriptedSource, time
 
 def test_everybody_who_searches_gets_the_answer(source: ScriptedSource) -> None:
     """Twenty threads with a token of a new key wait for one reading, and all get the key."""
-    with KeysetReader(source) as keyset:
+    with reader_of(source) as keyset:
         source.document = keys(2, "k1", "new")
         found = in_threads(20, lambda _: keyset.search("new"))
     assert [found_keys.sequence for found_keys in found] == [2] * 20
@@ -135,7 +129,7 @@ def test_everybody_who_searches_gets_the_answer(source: ScriptedSource) -> None:
 def test_a_search_after_a_hint_is_always_one_more(source: ScriptedSource) -> None:
     """The cooldown holds what nobody told of; who was told of a change may look, once."""
     hints = HandMadeHints()
-    with KeysetReader(source, hints=hints) as keyset:
+    with reader_of(source, hints=hints) as keyset:
         assert keyset.search("new") is None
         assert keyset.search("new") is None
         assert source.readings == 2
@@ -150,17 +144,12 @@ def test_a_search_after_a_hint_is_always_one_more(source: ScriptedSource) -> Non
         assert source.readings == 4
 
 
-def test_a_reading_that_outlasts_a_search_is_not_the_answer_to_the_next(
-    source: ScriptedSource, monkeypatch: pytest.MonkeyPatch, time_: Leaping
-) -> None:
+def test_a_reading_that_outlasts_a_search_is_not_the_answer_to_the_next(source: ScriptedSource, time_: Leaping) -> None:
     """After the cooldown the next search reads anew, although nobody waited for the end of the last."""
-    monkeypatch.setattr(reader, "SEARCH_TIMEOUT", 0.1)
-    with KeysetReader(source) as keyset:
+    with reader_of(source, time_, pace=Pace(min_gap=0.02, search_timeout=0.5)) as keyset:
         with source.hanging():
             assert keyset.search("new") is None
-        until(lambda: keyset._done == 2)
-        monkeypatch.undo()
-        monkeypatch.setattr(clock, "now", time_.now)
+        until(lambda: keyset._refresher._done == 2)
         time_.leap(COOLDOWN)
         source.document = keys(2, "new")
         assert keyset.search("new") is not None
@@ -168,7 +157,7 @@ def test_a_reading_that_outlasts_a_search_is_not_the_answer_to_the_next(
 
 def test_refresh_reads_now(source: ScriptedSource) -> None:
     """Also within the cooldown, and with caches told to look again."""
-    with KeysetReader(source) as keyset:
+    with reader_of(source) as keyset:
         source.document = keys(2)
         assert keyset.refresh().sequence == 2
         source.document = keys(3)
@@ -179,13 +168,13 @@ def test_refresh_reads_now(source: ScriptedSource) -> None:
 def test_polls_do_not_ask_past_caches(source: ScriptedSource, time_: Leaping) -> None:
     """Only hints and searches do."""
     hints = HandMadeHints()
-    with KeysetReader(source, hints=hints) as keyset:
+    with reader_of(source, time_, hints=hints) as keyset:
         for expected in (2, 3):
             time_.leap(300)
             until(lambda n=expected: source.readings == n)
         hints.gap()
         until(lambda: source.readings == 4)
-        until(lambda: keyset._done == 4)
+        until(lambda: keyset._refresher._done == 4)
         keyset.search("new")
         assert source.fresh == [False, False, False, True, True]
 
@@ -196,7 +185,7 @@ def test_polls_do_not_ask_past_caches(source: ScriptedSource, time_: Leaping) ->
 def test_hints_bring_changes_at_once(source: ScriptedSource) -> None:
     """Ten changes in a row, each told by one hint, are each there within moments."""
     hints = HandMadeHints()
-    with KeysetReader(source, hints=hints) as keyset:
+    with reader_of(source, hints=hints) as keyset:
         for sequence in range(2, 12):
             source.document = keys(sequence)
             hints.hint("web", EPOCH, sequence)
@@ -208,7 +197,7 @@ def test_hints_of_nothing_new_are_not_followed(source: ScriptedSource) -> None:
     """What was read already, and another keyset; the same unknown thing a hundred times over costs a reading or two."""
     source.document = keys(5)
     hints = HandMadeHints()
-    with KeysetReader(source, hints=hints):
+    with reader_of(source, hints=hints):
         for sequence in (1, 4, 5):
             hints.hint("web", EPOCH, sequence)
         hints.hint("internal", EPOCH, 9)
@@ -221,7 +210,7 @@ def test_hints_of_nothing_new_are_not_followed(source: ScriptedSource) -> None:
 def test_a_forged_hint_does_not_mute_the_true_one(source: ScriptedSource) -> None:
     """Whoever foretells the next sequence only has it read once for nothing."""
     hints = HandMadeHints()
-    with KeysetReader(source, hints=hints) as keyset:
+    with reader_of(source, hints=hints) as keyset:
         hints.hint("web", EPOCH, 2)
         settled(source, 1)  # until it is no longer looked for
         source.document = keys(2)
@@ -230,10 +219,9 @@ def test_a_forged_hint_does_not_mute_the_true_one(source: ScriptedSource) -> Non
 
 
 def test_a_jwks_served_a_moment_after_the_hint_is_found(
-    source: ScriptedSource, monkeypatch: pytest.MonkeyPatch
+    source: ScriptedSource,
 ) -> None:
     """A command announces what it saved before the daemon serves it; a JWKS tells no sequence, so it is looked at again."""
-    monkeypatch.setattr(schedule, "MIN_GAP", 0.2)  # as in earnest
     source.document = keys(0, epoch="")
     hints = HandMadeHints()
     with KeysetReader(source, hints=hints) as keyset:
@@ -257,7 +245,7 @@ def test_searching_takes_none_of_an_event_loops_threads(source: ScriptedSource) 
         assert await asyncio.gather(*searches) == [None] * 100
         return took
 
-    with KeysetReader(source) as keyset:
+    with reader_of(source) as keyset:
         with source.hanging():
             assert asyncio.run(work(keyset)) < 0.5
         assert settled(source, QUIET) == 2
@@ -265,7 +253,7 @@ def test_searching_takes_none_of_an_event_loops_threads(source: ScriptedSource) 
 
 def test_starting_that_is_cancelled_late_ends_all_the_same(source: ScriptedSource) -> None:
     """`async with` cancelled when the start has just succeeded leaves no thread behind."""
-    keyset = KeysetReader(source)
+    keyset = reader_of(source)
 
     async def use() -> None:
         async with keyset:
@@ -286,7 +274,7 @@ def test_starting_that_is_cancelled_late_ends_all_the_same(source: ScriptedSourc
 def test_a_reader_of_any_keyset_follows_hints_of_all() -> None:
     """The combined JWKS does not say which keysets are in it."""
     source, hints = ScriptedSource(keyset=""), HandMadeHints()
-    with KeysetReader(source, hints=hints):
+    with reader_of(source, hints=hints):
         hints.hint("web", "one", 1)
         assert settled(source, QUIET) == 2
         hints.hint("api", "two", 1)
@@ -296,7 +284,7 @@ def test_a_reader_of_any_keyset_follows_hints_of_all() -> None:
 def test_a_forged_flood_is_a_handful_of_readings(source: ScriptedSource) -> None:
     """Ten thousand hints, each of them new; and while they last, keys are served and a true change is found."""
     hints = HandMadeHints()
-    with KeysetReader(source, hints=hints) as keyset:
+    with reader_of(source, hints=hints) as keyset:
         began = time.monotonic()
         for number in range(10_000):
             hints.hint("web", EPOCH, 10**9 + number)
@@ -312,7 +300,7 @@ def test_a_forged_flood_is_a_handful_of_readings(source: ScriptedSource) -> None
 def test_a_store_that_lags_behind_a_hint_is_read_again(source: ScriptedSource) -> None:
     """A standby shows the old document for a while after the hint: nobody waits for the poll."""
     hints = HandMadeHints()
-    with KeysetReader(source, hints=hints) as keyset:
+    with reader_of(source, hints=hints) as keyset:
         hints.hint("web", EPOCH, 2)
         until(lambda: source.readings == 3)
         source.document = keys(2)
@@ -321,8 +309,8 @@ def test_a_store_that_lags_behind_a_hint_is_read_again(source: ScriptedSource) -
 
 def test_a_source_that_tells_of_a_change_is_read(source: ScriptedSource, time_: Leaping) -> None:
     """As the file store does, by a stat about once a second."""
-    with KeysetReader(source) as keyset:
-        source.document, source.changed = keys(2), True
+    with reader_of(source, time_) as keyset:
+        source.document, source.has_changed = keys(2), True
         time_.leap(1)
         until(lambda: serves(keyset, "k2"), 1)
 
@@ -358,7 +346,7 @@ BAD_SETS: dict[str, tuple[object, str]] = {
 @pytest.mark.parametrize("error", ERRORS, ids=lambda error: type(error).__name__)
 def test_the_last_good_keys_survive_any_error(source: ScriptedSource, error: BaseException) -> None:
     """Whatever a reading raises, the keys stay, the fault is told, and the next good reading mends it."""
-    with KeysetReader(source) as keyset:
+    with reader_of(source) as keyset:
         source.fail(error)
         assert serves(keyset, "k1")
         assert keyset.refresh().sequence == 1
@@ -376,7 +364,7 @@ def test_the_last_good_keys_survive_any_error(source: ScriptedSource, error: Bas
 def test_a_set_that_cannot_follow_is_refused(answer: Any, text: str) -> None:
     """The keys in hand stay, and the fault says what is wrong and where."""
     source = ScriptedSource(keys(5))
-    with KeysetReader(source) as keyset:
+    with reader_of(source) as keyset:
         source.answer = lambda _: answer
         assert keyset.refresh().sequence == 5
         assert text in keyset.status.fault
@@ -390,13 +378,13 @@ def test_an_empty_set_is_refused_at_start(source: ScriptedSource) -> None:
     """No keys at all are no keys to start with."""
     source.document = Keys(verifying={})
     with pytest.raises(KeysUnavailableError, match="the source holds no keys"):
-        KeysetReader(source).start(0.2)
+        reader_of(source).start(0.2)
 
 
 def test_keys_are_not_refreshed_by_a_refused_reading(time_: Leaping) -> None:
     """A lagging store, read every few seconds, does not keep the keys young."""
     source = ScriptedSource(keys(5))
-    with KeysetReader(source, max_stale=MINUTE) as keyset:
+    with reader_of(source, time_, max_stale=MINUTE) as keyset:
         source.document = keys(4)
         time_.leap(55)
         assert keyset.refresh().sequence == 5
@@ -410,7 +398,7 @@ def test_keys_are_not_refreshed_by_a_refused_reading(time_: Leaping) -> None:
 
 def test_verifying_ends_at_max_stale(source: ScriptedSource, time_: Leaping) -> None:
     """Until then with the last good keys, from then on not at all, and again with the next good reading."""
-    with KeysetReader(source, max_stale=timedelta(hours=10)) as keyset:
+    with reader_of(source, time_, max_stale=timedelta(hours=10)) as keyset:
         source.fail(StoreUnavailableError("vault is sealed"))
         time_.leap(timedelta(hours=10) - MINUTE)
         assert serves(keyset, "k1")
@@ -440,7 +428,7 @@ def test_signing_ends_at_the_propagation_time(
     source: ScriptedSource, time_: Leaping, max_stale: timedelta | None, ends: timedelta, verifies: bool
 ) -> None:
     """From then on others may have retired the key, so that nobody would verify what it signs."""
-    with KeysetReader(source, max_stale=max_stale) as keyset:
+    with reader_of(source, time_, max_stale=max_stale) as keyset:
         source.fail(StoreUnavailableError("vault is sealed"))
         signer = Signer(keyset, issuer="i", audience="a")
         time_.leap(ends - timedelta(seconds=5))
@@ -457,7 +445,7 @@ def test_signing_ends_at_the_propagation_time(
 
 def test_age_counts_from_when_the_reading_began(source: ScriptedSource, time_: Leaping) -> None:
     """A reading that was under way through a suspend brings keys as old as the suspend."""
-    with KeysetReader(source, max_stale=timedelta(hours=10)) as keyset:
+    with reader_of(source, time_, max_stale=timedelta(hours=10)) as keyset:
 
         def slow(_: Keys | None) -> Keys:
             time_.leap(P + MINUTE)
@@ -478,7 +466,7 @@ def test_age_counts_from_when_the_reading_began(source: ScriptedSource, time_: L
 def test_by_default_keys_verify_as_long_as_none_can_be_retired(time_: Leaping, timing: Timing, ends: timedelta) -> None:
     """And never longer than a day."""
     source = ScriptedSource(keys(1, timing=timing))
-    with KeysetReader(source) as keyset:
+    with reader_of(source, time_) as keyset:
         source.fail(OSError())
         time_.leap(ends - MINUTE)
         assert serves(keyset, "k1")
@@ -489,7 +477,7 @@ def test_by_default_keys_verify_as_long_as_none_can_be_retired(time_: Leaping, t
 
 def test_after_a_suspend_the_first_caller_waits_for_one_reading(source: ScriptedSource, time_: Leaping) -> None:
     """Nobody is refused because the machine slept, and nobody gets keys from before."""
-    with KeysetReader(source, max_stale=timedelta(hours=1)) as keyset:
+    with reader_of(source, time_, max_stale=timedelta(hours=1)) as keyset:
         source.document = keys(2)
         time_.leap(timedelta(hours=8))
         found = in_threads(20, lambda _: keyset.verifying().sequence)
@@ -499,7 +487,7 @@ def test_after_a_suspend_the_first_caller_waits_for_one_reading(source: Scripted
 
 def test_stale_keys_do_not_make_every_caller_wait(source: ScriptedSource, time_: Leaping) -> None:
     """While the source is away, who asks is refused at once: readings are tried again by themselves."""
-    with KeysetReader(source, max_stale=MINUTE) as keyset:
+    with reader_of(source, time_, max_stale=MINUTE) as keyset:
         source.fail(OSError())
         time_.leap(90)
         until(lambda: keyset.status.fault)
@@ -516,7 +504,7 @@ def test_stale_keys_do_not_make_every_caller_wait(source: ScriptedSource, time_:
 @pytest.mark.slow
 def test_a_hanging_source_holds_nobody_who_has_keys(source: ScriptedSource) -> None:
     """Keys in hand are served at once; a search ends after its two seconds, for all who wait together."""
-    with KeysetReader(source) as keyset, source.hanging():
+    with reader_of(source) as keyset, source.hanging():
         with within(2.5):
             assert in_threads(20, lambda number: keyset.search(f"new-{number}")) == [None] * 20
         with within(0.5):
@@ -530,7 +518,7 @@ def test_a_hanging_source_holds_nobody_who_has_keys(source: ScriptedSource) -> N
 
 def test_a_source_that_hangs_at_start_is_bounded(source: ScriptedSource) -> None:
     """Start gives up in its time, leaves no thread once the source comes back, and what came too late is not taken."""
-    keyset = KeysetReader(source)
+    keyset = reader_of(source)
     late = pytest.raises(KeysUnavailableError, match=r"^no keys within 0\.2 s: the source$")
     with source.hanging(), within(1), late:
         keyset.start(0.2)
@@ -542,7 +530,7 @@ def test_a_source_that_hangs_at_start_is_bounded(source: ScriptedSource) -> None
 
 def test_a_reader_that_is_started_again_never_reads_twice_at_once(source: ScriptedSource) -> None:
     """Its last reading may still be under way: the next waits for it, and an answer from before does not replace a later one."""
-    keyset = KeysetReader(source).start()
+    keyset = reader_of(source).start()
 
     def refresh() -> None:
         with suppress(KeysUnavailableError):  # closed meanwhile
@@ -551,7 +539,7 @@ def test_a_reader_that_is_started_again_never_reads_twice_at_once(source: Script
     with source.hanging():
         threading.Thread(target=refresh).start()
         until(lambda: source.readings == 2)
-        keyset._end(patience=0.0)
+        keyset._refresher.stop(0.0)
         source.document = keys(3)
         keyset.start(0)
         time.sleep(0.1)
@@ -575,7 +563,7 @@ def test_polls_come_within_half_the_propagation_time_whatever_was_asked_for() ->
         return source.unchanged(known)
 
     source.answer = slow
-    with KeysetReader(source, poll_interval=timedelta(hours=1)):
+    with reader_of(source, poll_interval=timedelta(hours=1)):
         until(lambda: source.readings == 6)
     pauses = [later - earlier for earlier, later in itertools.pairwise(source.began)]
     assert max(pauses) < 0.55
@@ -584,7 +572,7 @@ def test_polls_come_within_half_the_propagation_time_whatever_was_asked_for() ->
 
 def test_keys_do_not_grow_stale_between_polls(source: ScriptedSource, time_: Leaping) -> None:
     """A short max_stale makes polls more frequent, or a healthy service would refuse everything now and then."""
-    with KeysetReader(source, max_stale=MINUTE, poll_interval=timedelta(hours=1)) as keyset:
+    with reader_of(source, time_, max_stale=MINUTE, poll_interval=timedelta(hours=1)) as keyset:
         for expected in range(2, 6):
             time_.leap(30)
             until(lambda n=expected: source.readings == n)
@@ -597,7 +585,7 @@ def test_keys_do_not_grow_stale_between_polls(source: ScriptedSource, time_: Lea
 def test_on_change_is_told_once_of_each_change(source: ScriptedSource) -> None:
     """At once where there are keys, and not at readings that bring nothing new."""
     told: list[tuple[str, int]] = []
-    keyset = KeysetReader(source)
+    keyset = reader_of(source)
     keyset.on_change(lambda found: told.append(("early", found.sequence)))
     with keyset:
         until(lambda: told)
@@ -619,7 +607,7 @@ def test_a_callback_that_raises_harms_nothing(source: ScriptedSource, error: Bas
         raise error
 
     told: list[int] = []
-    keyset = KeysetReader(source)
+    keyset = reader_of(source)
     keyset.on_change(fail)
     keyset.on_change(lambda found: told.append(found.sequence))
     with keyset:
@@ -634,7 +622,7 @@ def test_a_callback_that_raises_harms_nothing(source: ScriptedSource, error: Bas
 def test_a_callback_may_use_the_reader_and_close_it(source: ScriptedSource) -> None:
     """From the reading thread: no deadlock."""
     seen: list[object] = []
-    keyset = KeysetReader(source)
+    keyset = reader_of(source)
 
     def use(found: Keys) -> None:
         seen.append((found.sequence, keyset.verifying().sequence, keyset.status.fault))
@@ -651,7 +639,7 @@ def test_a_callback_may_use_the_reader_and_close_it(source: ScriptedSource) -> N
 def test_a_slow_callback_does_not_hold_those_who_wait(source: ScriptedSource) -> None:
     """Who waits for a reading has it before others are told."""
     over = threading.Event()
-    keyset = KeysetReader(source)
+    keyset = reader_of(source)
     keyset.on_change(lambda _: over.wait(10))
     with within(2):
         keyset.start()
@@ -662,7 +650,7 @@ def test_a_slow_callback_does_not_hold_those_who_wait(source: ScriptedSource) ->
 def test_who_registers_amid_changes_misses_none(source: ScriptedSource) -> None:
     """Everybody is told each change once, in order, up to the last."""
     told: list[list[int]] = []
-    with KeysetReader(source) as keyset:
+    with reader_of(source) as keyset:
 
         def register() -> None:
             while source.document.sequence < 40:
@@ -686,7 +674,7 @@ def test_who_registers_amid_changes_misses_none(source: ScriptedSource) -> None:
 def test_a_change_amid_a_registration_is_told_after_it(source: ScriptedSource) -> None:
     """Nobody ends with older keys than there are because two threads told them in the wrong order."""
     told: list[int] = []
-    with KeysetReader(source) as keyset:
+    with reader_of(source) as keyset:
 
         def slow(found: Keys) -> None:
             if found.sequence == 1:
@@ -715,7 +703,7 @@ def test_a_failed_start_names_the_fault(source: ScriptedSource, error: Exception
     """And leaves nothing running."""
     source.fail(error)
     hints = HandMadeHints()
-    keyset = KeysetReader(source, hints=hints)
+    keyset = reader_of(source, hints=hints)
     with within(2), pytest.raises(KeysUnavailableError) as raised:
         keyset.start(0.2)
     assert str(raised.value) == f"no keys within 0.2 s: {text}"
@@ -726,7 +714,7 @@ def test_a_failed_start_names_the_fault(source: ScriptedSource, error: Exception
 def test_a_service_may_start_without_keys(source: ScriptedSource) -> None:
     """It refuses at first, and serves once there are some."""
     source.fail(StoreUnavailableError("vault is sealed"))
-    keyset = KeysetReader(source).start(0)
+    keyset = reader_of(source).start(0)
     until(lambda: keyset.status.fault)
     with within(0.5), pytest.raises(KeysUnavailableError, match="none were read yet: vault is sealed"):
         keyset.verifying()
@@ -739,7 +727,7 @@ def test_a_service_may_start_without_keys(source: ScriptedSource) -> None:
 def test_a_closed_reader_says_so_and_reads_no_more(source: ScriptedSource) -> None:
     """What it has would do until the next rotation, and nobody would notice before; nothing wakes it but a start."""
     hints = HandMadeHints()
-    keyset = KeysetReader(source, hints=hints, max_stale=timedelta(hours=1)).start()
+    keyset = reader_of(source, hints=hints, max_stale=timedelta(hours=1)).start()
     keyset.close()
     keyset.close()
     assert not readers_threads()
@@ -762,7 +750,7 @@ def test_a_closed_reader_says_so_and_reads_no_more(source: ScriptedSource) -> No
 
 def test_a_reader_started_again_begins_anew(source: ScriptedSource) -> None:
     """What was taken out meanwhile is not served until the first reading ends, and another epoch is accepted."""
-    keyset = KeysetReader(source)
+    keyset = reader_of(source)
     told: list[int] = []
     with keyset:
         keyset.on_change(lambda found: told.append(found.sequence))
@@ -780,7 +768,7 @@ def test_a_reader_started_again_begins_anew(source: ScriptedSource) -> None:
 def test_an_impatient_start_ends_nobody_elses(source: ScriptedSource) -> None:
     """Neither a reader that runs without keys, nor one that others wait for."""
     source.fail(StoreUnavailableError("vault is sealed"))
-    keyset = KeysetReader(source).start(0)
+    keyset = reader_of(source).start(0)
     with pytest.raises(KeysUnavailableError, match="vault is sealed"):
         keyset.start(0.2)
     source.fail(None)
@@ -829,7 +817,7 @@ def test_a_cancelled_block_ends_no_later_one(source: ScriptedSource, pause: floa
         return served
 
     for _ in range(3):
-        assert asyncio.run(work(KeysetReader(source)))
+        assert asyncio.run(work(reader_of(source)))
     until(lambda: not readers_threads())
 
 
@@ -837,7 +825,7 @@ def test_options_must_make_sense(source: ScriptedSource) -> None:
     """A duration of nothing, or less, is a mistake."""
     for options in ({"max_stale": timedelta(0)}, {"poll_interval": -MINUTE}, {"cooldown": timedelta(0)}):
         with pytest.raises(ConfigError, match=next(iter(options))):
-            KeysetReader(source, **options)  # type: ignore[arg-type]
+            reader_of(source, **options)  # type: ignore[arg-type]
 
 
 def test_hints_that_cannot_be_had_leave_nothing_running(source: ScriptedSource) -> None:
@@ -848,7 +836,7 @@ def test_hints_that_cannot_be_had_leave_nothing_running(source: ScriptedSource) 
             raise ConfigError("no address")
 
     with pytest.raises(ConfigError, match="no address"):
-        KeysetReader(source, hints=Unusable()).start()
+        reader_of(source, hints=Unusable()).start()
     assert not readers_threads()
     assert source.readings == 0
 
@@ -857,8 +845,8 @@ def test_without_a_thread_to_spare_the_keys_in_hand_are_served(
     source: ScriptedSource, monkeypatch: pytest.MonkeyPatch, time_: Leaping
 ) -> None:
     """A process at its limit of threads does not refuse tokens for that; the next caller tries again."""
-    keyset = KeysetReader(source).start()
-    keyset._forked()
+    keyset = reader_of(source, time_).start()
+    keyset._refresher.reset_after_fork()
     until(lambda: not readers_threads())
     start = threading.Thread.start
 
@@ -875,7 +863,7 @@ def test_without_a_thread_to_spare_the_keys_in_hand_are_served(
         with within(1), pytest.raises(KeysUnavailableError, match="can't start new thread"):
             keyset.verifying()
         with within(1), pytest.raises(KeysUnavailableError, match="can't start new thread"):
-            KeysetReader(source).start()
+            reader_of(source, time_).start()
     source.document = keys(2)
     assert serves(keyset, "k2")
     keyset.close()
@@ -883,15 +871,14 @@ def test_without_a_thread_to_spare_the_keys_in_hand_are_served(
 
 def test_what_looks_for_changes_may_fail(source: ScriptedSource, monkeypatch: pytest.MonkeyPatch) -> None:
     """The thread lives, and reads."""
-    monkeypatch.setattr(reader, "_LOOK", 0.01)
     looks = itertools.count()
 
     def fail() -> bool:
         next(looks)
         raise ZeroDivisionError
 
-    monkeypatch.setattr(source, "look", fail)
-    with KeysetReader(source) as keyset:
+    monkeypatch.setattr(source, "changed", fail)
+    with reader_of(source, Leaping()) as keyset:
         until(lambda: next(looks) > 10)
         assert keyset.status.fault == "the source: ZeroDivisionError"
         source.document = keys(2)
@@ -901,7 +888,7 @@ def test_what_looks_for_changes_may_fail(source: ScriptedSource, monkeypatch: py
 def test_status_tells_how_it_is(source: ScriptedSource, time_: Leaping) -> None:
     """For a readiness probe."""
     hints = HandMadeHints()
-    keyset = KeysetReader(source, hints=hints)
+    keyset = reader_of(source, time_, hints=hints)
     assert (keyset.status.place, keyset.status.age, keyset.status.stale) == ("the source", None, True)
     assert keyset.status.hints == "off"
     with keyset:
@@ -915,7 +902,7 @@ def test_status_tells_how_it_is(source: ScriptedSource, time_: Leaping) -> None:
 def test_public_keys_sign_nothing(source: ScriptedSource) -> None:
     """And who asks for secrets is told that there are none."""
     source.document = Keys(verifying=keys().verifying, epoch=EPOCH, sequence=1)
-    with KeysetReader(source) as keyset:
+    with reader_of(source) as keyset:
         with pytest.raises(KeysUnavailableError, match="no key signs here"):
             keyset.signing()
         with pytest.raises(KeysUnavailableError):
@@ -934,11 +921,11 @@ async def longest_pause(during: "asyncio.Future[Any] | asyncio.Task[Any]") -> fl
     return longest
 
 
-def test_a_search_does_not_block_the_event_loop(source: ScriptedSource, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_search_does_not_block_the_event_loop(source: ScriptedSource) -> None:
     """Ten tasks verify tokens of an unknown key while the source hangs; the loop goes on."""
-    monkeypatch.setattr(reader, "SEARCH_TIMEOUT", 0.7)
     other = ScriptedSource(keys(1, "unknown"))
-    with KeysetReader(other) as stranger, KeysetReader(source) as keyset:
+    pace = Pace(min_gap=0.02, search_timeout=0.7)
+    with reader_of(other) as stranger, reader_of(source, pace=pace) as keyset:
         token = Signer(stranger, issuer="i", audience="a").sign("alice")
         good = Signer(keyset, issuer="i", audience="a").sign("alice")
         verifier = Verifier(keyset, issuer="i", audience="a")
@@ -959,7 +946,7 @@ def test_a_search_does_not_block_the_event_loop(source: ScriptedSource, monkeypa
 
 def test_stale_keys_do_not_block_the_event_loop(source: ScriptedSource, time_: Leaping) -> None:
     """The first task after a suspend waits for a reading in a thread."""
-    with KeysetReader(source) as keyset:
+    with reader_of(source, time_) as keyset:
         token = Signer(keyset, issuer="i", audience="a").sign("alice")
         verifier = Verifier(keyset, issuer="i", audience="a")
         time_.leap(timedelta(days=2))
@@ -985,7 +972,7 @@ def test_async_with_does_not_block_the_event_loop(source: ScriptedSource) -> Non
     async def main() -> float:
         async def use() -> None:
             threading.Timer(0.3, source._open.set).start()
-            async with KeysetReader(source) as keyset:
+            async with reader_of(source) as keyset:
                 assert serves(keyset, "k1")
 
         return await longest_pause(asyncio.create_task(use()))
@@ -997,7 +984,7 @@ def test_async_with_does_not_block_the_event_loop(source: ScriptedSource) -> Non
 def test_a_cancelled_beginning_leaves_nothing_running(source: ScriptedSource) -> None:
     """A task that is cancelled while it waits for keys takes its reader with it."""
     source.fail(StoreUnavailableError("vault is sealed"))
-    keyset = KeysetReader(source)
+    keyset = reader_of(source)
 
     async def use() -> None:
         async with keyset:
@@ -1019,7 +1006,7 @@ def test_a_cancelled_beginning_leaves_nothing_running(source: ScriptedSource) ->
 def test_a_forked_process_verifies_and_reads_by_itself(source: ScriptedSource) -> None:
     """With the keys it was born with, then with a thread and a listener of its own; the parent goes on."""
     hints = HandMadeHints()
-    with KeysetReader(source, hints=hints) as keyset:
+    with reader_of(source, hints=hints) as keyset:
 
         def work() -> object:
             threads = len(readers_threads())
@@ -1043,7 +1030,7 @@ def test_a_forked_process_verifies_and_reads_by_itself(source: ScriptedSource) -
 def test_a_fork_amid_a_reading_locks_nobody_out(source: ScriptedSource, use: str) -> None:
     """The locks that threads of the parent held in that moment are not waited for."""
     hints = HandMadeHints()
-    with KeysetReader(source, hints=hints) as keyset, source.hanging():
+    with reader_of(source, hints=hints) as keyset, source.hanging():
         hints.gap()
         until(lambda: source.readings == 2)
 
@@ -1067,11 +1054,11 @@ def test_a_fork_amid_a_reading_locks_nobody_out(source: ScriptedSource, use: str
 @forks
 def test_a_fork_while_locks_are_held_locks_nobody_out(source: ScriptedSource) -> None:
     """Callers, hints and callbacks of the parent hold the reader's locks again and again; no child inherits one for ever."""
-    keyset = KeysetReader(source, hints=(hints := HandMadeHints()))
+    keyset = reader_of(source, hints=(hints := HandMadeHints()))
     held, over = threading.Event(), threading.Event()
 
     def hold(_: Keys) -> None:
-        with keyset._condition:
+        with keyset._refresher.condition:
             held.set()
             over.wait(20)
 
@@ -1081,7 +1068,7 @@ def test_a_fork_while_locks_are_held_locks_nobody_out(source: ScriptedSource) ->
     try:
 
         def work() -> object:
-            keyset._hand._wishes.clear()
+            keyset._cache._subscribers.clear()
             hints.gap()
             keyset.on_change(lambda _: None)
             return [keyset.refresh().sequence, keyset.search("new")]
@@ -1096,7 +1083,7 @@ def test_a_fork_while_locks_are_held_locks_nobody_out(source: ScriptedSource) ->
 def test_who_wants_to_be_told_is_told_in_a_forked_process(source: ScriptedSource) -> None:
     """A framework that was given the secrets once, before the fork, asks for nothing: the child reads all the same."""
     told: list[int] = []
-    with KeysetReader(source) as keyset:
+    with reader_of(source) as keyset:
         keyset.on_change(lambda found: told.append(found.sequence))
         source.document = keys(2)
 
@@ -1111,7 +1098,7 @@ def test_who_wants_to_be_told_is_told_in_a_forked_process(source: ScriptedSource
 @forks
 def test_a_reader_that_never_started_works_in_a_forked_process(source: ScriptedSource) -> None:
     """GeneratedKey before the fork, used after it."""
-    keyset = KeysetReader(source)
+    keyset = reader_of(source)
     assert forked(lambda: [keyset.verifying().sequence, len(readers_threads())]) == [1, 1]
     assert source.readings == 0
 
@@ -1119,7 +1106,7 @@ def test_a_reader_that_never_started_works_in_a_forked_process(source: ScriptedS
 def test_verifiers_refuse_what_no_reader_has(source: ScriptedSource) -> None:
     """An unknown kid is the token's fault, keys that are too old are ours."""
     other = ScriptedSource(keys(1, "unknown"))
-    with KeysetReader(other) as stranger, KeysetReader(source) as keyset:
+    with reader_of(other) as stranger, reader_of(source) as keyset:
         token = Signer(stranger, issuer="i", audience="a").sign("alice")
         with pytest.raises(InvalidTokenError) as raised:
             Verifier(keyset, issuer="i", audience="a").verify(token)

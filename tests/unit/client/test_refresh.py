@@ -26,12 +26,12 @@ def timing(propagation: timedelta) -> Timing:
 
 
 def read(
-    schedule: RefreshSchedule, found: Keys | None, *, news: bool = False, may_keep: timedelta | None = None
+    schedule: RefreshSchedule, found: Keys | None, *, changed: bool = False, may_keep: timedelta | None = None
 ) -> float:
     """Read as soon as it is due, or at NOW; return when that was."""
     at = max(schedule.due, NOW)
     schedule.begin(at)
-    schedule.end(at, found, may_keep, news=news)
+    schedule.end(at, found, may_keep, changed=changed)
     return at
 
 
@@ -70,7 +70,7 @@ def test_no_policy_makes_a_hot_loop(propagation: timedelta, failures: int) -> No
     at = read(schedule, keys(1, timing=timing(propagation)))
     for _ in range(failures):
         at = read(schedule, None)
-    schedule.ask(fresh=True)
+    schedule.request(fresh=True)
     schedule.hint(at)
     assert schedule.due >= at + MIN_GAP
 
@@ -79,7 +79,7 @@ def test_failures_are_tried_again_soon_and_ever_less_often() -> None:
     """The first retry comes a second after a failure, later ones within half a minute; a poll that is due sooner wins."""
     schedule = RefreshSchedule(None, None)
     read(schedule, keys())
-    schedule.ask(fresh=False)
+    schedule.request(fresh=False)
     at, pauses = read(schedule, None), []
     for _ in range(40):
         pauses.append(schedule.due - at)
@@ -131,7 +131,7 @@ def test_hints_that_lead_to_nothing_cost_less_and_less(epoch: str) -> None:
         schedule.search(now)
         if now >= schedule.due:
             schedule.begin(now)
-            schedule.end(now, found, None, news=False)
+            schedule.end(now, found, None, changed=False)
             readings += 1
         now += 0.05
     assert 3600 / MAX_COOLDOWN <= readings < 2 * 3600 / MAX_COOLDOWN + 20
@@ -152,7 +152,7 @@ def test_a_change_makes_hints_quick_again() -> None:
     """What was found says that hints are worth their while."""
     schedule = RefreshSchedule(None, None)
     flooded(schedule)
-    at = read(schedule, keys(2), news=True)
+    at = read(schedule, keys(2), changed=True)
     for _ in range(2):
         schedule.hint(at, EPOCH, 2)
         assert schedule.due == pytest.approx(at + MIN_GAP)
@@ -167,7 +167,7 @@ def test_quiet_makes_hints_quick_again() -> None:
     schedule.hint(quiet, "epoch-0", 3)
     assert schedule.due <= quiet
     schedule.begin(quiet)
-    schedule.end(quiet, keys(), None, news=False)
+    schedule.end(quiet, keys(), None, changed=False)
     schedule.hint(quiet, "epoch-0", 4)
     assert schedule.due == quiet + MIN_GAP
 
@@ -191,8 +191,8 @@ def test_a_jwks_is_looked_at_again_though_a_change_was_found() -> None:
     schedule.hint(start, EPOCH, 5)
     schedule.begin(start + 1)
     schedule.hint(start + 1.1, EPOCH, 6)  # while the answer to the first is on its way
-    schedule.end(start + 1.4, found, None, news=True)
-    at = [read(schedule, found, news=number == 1) - start for number in range(9)]
+    schedule.end(start + 1.4, found, None, changed=True)
+    at = [read(schedule, found, changed=number == 1) - start for number in range(9)]
     assert at[0] < 1.5
     assert all(later - earlier <= 3 for earlier, later in pairwise(at[:5]))
     assert 6 < at[4] < 10
@@ -207,7 +207,7 @@ def test_a_hint_of_another_epoch_ends_no_looking() -> None:
     schedule.hint(start, "another", 1)
     at = [read(schedule, keys(3)) - start for _ in range(4)]
     assert at[-1] < 6
-    read(schedule, keys(4), news=True)
+    read(schedule, keys(4), changed=True)
     assert schedule.due > start + 60
     # Alone it is worth one reading, and no looking for what will never be there.
     schedule.hint(schedule.due, "another", 99)
@@ -221,7 +221,7 @@ def test_out_of_order_hints_do_not_forget_the_latest() -> None:
     start = read(schedule, keys(3))
     schedule.hint(start, EPOCH, 5)
     schedule.hint(start, EPOCH, 4)
-    read(schedule, keys(4), news=True)
+    read(schedule, keys(4), changed=True)
     assert schedule.due < start + 2
 
 
@@ -229,10 +229,10 @@ def test_what_was_asked_for_is_fresh_and_polls_are_not() -> None:
     """Caches are asked to look again for whoever asks, and for hints, once."""
     schedule = RefreshSchedule(None, None)
     assert not schedule.begin(NOW)
-    schedule.end(NOW, keys(), None, news=True)
-    for wish in (lambda: schedule.ask(fresh=True), lambda: schedule.hint(NOW), lambda: schedule.search(NOW + 500)):
+    schedule.end(NOW, keys(), None, changed=True)
+    for wish in (lambda: schedule.request(fresh=True), lambda: schedule.hint(NOW), lambda: schedule.search(NOW + 500)):
         wish()
         assert schedule.begin(NOW + 400)
-        schedule.end(NOW + 400, keys(), None, news=False)
+        schedule.end(NOW + 400, keys(), None, changed=False)
         assert not schedule.begin(NOW + 400)
-        schedule.end(NOW + 400, keys(), None, news=False)
+        schedule.end(NOW + 400, keys(), None, changed=False)

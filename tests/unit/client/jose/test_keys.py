@@ -305,7 +305,7 @@ def test_a_shorter_policy_takes_no_token_back() -> None:
 def test_a_longer_policy_is_read_before_a_token_of_it_is_refused(asynchronous: bool) -> None:
     """It counts for signers as soon as they read it; a verifier that read before reads once more, and only for such tokens."""
     forge = hmac_forge()
-    before = keys_for(forge, policy_told=True, read_at=clock.now() - 10)
+    before = keys_for(forge, policy_known=True, read_at=clock.now() - 10)
     longer = replace(TIMING, max_token_lifetime=timedelta(hours=2))
     good, long, too_long = (forge.claiming(exp=NOW + seconds) for seconds in (3600, 7200, 7201))
 
@@ -329,7 +329,7 @@ def test_a_longer_policy_is_read_before_a_token_of_it_is_refused(asynchronous: b
     assert said(long, before, None) == ("unavailable", 1)
     assert said(long, before, replace(after, revoked=frozenset({KID}))) == (Rejection.REVOKED, 1)
     assert said(long, before, replace(after, verifying={})) == (Rejection.CLAIMS, 1)
-    assert said(long, replace(before, policy_told=False), after) == (Rejection.CLAIMS, 0)
+    assert said(long, replace(before, policy_known=False), after) == (Rejection.CLAIMS, 0)
     # What was signed well before the reading was allowed then, or never.
     assert said(forge.claiming(iat=NOW - 80, exp=NOW + 7000), before, after) == (Rejection.CLAIMS, 0)
     assert said(forge.claiming(iat=NOW - 60, exp=NOW + 7000), before, after) == (NOW + 7000, 1)

@@ -23,16 +23,12 @@ from rotator.client import (
     ConfigError,
     FileSource,
     JwksSource,
-    KeysetReader,
     KeysUnavailableError,
     RotatorError,
     Signer,
     VaultSource,
     Verifier,
-    clock,
-    reader,
 )
-from rotator.client import refresh as schedule
 from rotator.client.jose.keys import MAX_JWKS
 from rotator.client.log import StdlibLog
 from rotator.documents.public import encode_public
@@ -48,7 +44,17 @@ from rotator.ports.store import DocumentStore
 from tests.fault.test_vault_faults import certificate
 from tests.support.peer import Answer, Hole, Peer, Request, answer, elapsed, forward
 from tests.support.publications import jwks, kid, pair, publication
-from tests.support.scripted import HandMadeHints, Leaping, forked, forks, readers_threads, serves, until, within
+from tests.support.scripted import (
+    HandMadeHints,
+    Leaping,
+    forked,
+    forks,
+    reader_of,
+    readers_threads,
+    serves,
+    until,
+    within,
+)
 from tests.support.servers.vault import VaultServer
 
 TIMING = Timing(timedelta(hours=2), timedelta(hours=1), timedelta(minutes=1))
@@ -112,18 +118,9 @@ def _store(vault_server: VaultServer, mount: str) -> Iterator[VaultStore]:
 
 
 @pytest.fixture(name="time_")
-def _leaping(monkeypatch: pytest.MonkeyPatch) -> Leaping:
-    """A clock that leaps, and readers that notice at once, not within a second."""
-    leaping = Leaping()
-    monkeypatch.setattr(clock, "now", leaping.now)
-    monkeypatch.setattr(reader, "_LOOK", 0.01)
-    return leaping
-
-
-@pytest.fixture(autouse=True)
-def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Readings may follow one another sooner than in earnest."""
-    monkeypatch.setattr(schedule, "MIN_GAP", 0.02)
+def _leaping() -> Leaping:
+    """A clock that leaps."""
+    return Leaping()
 
 
 def printed(folder: Path, mount: str, role: str, name: str) -> str:
@@ -159,7 +156,7 @@ def test_the_printed_policy_of_a_signer_is_enough(
     save(store, keyset(1, name=name, rsa=rsa))
     token = allowed("signer", name)
     source = VaultSource(name, address=vault_server.address, mount=mount, token=token)
-    with KeysetReader(source) as keys:
+    with reader_of(source) as keys:
         signed = Signer(keys, issuer="i", audience="a").sign("alice")
         assert Verifier(keys, issuer="i", audience="a").verify(signed).subject == "alice"
         assert keys.verifying().timing == TIMING
@@ -181,7 +178,7 @@ def test_the_printed_policy_of_a_verifier_is_enough(
     publish(store, 1, revoked=(Kid("leaked"),))
     save(store, keyset(1, rsa=True))
     options: dict[str, Any] = {"address": vault_server.address, "mount": mount, "token": allowed("verifier", "web")}
-    with KeysetReader(VaultSource("web", public=True, timing=TIMING, **options)) as keys:
+    with reader_of(VaultSource("web", public=True, timing=TIMING, **options)) as keys:
         found = keys.verifying()
         assert set(found.verifying) == {kid(1)}
         assert found.revoked == {"leaked"}
@@ -202,7 +199,7 @@ def test_the_printed_policy_of_an_hmac_verifier_is_enough(
     document = publication("api").document
     store.save(Tree.JWKS, "api", encode_public(document), 0)
     options: dict[str, Any] = {"address": vault_server.address, "mount": mount, "token": allowed("verifier", "api")}
-    with KeysetReader(VaultSource("api", **options)) as keys:
+    with reader_of(VaultSource("api", **options)) as keys:
         assert serves(keys, "k1")
     text = rf"{mount}/rotator/jwks/api: a JWKS without any key that can be used"
     with pytest.raises(KeyMaterialError, match=text):
@@ -227,7 +224,7 @@ def test_a_token_file_is_read_again(
     save(store, keyset(1, name="api"))
     file = tmp_path / "token"
     source = VaultSource("api", address=vault_server.address, mount=mount, token_file=file)
-    keys = KeysetReader(source).start(0)
+    keys = reader_of(source).start(0)
     try:
         until(lambda: keys.status.fault == f"token_file: {file} cannot be read (FileNotFoundError)")
         file.write_text("")
@@ -265,7 +262,7 @@ def test_an_approle_outlives_its_tokens(
         role_id_file=tmp_path / "role_id",
         secret_id_file=tmp_path / "secret_id",
     )
-    with KeysetReader(source) as keys:
+    with reader_of(source) as keys:
         for sequence in range(2, 6):
             time.sleep(0.8)
             save(store, keyset(sequence, name="api"))
@@ -280,7 +277,7 @@ def test_a_deleted_document_leaves_the_last_keys(
     """Deleted, destroyed or gone with its metadata: served until stale, and told; brought back, it is read again."""
     save(store, keyset(1))
     source = VaultSource("web", address=vault_server.address, mount=mount, token=vault_server.root_token)
-    with KeysetReader(source) as keys:
+    with reader_of(source, time_) as keys:
         vault_server.request("DELETE", f"{mount}/data/rotator/keys/web")
         assert serves(keys, "k1")
         assert keys.refresh().sequence == 1
@@ -306,7 +303,7 @@ def test_a_vault_that_is_sealed_or_stopped(fresh_vault: VaultServer, time_: Leap
     with opened(fresh_vault, "secret") as store:
         save(store, keyset(1))
     source = VaultSource("web", address=fresh_vault.address, token=fresh_vault.root_token)
-    with KeysetReader(source, max_stale=timedelta(hours=3)) as keys:
+    with reader_of(source, time_, max_stale=timedelta(hours=3)) as keys:
         fresh_vault.seal()
         assert keys.refresh().sequence == 1
         assert "503, it is sealed" in keys.status.fault
@@ -357,7 +354,7 @@ def test_a_redirect_of_vault_leaks_no_token(status: int, caplog: pytest.LogCaptu
         Peer(lambda _: answer(200, {})) as other,
         Peer(lambda request: answer(status, headers={"Location": other.address + request.path})) as peer,
     ):
-        keys = KeysetReader(VaultSource("web", address=peer.address, token=TOKEN))
+        keys = reader_of(VaultSource("web", address=peer.address, token=TOKEN))
         with pytest.raises(KeysUnavailableError, match=rf"redirect refused \({status}\)") as raised:
             keys.start(0.3)
     assert other.connections == 0
@@ -376,7 +373,7 @@ def test_a_token_that_may_not_look_itself_up_is_left_alone(
         source.read(None, TIMEOUT, fresh=False)
         end = time.monotonic() + 2.5
         while time.monotonic() < end:
-            assert not source.look()
+            assert not source.changed()
             time.sleep(0.1)
         paths = [request.path for request in peer.requests]
     assert paths == [f"/v1/{mount}/data/rotator/keys/api", "/v1/auth/token/lookup-self"]
@@ -412,7 +409,7 @@ def test_a_forked_process_has_a_login_of_its_own(
             role_id_file=tmp_path / "role_id",
             secret_id_file=tmp_path / "secret_id",
         )
-        with KeysetReader(source) as keys:
+        with reader_of(source) as keys:
             assert source._store is not None
             with source._store.session._lease._lock:
 
@@ -433,9 +430,9 @@ def test_a_forked_process_does_not_look_after_its_parents_token() -> None:
         source = VaultSource("web", address=peer.address, token=TOKEN)
         with pytest.raises(StoreUnavailableError):
             source.read(None, TIMEOUT, fresh=False)
-        assert forked(source.look) is False
+        assert forked(source.changed) is False
         assert len(peer.requests) == 1
-        source.look()
+        source.changed()
         assert [request.path for request in peer.requests[1:]] == ["/v1/auth/token/lookup-self"]
 
 
@@ -591,7 +588,7 @@ BAD: dict[str, tuple[Callable[[], Answer], str]] = {
 def test_what_is_no_good_set_leaves_the_last_one(bad: Callable[[], Answer], text: str) -> None:
     """The keys stay, the fault names the place and what was wrong there, and the next good set is taken."""
     server = Jwks(1)
-    with serving(server) as (peer, source), KeysetReader(source) as keys:
+    with serving(server) as (peer, source), reader_of(source) as keys:
         server.answer = lambda _: bad()
         with pytest.raises(RotatorError, match=text) as raised:
             source.read(keys.verifying(), TIMEOUT, fresh=False)
@@ -742,7 +739,7 @@ def test_a_set_says_how_long_it_may_be_kept(header: str, seconds: int | None) ->
 def test_a_set_is_polled_when_it_may_no_longer_be_kept(time_: Leaping) -> None:
     """Not before, and past no cache; hints and unknown kids ask caches to look again."""
     server, hints = Jwks(1, headers={"Cache-Control": "max-age=100"}), HandMadeHints()
-    with serving(server) as (peer, source), KeysetReader(source, hints=hints) as keys:
+    with serving(server) as (peer, source), reader_of(source, time_, hints=hints) as keys:
         time_.leap(79)
         time.sleep(0.1)
         assert len(peer.requests) == 1
@@ -763,7 +760,7 @@ def test_a_set_is_polled_when_it_may_no_longer_be_kept(time_: Leaping) -> None:
 def test_a_jwks_host_that_goes_away(time_: Leaping) -> None:
     """The last set verifies until it is stale, then nothing does, and again when the host is back."""
     server = Jwks(1)
-    with serving(server) as (_, source), KeysetReader(source, max_stale=timedelta(hours=1)) as keys:
+    with serving(server) as (_, source), reader_of(source, time_, max_stale=timedelta(hours=1)) as keys:
         server.answer = lambda _: answer(502)
         time_.leap(timedelta(minutes=59))
         assert serves(keys, kid(1))
@@ -780,7 +777,7 @@ def test_no_text_holds_what_a_url_may_hide() -> None:
     """A key to an API in the query is sent, and not told."""
     with Peer(lambda _: answer(500)) as peer:
         source = JwksSource(f"{peer.address}/jwks.json?key=CANARY")
-        keys = KeysetReader(source)
+        keys = reader_of(source)
         with pytest.raises(KeysUnavailableError, match=r"/jwks\.json answered \(500\)") as raised:
             keys.start(0.2)
     assert peer.requests[0].path == "/jwks.json?key=CANARY"
@@ -819,7 +816,7 @@ def test_a_save_in_the_file_store_is_noticed_within_about_a_second(tmp_path: Pat
     """Without a poll, which is minutes away, and without a hint."""
     store = FileStore(tmp_path)
     save(store, keyset(1))
-    with KeysetReader(FileSource(tmp_path, "web")) as keys:
+    with reader_of(FileSource(tmp_path, "web")) as keys:
         assert keys.secrets() == (f"{1:064x}",)
         save(store, keyset(2))
         with within(1.5):
@@ -832,21 +829,21 @@ def test_only_the_document_itself_is_watched(tmp_path: Path, time_: Leaping) -> 
     save(store, keyset(1))
     publish(store, 1)
     signing, public = FileSource(tmp_path, "web"), FileSource(tmp_path, "web", public=True)
-    with KeysetReader(signing) as keys, KeysetReader(public) as public_keys:
-        assert not signing.look()
+    with reader_of(signing, time_) as keys, reader_of(public, time_) as public_keys:
+        assert not signing.changed()
         save(store, keyset(5, name="other"))
         publish(store, 3, name="other")
-        assert (signing.look(), public.look()) == (False, False)
+        assert (signing.changed(), public.changed()) == (False, False)
         publish(store, 2)
-        assert (signing.look(), public.look()) == (False, True)
+        assert (signing.changed(), public.changed()) == (False, True)
         time_.leap(1)
         until(lambda: serves(public_keys, kid(2)))
-        assert (public.look(), keys.status.sequence) == (False, 1)
+        assert (public.changed(), keys.status.sequence) == (False, 1)
 
 
 def test_a_file_store_without_the_document(tmp_path: Path) -> None:
     """It may come later; once gone again, the last keys stay."""
-    keys = KeysetReader(FileSource(tmp_path / "store", "web"))
+    keys = reader_of(FileSource(tmp_path / "store", "web"))
     with pytest.raises(KeysUnavailableError, match="store/keys/web: no such document; is its name right"):
         keys.start(0.2)
     store = FileStore(tmp_path / "store")
@@ -862,11 +859,11 @@ def test_a_file_that_cannot_be_read_is_not_read_again_and_again(tmp_path: Path, 
     store = FileStore(tmp_path)
     save(store, keyset(1))
     source = FileSource(tmp_path, "web")
-    with KeysetReader(source) as keys:
+    with reader_of(source, time_) as keys:
         (tmp_path / "keys" / "web.json").write_text("{")
         time_.leap(1)
         until(lambda: "damaged" in keys.status.fault)
-        assert not source.look()
+        assert not source.changed()
         assert serves(keys, "k1")
 
 
@@ -883,7 +880,7 @@ def test_a_folder_of_somebody_else_is_refused(tmp_path: Path) -> None:
 def test_sources_are_read_by_one_thread_at_a_time(tmp_path: Path) -> None:
     """A hundred callers of a reader on a real store: one thread."""
     save(FileStore(tmp_path), keyset(1))
-    with KeysetReader(FileSource(tmp_path, "web")) as keys:
+    with reader_of(FileSource(tmp_path, "web")) as keys:
         threads = [threading.Thread(target=keys.refresh) for _ in range(100)]
         for thread in threads:
             thread.start()

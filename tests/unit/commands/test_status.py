@@ -9,7 +9,7 @@ from rotator.commands.status import KeyReport, KeysetReport
 from rotator.lifecycle.holds import Hold
 from rotator.model.keys import Kid, State
 from rotator.model.keyset import Keyset, Revocation, RotateRequest
-from rotator.model.reasons import Reason
+from rotator.model.reasons import HoldReason
 from tests.support.world import World, at, policy, seconds
 
 
@@ -31,7 +31,7 @@ def test_a_report_says_from_when_a_rotation_is_safe() -> None:
     early = KeysetReport.of(keyset, world.policy, at(5))
     late = KeysetReport.of(keyset, world.policy, usable)
 
-    assert early.hold == Hold(Reason.PROPAGATING, usable)
+    assert early.hold == Hold(HoldReason.PROPAGATING, usable)
     assert late.hold is None
 
 

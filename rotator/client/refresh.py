@@ -9,8 +9,8 @@ from datetime import timedelta
 
 from rotator.adapters.circuit_breaker import backoff
 from rotator.client.jose.keys import DEFAULT_TIMING, Keys
+from rotator.model.policy import MAX_POLL
 
-MAX_POLL = timedelta(minutes=5)
 MAX_COOLDOWN = 30.0
 MIN_GAP = 0.2
 # A JWKS host says how long its answer may be kept; one that does not is polled this often.

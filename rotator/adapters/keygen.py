@@ -1,17 +1,33 @@
 """
-The only randomness: secrets, key pairs, kids, epochs and op_ids.
+New keys and names: secrets, key pairs, kids, epochs and op_ids.
 """
 
 import secrets
 import time
 import uuid
+from collections.abc import Callable, Mapping
 
 from cryptography.hazmat.primitives.asymmetric import rsa
 
 from rotator.documents.private_key import pair_of
-from rotator.model.algorithms import Algorithm
+from rotator.model.algorithms import Algorithm, KeyType
 from rotator.model.keys import GeneratedKey, HmacSecret, Kid
 from rotator.model.secret import SecretText
+
+
+def _rsa_pair(algorithm: Algorithm, rsa_bits: int) -> GeneratedKey:
+    return pair_of(rsa.generate_private_key(public_exponent=65537, key_size=rsa_bits), algorithm)
+
+
+def _secret(_algorithm: Algorithm, _rsa_bits: int) -> GeneratedKey:
+    # A kid is never computed from a secret.
+    return GeneratedKey(Kid(secrets.token_hex(16)), HmacSecret(fresh_secret()), None)
+
+
+_GENERATE: Mapping[KeyType, Callable[[Algorithm, int], GeneratedKey]] = {
+    KeyType.RSA: _rsa_pair,
+    KeyType.OCT: _secret,
+}
 
 
 class Keygen:
@@ -22,12 +38,8 @@ class Keygen:
     def generate(self, algorithm: Algorithm, rsa_bits: int) -> GeneratedKey:
         """
         Return 256 random bits as 64 hex digits under a random kid, or an RSA pair (e = 65537) under its thumbprint.
-
-        A kid is never computed from a secret.
         """
-        if algorithm.symmetric:
-            return GeneratedKey(Kid(secrets.token_hex(16)), HmacSecret(fresh_secret()), None)
-        return pair_of(rsa.generate_private_key(public_exponent=65537, key_size=rsa_bits))
+        return _GENERATE[algorithm.kty](algorithm, rsa_bits)
 
     def op_id(self) -> str:
         """
@@ -46,6 +58,6 @@ class Keygen:
 
 def fresh_secret() -> SecretText:
     """
-    Return 256 random bits as 64 hex digits.
+    Return 256 random bits as 64 hex digits: 64 bytes, as many as HS512 asks for.
     """
     return SecretText(secrets.token_hex(32))

@@ -7,10 +7,10 @@ import random
 from dataclasses import dataclass
 from datetime import timedelta
 
-from rotator.adapters.circuit_breaker import backoff
+from rotator.adapters.circuit_breaker import random_backoff
 from rotator.client.jose.keys import DEFAULT_TIMING, Keys
+from rotator.model.policy import MAX_POLL
 
-MAX_POLL = timedelta(minutes=5)
 MAX_COOLDOWN = 30.0
 MIN_GAP = 0.2
 # A JWKS host says how long its answer may be kept; one that does not is polled this often.
@@ -144,7 +144,7 @@ class RefreshSchedule:
             self._hint_gap = min(2 * self._hint_gap, self._max_hint_gap)
         if keys is None:
             self._failures += 1
-            self._poll_at = now + min(self.poll, backoff(self._failures))
+            self._poll_at = now + min(self.poll, random_backoff(self._failures))
             return
         self._failures, self._timing = 0, keys.timing
         if may_keep is None:

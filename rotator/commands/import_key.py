@@ -33,9 +33,9 @@ def parse_key(text: SecretText, algorithm: Algorithm, kid: str | None, keygen: K
     3.2), for a PEM key in place of a secret, and for anything but an RSA private key in place of one.
     """
     if not algorithm.symmetric:
-        pair = load_pair(text)
+        pair = load_pair(text, algorithm)
         return GeneratedKey(Kid(kid) if kid else pair.kid, pair.material, pair.private)
-    size, shortest = len(text.reveal().encode()), algorithm.shortest_secret
+    size, shortest = len(text.reveal().encode()), algorithm.min_secret
     if size < shortest:
         raise KeyMaterialError(
             f"--file: holds {size} bytes, fewer than the {shortest} that {algorithm} needs: too weak to sign "

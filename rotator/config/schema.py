@@ -13,7 +13,7 @@ from pydantic_core import SchemaValidator, ValidationError, core_schema
 
 from rotator.config import validators
 from rotator.config.rules import Fault
-from rotator.model.algorithms import Algorithm
+from rotator.model.algorithms import MIN_RSA_BITS, Algorithm
 from rotator.model.times import parse_duration
 
 if TYPE_CHECKING:
@@ -109,7 +109,7 @@ class KeysetTable(NamedTuple):
     """
 
     algorithm: Annotated[Algorithm, validators.algorithm] = Algorithm.RS256
-    rsa_bits: Annotated[int, validators.rsa_bits] = 2048
+    rsa_bits: Annotated[int, validators.rsa_bits] = MIN_RSA_BITS
     rotation_period: _Duration = timedelta(days=30)
     propagation_time: _Duration = timedelta(hours=2)
     max_token_lifetime: _Duration = timedelta(days=7)

@@ -8,7 +8,7 @@ import re
 from datetime import timedelta
 from urllib.parse import SplitResult, urlsplit
 
-from rotator.model.algorithms import Algorithm
+from rotator.model.algorithms import RSA_SIZES, Algorithm
 from rotator.model.times import parse_duration
 
 KEYSET = "{keyset}"
@@ -59,8 +59,9 @@ def rsa_bits(value: object) -> int:
     """
     Return the size of RSA keys in bits.
     """
-    if type(value) is not int or value not in (2048, 3072, 4096):
-        raise ValueError("must be 2048, 3072 or 4096, without quotes")
+    if type(value) is not int or value not in RSA_SIZES:
+        *others, largest = RSA_SIZES
+        raise ValueError(f"must be {', '.join(map(str, others))} or {largest}, without quotes")
     return value
 
 

@@ -5,10 +5,10 @@ Public JWKs and JWKS documents (RFC 7517), built from an allow-list of members. 
 import base64
 import hashlib
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 
 from rotator.errors import KeyMaterialError
-from rotator.model.algorithms import Algorithm
+from rotator.model.algorithms import Algorithm, KeyType
 from rotator.model.keys import Kid, PublicKey, public_key
 from rotator.model.keyset import Keyset
 from rotator.model.publication import Jwks
@@ -25,47 +25,66 @@ def base64url(data: bytes) -> str:
     return base64.urlsafe_b64encode(data).rstrip(b"=").decode()
 
 
-def _rsa_members(public: PublicKey) -> dict[str, str]:
-    # Imported here: a command that only reads documents is spared a tenth of its start-up.
-    from cryptography.exceptions import UnsupportedAlgorithm  # noqa: PLC0415
+def base64url_uint(value: int) -> str:
+    """
+    Return *value*, greater than zero, as Base64urlUInt (RFC 7518 section 2): big-endian, in as few bytes as it takes.
+    """
+    return base64url(value.to_bytes((value.bit_length() + 7) // 8, "big"))
+
+
+def _rsa_members(key: object) -> dict[str, str] | None:
+    # RFC 7518 section 6.3.1. Imported here: a command that only reads documents is spared a tenth of its start-up.
     from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey  # noqa: PLC0415
+
+    if not isinstance(key, RSAPublicKey):
+        return None
+    numbers = key.public_numbers()
+    return {"kty": KeyType.RSA.value, "n": base64url_uint(numbers.n), "e": base64url_uint(numbers.e)}
+
+
+# For each kind of key pair, what returns the required members of its JWK, None for a key of another kind.
+_MEMBERS: Mapping[KeyType, Callable[[object], dict[str, str] | None]] = {KeyType.RSA: _rsa_members}
+
+
+def _members_of(public: PublicKey) -> dict[str, str]:
+    from cryptography.exceptions import UnsupportedAlgorithm  # noqa: PLC0415
     from cryptography.hazmat.primitives.serialization import load_pem_public_key  # noqa: PLC0415
 
     try:
         key = load_pem_public_key(public.pem.encode())
     except (ValueError, UnsupportedAlgorithm) as error:
-        raise KeyMaterialError("a public half is not SubjectPublicKeyInfo PEM") from error
-    if not isinstance(key, RSAPublicKey):
-        raise KeyMaterialError("a public half is not an RSA key")
-    numbers = key.public_numbers()
-
-    def uint(value: int) -> str:
-        return base64url(value.to_bytes((value.bit_length() + 7) // 8, "big"))
-
-    return {"kty": "RSA", "n": uint(numbers.n), "e": uint(numbers.e)}
+        raise KeyMaterialError("a public key is not SubjectPublicKeyInfo PEM") from error
+    for members_of in _MEMBERS.values():
+        if (members := members_of(key)) is not None:
+            return members
+    raise KeyMaterialError(f"a public key is not of a kind that rotator makes: {', '.join(_MEMBERS)}")
 
 
 def thumbprint(public: PublicKey) -> Kid:
     """
-    Return the SHA-256 thumbprint of a public half (RFC 7638), which is its kid.
+    Return the SHA-256 thumbprint of a public key (RFC 7638), which is its kid.
     """
-    members = _rsa_members(public)
-    canonical = json.dumps(members, separators=(",", ":"), sort_keys=True).encode()
+    canonical = json.dumps(_members_of(public), separators=(",", ":"), sort_keys=True).encode()
     return Kid(base64url(hashlib.sha256(canonical).digest()))
 
 
 def public_jwk(kid: Kid, algorithm: Algorithm, public: PublicKey) -> Jwk:
     """
-    Return the JWK of a public half: the members a verifier needs, nothing else.
+    Return the JWK of a public key: the members a verifier needs, nothing else.
+
+    Raises KeyMaterialError for a key of another kind than *algorithm* takes.
     """
-    return {"kid": kid, "use": "sig", "alg": algorithm.value, **_rsa_members(public)}
+    members = _members_of(public)
+    if members["kty"] != algorithm.kty:
+        raise KeyMaterialError(f"the public key {kid} is not of kind {algorithm.kty}, which {algorithm} takes")
+    return {"kid": kid, "use": "sig", "alg": algorithm.value, **members}
 
 
 def jwks_of(keyset: Keyset) -> Jwks:
     """
     Return the JWKS of *keyset*: current, next, then old. The same keyset gives the same text; HMAC secrets never appear.
 
-    Raises KeyMaterialError when the set would be empty, hold a kid twice or hold anything private.
+    Raises KeyMaterialError if the set would be empty, hold a kid twice or hold anything private.
     """
     publics = ((key, public_key(key)) for key in keyset.keys())
     members = [public_jwk(key.kid, key.algorithm, public) for key, public in publics if public is not None]
@@ -94,15 +113,15 @@ def parse_jwks(text: str) -> dict[Kid, Jwk]:
     """
     Return the members of a JWKS by kid, in their order; the scan every set passes before it leaves.
 
-    Raises KeyMaterialError for anything that is no set of public signature keys: a private or unknown member, a
-    symmetric key, a kid missing or twice.
+    Raises KeyMaterialError for anything but a set of public signature keys: a private or unknown member, a symmetric
+    key, a kid missing or twice.
     """
     try:
         document = json.loads(text)
         members: list[dict[str, str]] = document["keys"]
         found = {Kid(member["kid"]): member for member in members}
         clean = all(
-            member["kty"] != "oct"
+            member["kty"] != KeyType.OCT
             and PUBLIC_MEMBERS.issuperset(member)
             and all(isinstance(v, str) for v in member.values())
             for member in members

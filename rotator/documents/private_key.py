@@ -2,9 +2,12 @@
 Private keys: PEM to and from the pair that documents hold. Pure.
 """
 
+from collections.abc import Callable, Mapping
+
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import padding, rsa
+from cryptography.hazmat.primitives.asymmetric.types import PrivateKeyTypes
 from cryptography.hazmat.primitives.serialization import (
     Encoding,
     NoEncryption,
@@ -15,24 +18,43 @@ from cryptography.hazmat.primitives.serialization import (
 
 from rotator.documents.jwk import thumbprint
 from rotator.errors import KeyMaterialError
+from rotator.model.algorithms import Algorithm, KeyType
 from rotator.model.keys import GeneratedKey, PublicKey
 from rotator.model.secret import SecretText
 
-MIN_RSA = 2048
+_HASHES: Mapping[str, type[hashes.HashAlgorithm]] = {
+    "SHA-256": hashes.SHA256,
+    "SHA-384": hashes.SHA384,
+    "SHA-512": hashes.SHA512,
+}
+_PROBE = b"rotator"
 
 
-def pair_of(key: rsa.RSAPrivateKey) -> GeneratedKey:
+def _prove_rsa(key: PrivateKeyTypes, algorithm: Algorithm) -> None:
+    if not isinstance(key, rsa.RSAPrivateKey):
+        raise KeyMaterialError("the private key is not an RSA key")
+    smallest, hash_ = min(algorithm.row.sizes), _HASHES[algorithm.row.hash]()
+    if key.key_size < smallest:
+        raise KeyMaterialError(f"an RSA key of {key.key_size} bits is too small; use at least {smallest}")
+    signature = key.sign(_PROBE, padding.PKCS1v15(), hash_)
+    key.public_key().verify(signature, _PROBE, padding.PKCS1v15(), hash_)
+
+
+# For each kind of key pair, what raises unless a private key is of that kind, long enough, and signs what it verifies.
+_PROVE: Mapping[KeyType, Callable[[PrivateKeyTypes, Algorithm], None]] = {KeyType.RSA: _prove_rsa}
+
+
+def pair_of(key: PrivateKeyTypes, algorithm: Algorithm) -> GeneratedKey:
     """
-    Return *key* as the two halves that documents hold, after it signed and verified once.
+    Return *key* as the public and private key that documents hold, after it signed and verified once.
 
-    Raises KeyMaterialError for a key that is too small or does not work.
+    Raises KeyMaterialError for a key that *algorithm* cannot use, that is too small or does not work.
     """
-    if key.key_size < MIN_RSA:
-        raise KeyMaterialError(f"an RSA key of {key.key_size} bits is too small; use at least {MIN_RSA}")
-    probe = b"rotator"
+    prove = _PROVE.get(algorithm.kty)
+    if prove is None:
+        raise KeyMaterialError(f"{algorithm} takes a shared secret, not a private key")
     try:
-        signature = key.sign(probe, padding.PKCS1v15(), hashes.SHA256())
-        key.public_key().verify(signature, probe, padding.PKCS1v15(), hashes.SHA256())
+        prove(key, algorithm)
     except (InvalidSignature, ValueError) as error:
         raise KeyMaterialError("a key pair does not verify what it signs") from error
     private = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()).decode()
@@ -40,18 +62,15 @@ def pair_of(key: rsa.RSAPrivateKey) -> GeneratedKey:
     return GeneratedKey(thumbprint(public), public, SecretText(private))
 
 
-def load_pair(private: SecretText, *, ours: bool = False) -> GeneratedKey:
+def load_pair(private: SecretText, algorithm: Algorithm, *, ours: bool = False) -> GeneratedKey:
     """
     Return the pair of a private key in PEM, in our own form.
 
-    A key that is *ours* was checked when it was made; that it signs what its public half verifies is enough (20 ms are saved).
-
-    Raises KeyMaterialError when it is no unencrypted RSA private key, or unfit.
+    A key that is *ours* was checked when it was made; that it signs what its public key verifies is enough (20 ms are saved).
+    Raises KeyMaterialError unless it is an unencrypted private key that *algorithm* can use.
     """
     try:
         key = load_pem_private_key(private.reveal().encode(), password=None, unsafe_skip_rsa_key_validation=ours)
     except (ValueError, TypeError) as error:
         raise KeyMaterialError("not an unencrypted private key in PEM") from error
-    if not isinstance(key, rsa.RSAPrivateKey):
-        raise KeyMaterialError("the private key is not an RSA key")
-    return pair_of(key)
+    return pair_of(key, algorithm)

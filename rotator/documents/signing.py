@@ -198,16 +198,16 @@ def _encode_key(key: Key) -> dict[str, Any]:
     if key.usable_at:
         fields["usable_at"] = format_time(key.usable_at)
     if isinstance(key, NextKey):
-        return fields | {"state": State.NEXT.value}
+        return fields | {"state": key.state.value}
     fields |= {
         "activated_at": format_time(key.activated_at),
         "activated_by": key.activated_by,
         "longest_token": int(key.longest_token.total_seconds()),
     }
     if isinstance(key, CurrentKey):
-        return fields | {"state": State.CURRENT.value}
+        return fields | {"state": key.state.value}
     return fields | {
-        "state": State.OLD.value,
+        "state": key.state.value,
         "deactivated_at": format_time(key.deactivated_at),
         "retire_at": format_time(key.retire_at),
     }

@@ -1,8 +1,40 @@
 """
-The JWS algorithms that rotator makes keys for: one row each.
+The JWS algorithms that rotator makes keys for: one table, a row each.
+
+A new kind of key (`kty`) is added here, in `documents.jwk` (its public members), in `documents.private_key` (its proof)
+and in `adapters.keygen` (its generation).
 """
 
+from collections.abc import Mapping
+from dataclasses import dataclass
 from enum import StrEnum
+
+RSA_SIZES = (2048, 3072, 4096)
+MIN_RSA_BITS = min(RSA_SIZES)
+
+
+class KeyType(StrEnum):
+    """
+    The member `kty` of a JWK (RFC 7518 section 6.1).
+    """
+
+    RSA = "RSA"
+    OCT = "oct"
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """
+    What one algorithm needs.
+
+    `hash` is named as in RFC 7518 section 3.1. `sizes` holds the sizes of new key pairs in bits, `min_secret` the fewest
+    bytes of a shared secret: as many as the hash gives (RFC 7518 section 3.2).
+    """
+
+    kty: KeyType
+    hash: str
+    sizes: tuple[int, ...] = ()
+    min_secret: int = 0
 
 
 class Algorithm(StrEnum):
@@ -16,15 +48,37 @@ class Algorithm(StrEnum):
     HS512 = "HS512"
 
     @property
+    def row(self) -> Row:
+        """
+        The row of the table for this algorithm.
+        """
+        return TABLE[self]
+
+    @property
+    def kty(self) -> KeyType:
+        """
+        The kind of key that it signs with.
+        """
+        return TABLE[self].kty
+
+    @property
     def symmetric(self) -> bool:
         """
         Whether signing and verifying take the same secret.
         """
-        return self.value.startswith("HS")
+        return self.kty is KeyType.OCT
 
     @property
-    def shortest_secret(self) -> int:
+    def min_secret(self) -> int:
         """
-        The fewest bytes that a secret may have: as many as the hash gives (RFC 7518 section 3.2); 0 for key pairs.
+        The fewest bytes that a shared secret may have; 0 for key pairs.
         """
-        return int(self.value[2:]) // 8 if self.symmetric else 0
+        return TABLE[self].min_secret
+
+
+TABLE: Mapping[Algorithm, Row] = {
+    Algorithm.RS256: Row(KeyType.RSA, "SHA-256", sizes=RSA_SIZES),
+    Algorithm.HS256: Row(KeyType.OCT, "SHA-256", min_secret=32),
+    Algorithm.HS384: Row(KeyType.OCT, "SHA-384", min_secret=48),
+    Algorithm.HS512: Row(KeyType.OCT, "SHA-512", min_secret=64),
+}

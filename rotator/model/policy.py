@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from enum import StrEnum
 
-from rotator.model.algorithms import Algorithm
+from rotator.model.algorithms import MIN_RSA_BITS, Algorithm
 from rotator.model.times import SECOND, format_duration
 
 MAX_POLL = timedelta(minutes=5)
@@ -67,7 +67,7 @@ class Policy:
     algorithm: Algorithm
     rotation_period: timedelta
     timing: Timing
-    rsa_bits: int = 2048
+    rsa_bits: int = MIN_RSA_BITS
     well_known: bool = False
     readers: Readers = Readers.FLAT
     retain: bool = False

@@ -7,15 +7,10 @@ import re
 from datetime import UTC, datetime, timedelta
 
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
-
-
 _DURATION = re.compile(r"([0-9]{1,9})([smhdw])")
-
-
 SECOND = timedelta(seconds=1)
-
-
 MAX_DURATION = timedelta(days=36500)
+MIN_BACKOFF, MAX_BACKOFF = timedelta(seconds=1), timedelta(seconds=30)
 
 
 def parse_duration(text: object) -> timedelta:
@@ -77,13 +72,12 @@ def message_time(at: datetime | None) -> str:
     return format_time(at) or "an unknown moment"
 
 
-MIN_BACKOFF = timedelta(seconds=1)
-MAX_BACKOFF = timedelta(seconds=30)
-
-
-def backoff(failures: int, propagation_time: timedelta) -> timedelta:
+def backoff(failures: int, cap: timedelta = MAX_BACKOFF, *, jitter: float = 1.0) -> timedelta:
     """
-    Return the longest wait after so many failures in a row: from 1 s, doubling, up to min(30 s, P/4), never below 1 s.
+    Return how long to wait after so many failures in a row: from 1 s, doubling, up to *cap* and 30 s; never below 1 s.
+
+    *jitter* shortens the wait, so that many callers do not return at once: a random number from 0 to 1 ("full jitter"),
+    or 1 for the longest wait.
     """
-    cap = max(MIN_BACKOFF, min(MAX_BACKOFF, propagation_time / 4))
-    return min(cap, MIN_BACKOFF * (1 << min(failures - 1, 10)))
+    longest = min(MAX_BACKOFF, cap, MIN_BACKOFF * (1 << min(failures - 1, 10)))
+    return max(MIN_BACKOFF, longest * jitter)

@@ -79,7 +79,7 @@ def private_key(store: DocumentStore, keyset: Keyset, next_key: NextKey) -> tupl
         standby = decode_standby(stored.fields, keyset.name)
         if standby.private is None or (standby.epoch, standby.kid) != (keyset.epoch, next_key.kid):
             raise lost
-        if load_pair(standby.private, ours=True).material != next_key.material:
+        if load_pair(standby.private, next_key.algorithm, ours=True).material != next_key.material:
             raise lost
     except (DocumentError, KeyMaterialError) as error:
         raise lost from error
@@ -109,7 +109,7 @@ def _adoptable(stored: Stored, keyset: Keyset | None, name: str) -> tuple[Standb
         standby = decode_standby(stored.fields, name)
         if standby.private is None or (keyset and (standby.epoch != keyset.epoch or keyset.knows(standby.kid))):
             return None
-        generated = load_pair(standby.private, ours=True)
+        generated = load_pair(standby.private, standby.algorithm, ours=True)
     except (DocumentError, KeyMaterialError):
         return None
     return (standby, generated) if generated.kid == standby.kid else None

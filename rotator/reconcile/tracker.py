@@ -127,7 +127,7 @@ class Tracker:
         Put off the next confirmation.
         """
         self._failed_confirmations += 1
-        wait = backoff(self._failed_confirmations, self.policy.timing.propagation_time)
+        wait = backoff(self._failed_confirmations, self.policy.timing.propagation_time / 4)
         self._confirm_after = now + wait
 
     def confirmed(self) -> None:

@@ -262,10 +262,11 @@ class WorkQueue:
         with self._lock:
             self._probing = False
             self._outages += 1
-            gap = self._jittered(backoff(self._outages, self._shortest_p))
+            gap = self._wait(self._outages, self._shortest_p)
             self._outage_until = self._clocks.monotonic() + gap
-        return self._jittered(backoff(entry.failures, entry.tracker.policy.timing.propagation_time))
+        return self._wait(entry.failures, entry.tracker.policy.timing.propagation_time)
 
     @staticmethod
-    def _jittered(longest: timedelta) -> float:
-        return max(1.0, random.uniform(0, longest.total_seconds()))  # noqa: S311 - jitter, not a secret
+    def _wait(failures: int, propagation_time: timedelta) -> float:
+        jitter = random.random()  # noqa: S311 - not a secret
+        return backoff(failures, propagation_time / 4, jitter=jitter).total_seconds()

@@ -312,6 +312,6 @@ class PooledKeyGenerator:
     def _pair(self) -> GeneratedKey:
         with _pool_lock:
             if self._pairs == len(_pool):
-                _pool.append(pair_of(rsa.generate_private_key(public_exponent=65537, key_size=2048)))
+                _pool.append(pair_of(rsa.generate_private_key(public_exponent=65537, key_size=2048), Algorithm.RS256))
             self._pairs += 1
             return _pool[self._pairs - 1]

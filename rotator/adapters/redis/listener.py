@@ -11,7 +11,7 @@ from typing import Any
 
 import redis
 
-from rotator.adapters.circuit_breaker import backoff
+from rotator.adapters.circuit_breaker import random_backoff
 from rotator.adapters.redis.connection import PING_INTERVAL, TIMEOUT, connection_options, error_text, place_of
 from rotator.documents.event import decode_hint
 from rotator.model.event import EventType
@@ -89,7 +89,7 @@ class HintListener:
                 self.fault = f"{self._place}: {error_text(error)}"
             failures = 1 if self.alive_since else failures + 1
             self.alive_since = None
-            self._stopping.wait(backoff(failures))
+            self._stopping.wait(random_backoff(failures))
 
     def _listen(self) -> None:
         client = redis.Redis(connection_pool=redis.ConnectionPool(max_connections=2, **self._options))

@@ -13,9 +13,8 @@ from joserfc.jwk import OctKey, RSAKey
 from joserfc.jws import JWSRegistry
 
 from rotator.documents.jwk import PUBLIC_MEMBERS, base64url
-from rotator.documents.private_key import MIN_RSA
 from rotator.errors import KeyMaterialError, WeakSecretError
-from rotator.model.algorithms import Algorithm
+from rotator.model.algorithms import MIN_RSA_BITS, Algorithm
 from rotator.model.keys import HmacSecret, KeyPair, NextKey, public_key
 from rotator.model.keyset import Keyset
 from rotator.model.policy import Timing
@@ -207,7 +206,7 @@ def secret_key(kid: str, algorithm: Algorithm, secret: bytes) -> tuple[Verifying
 
 
 def _oct(secret: bytes, algorithm: Algorithm, what: str) -> OctKey:
-    shortest = algorithm.shortest_secret
+    shortest = algorithm.min_secret
     if len(secret) < shortest:
         raise WeakSecretError(
             f"{what} has {len(secret)} bytes, fewer than the {shortest} that {algorithm} needs: too weak to sign with; "
@@ -226,8 +225,8 @@ def _rsa(value: str | dict[str, Any], what: str) -> RSAKey:
     except (ValueError, TypeError, KeyError, OverflowError, JoseError, SecurityWarning):
         # Not chained: such errors quote what they were given. A warning is raised where warnings are errors.
         raise KeyMaterialError(f"{what} is no RSA key") from None
-    if numbers.n.bit_length() < MIN_RSA or numbers.e < MIN_EXPONENT or numbers.n % 2 == 0:
-        raise KeyMaterialError(f"{what} is too weak: RSA takes {MIN_RSA} bits and an exponent of 3 or more")
+    if numbers.n.bit_length() < MIN_RSA_BITS or numbers.e < MIN_EXPONENT or numbers.n % 2 == 0:
+        raise KeyMaterialError(f"{what} is too weak: RSA takes {MIN_RSA_BITS} bits and an exponent of 3 or more")
     if all(numbers.n % prime in _ROCA[prime] for prime in _ROCA_PRIMES):
         raise KeyMaterialError(f"{what} comes from a generator known to be flawed (CVE-2017-15361)")
     return key

@@ -2,7 +2,8 @@
 The circuit breaker, on a clock that only the test moves.
 """
 
-from rotator.adapters.circuit_breaker import MAX_BACKOFF, Breaker, backoff
+from rotator.adapters.circuit_breaker import Breaker, random_backoff
+from rotator.model.times import MAX_BACKOFF
 from tests.support.fakes import ManualClock
 
 
@@ -62,8 +63,8 @@ def test_the_pause_grows_to_half_a_minute() -> None:
     """
     From 1 s doubling, with full jitter, never below 1 s.
     """
-    assert {backoff(1) for _ in range(20)} == {1.0}
+    assert {random_backoff(1) for _ in range(20)} == {1.0}
     for failures in range(1, 100):
-        pauses = [backoff(failures) for _ in range(20)]
+        pauses = [random_backoff(failures) for _ in range(20)]
         assert all(1.0 <= pause <= min(30.0, 2.0 ** (failures - 1)) for pause in pauses)
-    assert max(backoff(60) for _ in range(200)) > 20
+    assert max(random_backoff(60) for _ in range(200)) > 20

@@ -271,7 +271,7 @@ def test_a_restart_is_a_re_read_and_no_end(fresh: Site, source: ScriptedSource) 
 @pytest.mark.slow
 def test_a_long_outage_is_outlived(fresh: Site, source: ScriptedSource, monkeypatch: pytest.MonkeyPatch) -> None:
     """Killed for over ten seconds, with data lost: the thread lives, the fault is told, keys are served, all comes back."""
-    monkeypatch.setattr(redis_listener, "backoff", lambda _: 1.0)
+    monkeypatch.setattr(redis_listener, "random_backoff", lambda _: 1.0)
     with reading(source, fresh.hints()) as keyset:
         fresh.server.kill()
         until(lambda: "connection refused" in keyset.status.hints, 3)

@@ -22,7 +22,7 @@ from rotator.client import (
     WeakSecretError,
     verify_with,
 )
-from rotator.client.jose.keys import MIN_RSA, keys_of_jwks, secret_key
+from rotator.client.jose.keys import MIN_RSA_BITS, keys_of_jwks, secret_key
 from rotator.errors import KeyMaterialError
 from rotator.model.algorithms import Algorithm
 from tests.support.forgery import (
@@ -97,7 +97,7 @@ def test_3_5_keys_have_enough_entropy() -> None:
             verify_with(text, issuer=ISSUER, audience=AUDIENCE)
     with pytest.raises(WeakSecretError):
         secret_key(KID, Algorithm.HS512, b"x" * 63)
-    weak = encode(((1 << MIN_RSA - 1) - 1).to_bytes(256, "big"))
+    weak = encode(((1 << MIN_RSA_BITS - 1) - 1).to_bytes(256, "big"))
     with pytest.raises(KeyMaterialError):
         keys_of_jwks(json.dumps({"keys": [jwk_of(private_key().public_key(), n=weak)]}))
 

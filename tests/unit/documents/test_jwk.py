@@ -86,16 +86,16 @@ def test_made_pair_works_and_comes_back_from_pem() -> None:
     assert made.private is not None
     assert isinstance(made.material, PublicKey)
 
-    assert load_pair(made.private) == made
+    assert load_pair(made.private, Algorithm.RS256) == made
     assert made.kid == public_jwk(made.kid, Algorithm.RS256, made.material)["kid"] == thumbprint(made.material)
 
 
 def test_small_and_foreign_keys_are_refused() -> None:
     """1024 bits, and texts that are no private key, raise without showing them."""
     with pytest.raises(KeyMaterialError, match="1024"):
-        pair_of(rsa.generate_private_key(public_exponent=65537, key_size=1024))  # noqa: S505 - the point
+        pair_of(rsa.generate_private_key(public_exponent=65537, key_size=1024), Algorithm.RS256)  # noqa: S505 - the point
     with pytest.raises(KeyMaterialError) as caught:
-        load_pair(SecretText("canary"))
+        load_pair(SecretText("canary"), Algorithm.RS256)
     assert "canary" not in str(caught.value)
 
 

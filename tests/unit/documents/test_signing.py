@@ -59,7 +59,7 @@ def test_standby_round_trips_and_matches_next() -> None:
     assert golden("standby/web") == encode_standby(standby)
     assert standby.private is not None
     assert keyset.next is not None
-    assert load_pair(standby.private).material == keyset.next.material
+    assert load_pair(standby.private, standby.algorithm).material == keyset.next.material
 
 
 def test_flat_fields_are_the_view_of_the_list() -> None:

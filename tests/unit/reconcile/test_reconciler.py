@@ -14,7 +14,6 @@ from rotator.errors import DocumentError, FrozenError, StoreUnavailableError
 from rotator.model.document import Tree
 from rotator.model.event import EventType
 from rotator.model.reasons import AlarmReason, HoldReason
-from rotator.reconcile.tracker import backoff
 from tests.support.memory_store import Crash
 from tests.support.process import Place
 from tests.support.world import policy, seconds
@@ -259,10 +258,3 @@ def test_symmetric_and_asymmetric_do_not_follow_each_other() -> None:
 
     assert AlarmReason.NOT_CONFIGURED in place.reasons()
     assert place.keyset.current == current
-
-
-def test_backoff_is_bounded() -> None:
-    """From 1 s, doubling, to min(30 s, P/4), never below 1 s."""
-    assert [backoff(n, timedelta(hours=2)).total_seconds() for n in (1, 2, 3, 6, 50)] == [1, 2, 4, 30, 30]
-    assert backoff(9, seconds(5)).total_seconds() == pytest.approx(1.25)
-    assert backoff(9, seconds(2)).total_seconds() == 1

@@ -18,12 +18,12 @@ def command(context: Context, keyset: str | None) -> None:
     """
     Print the JWKS of KEYSET, or of all well-known keysets together. Always JSON, ready for a file.
     """
-    from rotator.wiring import make_store, well_known
+    from rotator.wiring import well_known
 
     settings = context.settings()
     if keyset is not None and context.policy(keyset).algorithm.symmetric:
         raise click.UsageError(f"{keyset} holds shared secrets; it has no JWKS")
-    store = make_store(settings, context.log)
+    store = context.store()
     sets = []
     for name in [keyset] if keyset else well_known(settings):
         stored = store.load(Tree.JWKS, name)

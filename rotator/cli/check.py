@@ -10,7 +10,7 @@ from pathlib import Path
 
 import click
 
-from rotator.cli.context import Context, pass_context
+from rotator.cli.context import Context, at_end, pass_context
 from rotator.cli.exit_codes import Exit, exit_code
 from rotator.cli.output import output_option, print_json
 from rotator.config.settings import Settings
@@ -81,6 +81,7 @@ def _store(context: Context, settings: Settings) -> Iterator[Finding]:
     from rotator.wiring import make_probed_store
 
     store, probe = make_probed_store(settings, context.log)
+    at_end(store.close)
     if settings.store.backend == "vault" and settings.vault.token is not None and settings.vault.auth != "token":
         said = f'VAULT_TOKEN was used, and the daemon\'s own ("{settings.vault.auth}") was not tried; unset it, and check again'
         yield Finding("login", said, warn=True)
@@ -164,6 +165,7 @@ def _redis(settings: Settings) -> Iterator[Finding]:
     if settings.redis is None or notifier is None:
         yield Finding("redis", "not configured: consumers learn of changes by polling")
         return
+    at_end(notifier.close)
     wrong = notifier.probe()
     for fault in wrong:
         yield Finding("redis", f"{fault} (rotation goes on without it)", warn=True)
@@ -176,7 +178,7 @@ def _files(settings: Settings) -> Iterator[Finding]:
     if settings.publish.file:
         folder = Path(settings.publish.file).parent
         yield _writable("publish.file", folder)
-        if folder.is_dir() and not folder.stat().st_mode & stat.S_IXOTH:
+        if not _mode(folder, stat.S_IXOTH) & stat.S_IXOTH:
             yield Finding(
                 "publish.file", f"{folder} cannot be entered by others, a web server for one; chmod 755", warn=True
             )
@@ -184,13 +186,27 @@ def _files(settings: Settings) -> Iterator[Finding]:
 
 def _private(folder: Path) -> Iterator[Finding]:
     yield _writable("folder", folder)
-    if folder.is_dir() and folder.stat().st_mode & stat.S_IWOTH:
+    if _mode(folder, 0) & stat.S_IWOTH:
         yield Finding("folder", f"{folder} may be written by others; chmod o-w", Exit.CONFIG)
 
 
+def _mode(folder: Path, unknown: int) -> int:
+    """
+    Return the permissions of *folder*, *unknown* if it is no folder, or one that this user cannot see.
+    """
+    try:
+        mode = folder.stat().st_mode
+    except OSError:
+        return unknown
+    return mode if stat.S_ISDIR(mode) else unknown
+
+
 def _writable(what: str, folder: Path) -> Finding:
+    """
+    Find whether *folder*, or the nearest one above it that exists and can be seen, is writable for this user.
+    """
     existing = folder
-    while not existing.exists() and existing != existing.parent:
+    while not os.access(existing, os.F_OK) and existing != existing.parent:
         existing = existing.parent
     if not os.access(existing, os.W_OK | os.X_OK):
         return Finding(what, f"{existing} is not writable for this user; the daemon's user must be able to", warn=True)

@@ -5,6 +5,7 @@ What all commands share: the settings, the store and the effects they work on, a
 import os
 import sys
 import time
+from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
@@ -54,11 +55,13 @@ class Context:
 
     def store(self) -> "DocumentStore":
         """
-        Return the store of the settings.
+        Return the store of the settings; its connections are closed when the command ends.
         """
         from rotator.wiring import make_store
 
-        return make_store(self.settings(), self.log)
+        store = make_store(self.settings(), self.log)
+        at_end(store.close)
+        return store
 
     def operator(self) -> "Operator":
         """
@@ -78,6 +81,14 @@ class Context:
 pass_context = click.make_pass_decorator(Context)
 
 
+def at_end(close: Callable[[], object]) -> None:
+    """
+    Call *close* when the running command ends, however it ends.
+    """
+    if (running := click.get_current_context(silent=True)) is not None:
+        running.call_on_close(close)
+
+
 def started_at() -> datetime:
     """
     Return when this process was started; on Linux that is before Python was. It tells parallel callers from later ones.
@@ -93,6 +104,8 @@ def started_at() -> datetime:
 def run_command(command: click.Command) -> NoReturn:
     """
     Run *command*, print a failure as one line per fault, and exit with its code.
+
+    click itself ends a command whose standard output was closed, without a word and with exit code 1.
     """
     try:
         code = command.main(standalone_mode=False)
@@ -111,9 +124,6 @@ def run_command(command: click.Command) -> NoReturn:
     except RotatorError as error:
         say(f"rotator: {error}")
         code = exit_code(error)
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        code = 0
     except Exception as error:  # noqa: BLE001 - the last line of defence: redacted, and an exit code
         import traceback
 

@@ -18,12 +18,12 @@ def command(context: Context, keyset: str | None) -> None:
     """
     Print the JWKS of KEYSET, or of all well-known keysets together. Always JSON, ready for a file.
     """
-    from rotator.wiring import in_combined_set, make_store
+    from rotator.wiring import in_combined_set
 
     settings = context.settings()
     if keyset is not None and context.policy(keyset).algorithm.symmetric:
         raise click.UsageError(f"{keyset} holds shared secrets; it has no JWKS")
-    store = make_store(settings, context.log)
+    store = context.store()
     sets = []
     for name in [keyset] if keyset else in_combined_set(settings.keysets):
         stored = store.load(Tree.JWKS, name)

@@ -3,6 +3,7 @@
 """
 
 from collections.abc import Iterator
+from contextlib import closing
 from datetime import timedelta
 
 import click
@@ -115,9 +116,9 @@ def _alarms(address: str, names: list[str]) -> dict[str, object]:
     import json
 
     try:
-        connection = http.client.HTTPConnection(address, timeout=1.0)
-        connection.request("GET", "/readyz")
-        answer = json.loads(connection.getresponse().read(1 << 20))
+        with closing(http.client.HTTPConnection(address, timeout=1.0)) as connection:
+            connection.request("GET", "/readyz")
+            answer = json.loads(connection.getresponse().read(1 << 20))
         alarms = [alarm for alarm in answer["alarms"] if alarm["keyset"] in names]
         return {"reachable": True, "ready": bool(answer["ready"]), "alarms": alarms}
     except (OSError, http.client.HTTPException, ValueError, KeyError, TypeError):

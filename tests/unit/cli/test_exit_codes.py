@@ -22,6 +22,10 @@ CODES = {
     "NotificationError": 70,
     "InvariantError": 70,
     "StoreError": 70,
+    "StandbyLostError": 70,
+    "LostReplyError": 69,
+    "UnsafePathError": 70,
+    "LastSeenWriteError": 70,
     "RotatorError": 70,
 }
 

@@ -1,8 +1,8 @@
 """
 From one keyset to the next: what each change does to the document. Pure.
 
-`decide` and `evolve` are the two halves of the Decider pattern: the one names a step, the other takes it, and neither
-reads a clock, a store or randomness. Every result passes the `guard`.
+`decide` and `evolve` together are the Decider pattern: the one names a step, the other applies it, and neither reads a
+clock, a store or randomness. Every result passes the `guard`.
 """
 
 from dataclasses import replace

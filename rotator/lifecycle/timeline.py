@@ -21,7 +21,7 @@ _PLANNED = SecretText("0" * 64)
 @dataclass(frozen=True, slots=True)
 class Milestone:
     """
-    A step that will be taken at *at*, with the kid it concerns ("new" kids are not known yet).
+    One step at *at*, with the kid that it concerns; `new-1`, `new-2` ... stand for keys that do not exist yet.
     """
 
     at: datetime
@@ -31,7 +31,7 @@ class Milestone:
 
 def timeline(keyset: Keyset, policy: Policy, now: datetime, horizon: timedelta) -> Iterator[Milestone]:
     """
-    Yield the milestones from *now* to *now* + *horizon*, if every confirmation succeeds at once and nobody intervenes.
+    Yield the milestones from *now* to *now* + *horizon*, if every confirmation succeeds at once and no one intervenes.
     """
     end, made = now + horizon, 0
     while now <= end:

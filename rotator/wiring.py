@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from rotator.config.settings import RedisSettings, Settings
 from rotator.errors import ConfigError, FrozenError
 from rotator.model.algorithms import Algorithm
+from rotator.model.event import Hint
 from rotator.model.policy import Policy
 from rotator.model.secret import SecretText
 from rotator.ports.last_seen import LastSeenStore
@@ -25,6 +26,7 @@ from rotator.reconcile.publishing import Publishing
 
 if TYPE_CHECKING:
     from rotator.adapters.jwks.cache import JwksCache
+    from rotator.adapters.redis.connection import RedisConnection
     from rotator.adapters.redis.listener import HintListener
     from rotator.adapters.vault.login.method import LoginMethod
     from rotator.adapters.vault.store import VaultStore
@@ -36,20 +38,6 @@ Observe = Callable[[str, str], None]
 OwnUrl = Callable[[], str]
 MAX_OPERATION = 10.0
 MIN_OPERATION = 2.0
-
-
-@dataclass(frozen=True, slots=True)
-class RedisArguments:
-    """
-    How to reach Redis, with the password read from its file.
-    """
-
-    url: str
-    channel: str
-    source: str
-    username: str
-    password: SecretText | None
-    ca_file: Path | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +88,7 @@ def wire_engine(settings: Settings, log: Log, own_url: OwnUrl | None = None, obs
     sharing = in_combined_set(policies)
     cache = JwksCache(sharing)
     store = make_store(settings, log, state_dir=settings.daemon.state_dir, observe=observe)
-    notifier = make_notifier(redis_arguments(settings))
+    notifier = make_notifier(settings)
     publishers = tuple(make_publishers(settings, store, cache, own_url))
     publishing = Publishing(publishers, notifier, alarms, log)
     seen = SeenRecord(last_seen, alarms)
@@ -130,7 +118,7 @@ def wire_operator(settings: Settings, log: Log) -> "Operator":
     from rotator.reconcile.saving import SeenRecord
 
     store, alarms = make_store(settings, log), Alarms(log)
-    notifier = make_notifier(redis_arguments(settings))
+    notifier = make_notifier(settings)
     publishing = Publishing(make_publishers(settings, store), notifier, alarms, log)
     seen, sharing = SeenRecord(None, alarms), in_combined_set(settings.keysets)
     return Operator(store, publishing, OperatorEffects(store, publishing, Keygen(), seen, log, LOCAL_CLOCKS, sharing))
@@ -197,7 +185,10 @@ def make_probed_store(settings: Settings, log: Log) -> tuple[DocumentStore, Stor
 
 
 def _vault_store(settings: Settings, log: Log, state_dir: Path | None, observe: Observe | None) -> "VaultStore":
-    from rotator.adapters.vault.store import AppRoleLogin, TokenLogin, VaultConnection, VaultStore
+    from rotator.adapters.vault.login.approle import AppRoleLogin
+    from rotator.adapters.vault.login.token import TokenLogin
+    from rotator.adapters.vault.session import VaultConnection
+    from rotator.adapters.vault.store import VaultStore
 
     vault = settings.vault
     login: LoginMethod
@@ -238,8 +229,9 @@ def make_publishers(
 
     Without a *cache* (the commands) only the store is written; files and the listener belong to the daemon.
     """
+    from rotator.adapters.jwks.file import FilePublisher
     from rotator.adapters.jwks.http import HttpPublisher, VerifyUrls
-    from rotator.adapters.jwks.store import FilePublisher, StorePublisher
+    from rotator.adapters.jwks.store import StorePublisher
 
     if settings.publish.vault:
         yield StorePublisher(store)
@@ -251,41 +243,36 @@ def make_publishers(
         yield VerifyUrls(settings.publish.verify_urls)
 
 
-def redis_arguments(settings: Settings) -> RedisArguments | None:
+def make_notifier(settings: Settings) -> Notifier | None:
     """
-    Return how to reach Redis, None when no notification is configured.
+    Return the notifier, None if no notification is configured.
     """
-    redis: RedisSettings | None = settings.redis
-    if redis is None:
-        return None
-    password = read_secret(redis.password_file, "[redis] password_file") if redis.password_file else None
-    return RedisArguments(redis.url, redis.channel, settings.source, redis.username, password, redis.ca_file)
-
-
-def make_notifier(arguments: RedisArguments | None) -> Notifier | None:
-    """
-    Return the notifier, None when none is configured.
-    """
-    if arguments is None:
+    if settings.redis is None:
         return None
     from rotator.adapters.redis.notifier import RedisNotifier
 
-    a = arguments
-    return RedisNotifier(a.url, a.channel, a.source, a.username, a.password, a.ca_file)
+    return RedisNotifier(_redis_connection(settings.redis), settings.redis.channel, settings.source)
 
 
 def make_hint_listener(
-    settings: Settings, *, on_hint: Callable[[str, str, int], None], on_gap: Callable[[], None]
+    settings: Settings, *, on_hint: Callable[[Hint], None], on_gap: Callable[[], None]
 ) -> "HintListener | None":
     """
     Return the listener for hints of changes, None if no notification is configured.
     """
-    if (arguments := redis_arguments(settings)) is None:
+    if settings.redis is None:
         return None
     from rotator.adapters.redis.listener import HintListener
 
-    a = arguments
-    return HintListener(a.url, a.channel, a.source, a.username, a.password, a.ca_file, on_hint=on_hint, on_gap=on_gap)
+    connection = _redis_connection(settings.redis)
+    return HintListener(connection, settings.redis.channel, settings.source, on_hint=on_hint, on_gap=on_gap)
+
+
+def _redis_connection(redis: RedisSettings) -> "RedisConnection":
+    from rotator.adapters.redis.connection import RedisConnection
+
+    password = read_secret(redis.password_file, "[redis] password_file") if redis.password_file else None
+    return RedisConnection(redis.url, redis.username, password, redis.ca_file)
 
 
 def read_secret(path: Path, option: str) -> SecretText:

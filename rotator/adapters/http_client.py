@@ -1,7 +1,8 @@
 """
-HTTP connections whose every step, from the name's lookup to the last byte, ends by one deadline.
+The one HTTP client: every step, from the name's lookup to the last byte, ends by one deadline.
 
-A socket's own timeout bounds each read, so a server that drips bytes holds its caller for as long as it likes.
+A socket's own timeout bounds each read, so a server that drips bytes would hold its caller for as long as it likes.
+Redirects are never followed, and proxies of the environment are not used.
 """
 
 import http.client
@@ -14,15 +15,16 @@ from collections.abc import Mapping
 from concurrent.futures import Future
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 MAX_BODY = 4 << 20
-# Load balancers drop connections that rest for a minute, some of them without a word.
-_MAX_REST = 45.0
+# Load balancers drop connections that are idle for a minute, some of them without closing them.
+_MAX_IDLE = 45.0
 
 
 def remaining(deadline: float) -> float:
     """
-    Return the seconds until *deadline*, a moment of `time.monotonic()`; raises TimeoutError when there are none.
+    Return the seconds until *deadline*, a moment of `time.monotonic()`; raises TimeoutError if it has passed.
     """
     left = deadline - time.monotonic()
     if left <= 0:
@@ -32,7 +34,7 @@ def remaining(deadline: float) -> float:
 
 class BoundedSocket(socket.socket):
     """
-    A TCP socket that gives up reading and writing at `deadline`, which its owner sets anew for each request.
+    A TCP socket that stops reading and writing at `deadline`, which its owner sets for each request.
     """
 
     deadline = 0.0
@@ -78,9 +80,9 @@ def tls_context(ca_file: Path | None) -> ssl.SSLContext:
     """
     Return a context whose sockets keep to a deadline; certificates are verified against *ca_file*, else the system's.
 
-    Raises OSError where the file cannot be used.
+    Raises OSError if the file cannot be used.
     """
-    # Not `create_default_context`: that one writes the session keys to a file when SSLKEYLOGFILE says so.
+    # Not `create_default_context`: that one writes the session keys to a file if SSLKEYLOGFILE says so.
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.sslsocket_class = BoundedTlsSocket
     if ca_file is None:
@@ -92,7 +94,7 @@ def tls_context(ca_file: Path | None) -> ssl.SSLContext:
 
 def connect(host: str, port: int, tls: ssl.SSLContext | None, deadline: float) -> BoundedSocket | BoundedTlsSocket:
     """
-    Return a connection to the first address of *host* that takes one; *tls* must make BoundedTlsSockets.
+    Return a connection to the first address of *host* that accepts one; *tls* is a context of `tls_context`.
 
     Raises OSError, of which TimeoutError and ssl.SSLError are kinds.
     """
@@ -129,64 +131,80 @@ def _wrap(plain: BoundedSocket, host: str, tls: ssl.SSLContext, deadline: float)
 
 def _lookup(host: str, port: int, deadline: float) -> list[tuple[socket.AddressFamily, Any]]:
     """
-    Look *host* up in a thread of its own, for the resolver takes no timeout.
+    Look up *host* in a thread of its own, because the resolver takes no timeout.
     """
     found: Future[list[tuple[socket.AddressFamily, Any]]] = Future()
 
-    def look() -> None:
+    def resolve() -> None:
         try:
             entries = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
             found.set_result([(family, address) for family, _, _, _, address in entries])
         except (OSError, UnicodeError) as error:
             found.set_exception(error if isinstance(error, OSError) else OSError("not a host name"))
 
-    threading.Thread(target=look, name="lookup", daemon=True).start()
+    threading.Thread(target=resolve, name="lookup", daemon=True).start()
     return found.result(remaining(deadline))
+
+
+class _Https(http.client.HTTPConnection):
+    """
+    With the port that a Host header leaves out.
+    """
+
+    default_port = 443
 
 
 class Connection:
     """
-    One keep-alive connection; `open` tells whether it can carry another request, `used` whether it carried one before.
+    One keep-alive connection; `open` says whether it can carry another request, `used` whether it carried one before.
     """
 
     def __init__(self, host: str, port: int, sock: BoundedSocket | BoundedTlsSocket) -> None:
-        self._http = http.client.HTTPConnection(host, port)
+        self._http = (_Https if isinstance(sock, BoundedTlsSocket) else http.client.HTTPConnection)(host, port)
         self._http.auto_open = 0
         self._http.sock = sock
         self._sock = sock
-        self._rested_since = 0.0
+        self._idle_since = 0.0
         self.open = True
         self.used = False
 
     def exchange(
-        self, method: str, path: str, body: bytes | None, headers: Mapping[str, str], deadline: float
+        self,
+        method: str,
+        path: str,
+        body: bytes | None,
+        headers: Mapping[str, str],
+        deadline: float,
+        max_body: int = MAX_BODY,
     ) -> tuple[http.client.HTTPResponse, bytes]:
         """
-        Send a request, return the answer's head and its body. Raises OSError and HTTPException, and is then closed.
+        Send a request; return the answer's head and its body of *max_body* bytes at most.
+
+        Raises OSError and HTTPException, and is then closed.
         """
         self._sock.deadline = deadline
         try:
             self._http.request(method, path, body, dict(headers))
             response = self._http.getresponse()
-            data = response.read(MAX_BODY + 1)
+            data = response.read(max_body + 1)
         except BaseException:
             self.close()
             raise
-        if response.will_close or len(data) > MAX_BODY:
+        if response.will_close or len(data) > max_body:
             self.close()
-        if len(data) > MAX_BODY:
-            raise http.client.HTTPException(f"more than {MAX_BODY} bytes")
+        if len(data) > max_body:
+            raise http.client.HTTPException(f"more than {max_body} bytes")
         self.used = True
-        self._rested_since = time.monotonic()
+        self._idle_since = time.monotonic()
         return response, data
 
     def fit(self) -> bool:
         """
-        Whether an idle connection is worth using: rested not too long, and the server has not hung up.
+        Whether an idle connection is worth using: not idle for too long, and not closed by the server.
         """
         poll = select.poll()
         poll.register(self._sock, select.POLLIN)
-        return time.monotonic() - self._rested_since < _MAX_REST and not poll.poll(0)
+        return time.monotonic() - self._idle_since < _MAX_IDLE and not poll.poll(0)
 
     def close(self) -> None:
         """
@@ -194,3 +212,24 @@ class Connection:
         """
         self.open = False
         self._http.close()
+
+
+def get(
+    url: str, headers: Mapping[str, str], deadline: float, max_body: int = MAX_BODY
+) -> tuple[http.client.HTTPResponse, bytes]:
+    """
+    Return the head and body that *url* answers a GET with, whatever the status, on a connection of its own.
+
+    Raises ValueError for anything but an http or https address, OSError and HTTPException for no good answer by *deadline*.
+    """
+    parts = urlsplit(url)
+    if not parts.hostname or parts.scheme not in {"http", "https"}:
+        raise ValueError("not an http or https address")
+    tls = tls_context(None) if parts.scheme == "https" else None
+    port = parts.port or (80 if tls is None else 443)
+    target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
+    connection = Connection(parts.hostname, port, connect(parts.hostname, port, tls, deadline))
+    try:
+        return connection.exchange("GET", target, None, headers, deadline, max_body)
+    finally:
+        connection.close()

@@ -159,9 +159,9 @@ def _kv(probe: StoreProbe, settings: Settings) -> Iterator[Finding]:
 
 
 def _redis(settings: Settings) -> Iterator[Finding]:
-    from rotator.wiring import make_notifier, redis_arguments
+    from rotator.wiring import make_notifier
 
-    notifier = make_notifier(redis_arguments(settings))
+    notifier = make_notifier(settings)
     if settings.redis is None or notifier is None:
         yield Finding("redis", "not configured: consumers learn of changes by polling")
         return

@@ -3,7 +3,6 @@
 """
 
 from collections.abc import Iterator
-from contextlib import closing
 from datetime import timedelta
 
 import click
@@ -16,6 +15,8 @@ from rotator.errors import RotatorError
 from rotator.model.keys import State
 from rotator.model.times import format_time
 from rotator.reconcile.snapshot import load
+
+MAX_WAIT = 1.0
 
 
 @click.command()
@@ -112,16 +113,18 @@ def _alarms(address: str, names: list[str]) -> dict[str, object]:
     """
     if not address:
         return {"reachable": False}
-    import http.client
     import json
+    import time
+    from http.client import HTTPException
+
+    from rotator.adapters.http_client import get
 
     try:
-        with closing(http.client.HTTPConnection(address, timeout=1.0)) as connection:
-            connection.request("GET", "/readyz")
-            answer = json.loads(connection.getresponse().read(1 << 20))
+        _, body = get(f"http://{address}/readyz", {}, time.monotonic() + MAX_WAIT)
+        answer = json.loads(body)
         alarms = [alarm for alarm in answer["alarms"] if alarm["keyset"] in names]
         return {"reachable": True, "ready": bool(answer["ready"]), "alarms": alarms}
-    except (OSError, http.client.HTTPException, ValueError, KeyError, TypeError):
+    except (OSError, HTTPException, ValueError, KeyError, TypeError):
         return {"reachable": False}
 
 

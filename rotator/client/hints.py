@@ -8,11 +8,12 @@ from typing import Any
 
 import redis
 
-from rotator.adapters.redis.connection import PING_INTERVAL, connection_options
+from rotator.adapters.redis.connection import PING_INTERVAL, RedisConnection
 from rotator.adapters.redis.listener import HintListener
 from rotator.client.arguments import require_names, require_redis, require_seconds
 from rotator.documents.event import decode_hint
 from rotator.errors import ConfigError
+from rotator.model.event import Hint
 from rotator.model.secret import SecretText
 
 MAX_MISSED = 100
@@ -47,23 +48,19 @@ class RedisHints:
             raise ConfigError("ping_interval: must be more than 0 seconds")
         if source is not None:
             require_names(source=source)
-        self._url, self._channel, self._source, self._username = url, channel, source, username
-        self._password = read_password(password, password_file)
-        self._ca_file = Path(ca_file) if ca_file else None
-        self._ping_interval = ping_interval
-        connection_options(url, username, self._password, self._ca_file)  # tells what is wrong with the address
+        self._channel, self._source, self._ping_interval = channel, source, ping_interval
+        ca = Path(ca_file) if ca_file else None
+        self._connection = RedisConnection(url, username, read_password(password, password_file), ca)
+        self._connection.options()  # tells what is wrong with the address
 
-    def listen(self, on_hint: Callable[[str, str, int], None], on_gap: Callable[[], None]) -> "StreamListener":
+    def listen(self, on_hint: Callable[[Hint], None], on_gap: Callable[[], None]) -> "StreamListener":
         """
         Listen from now on, in a thread of its own, until the listener is stopped; through any fault of Redis.
         """
         listener = StreamListener(
-            self._url,
+            self._connection,
             self._channel,
             self._source,
-            self._username,
-            self._password,
-            self._ca_file,
             on_hint=on_hint,
             on_gap=on_gap,
             ping_interval=self._ping_interval,
@@ -98,7 +95,7 @@ class StreamListener(HintListener):
         for _, fields in reversed(entries[:-1]):
             event = fields.get(b"event", b"")
             if hint := decode_hint(event, self._source):
-                self._on_hint(*hint)
+                self._on_hint(hint)
 
     def _entries(self, client: redis.Redis, oldest: bytes, count: int) -> list[Any]:
         """

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from rotator.client.jose.keys import Keys
+from rotator.model.event import Hint
 
 
 class Provider(Protocol):
@@ -70,9 +71,9 @@ class Hints(Protocol):
     A place that announces changes, such as RedisHints. It has no authority: a hint only makes a reader refresh.
     """
 
-    def listen(self, on_hint: Callable[[str, str, int], None], on_gap: Callable[[], None]) -> Listener:
+    def listen(self, on_hint: Callable[[Hint], None], on_gap: Callable[[], None]) -> Listener:
         """
-        Call *on_hint* with keyset, epoch and sequence of each change, and *on_gap* after any may have been missed.
+        Call *on_hint* for each change, and *on_gap* after any may have been missed.
         """
         ...
 

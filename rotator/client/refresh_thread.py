@@ -16,6 +16,7 @@ from rotator.client.errors import KeysUnavailableError
 from rotator.client.protocols import Hints, Listener
 from rotator.client.refresh import Pace, RefreshSchedule
 from rotator.client.sources.document import Source
+from rotator.model.event import Hint
 
 
 class RefreshThread:
@@ -259,15 +260,15 @@ class RefreshThread:
 
     # -- hints ---------------------------------------------------------------------------------------------------------
 
-    def _on_hint(self, keyset: str, epoch: str, sequence: int) -> None:
+    def _on_hint(self, hint: Hint) -> None:
         cached = self._cache.cached
-        if self._source.keyset and keyset != self._source.keyset:
+        if self._source.keyset and hint.keyset != self._source.keyset:
             return
         # A hint heard before counts again: the first may have been forged, or have come before the JWKS was served.
-        if cached and cached.keys.epoch == epoch and cached.keys.sequence >= sequence:
+        if cached and cached.keys.epoch == hint.epoch and cached.keys.sequence >= hint.sequence:
             return
         with self.condition:
-            self._schedule.hint(self._clock(), epoch, sequence)
+            self._schedule.hint(self._clock(), hint.epoch, hint.sequence)
             self.condition.notify_all()
 
     def _on_gap(self) -> None:

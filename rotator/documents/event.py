@@ -1,10 +1,10 @@
 """
-Events as CloudEvents 1.0 JSON, and what may be taken from one that somebody sent: names, no authority.
+Events as CloudEvents 1.0 JSON, and the hint that a received one gives: names, without authority.
 """
 
 import json
 
-from rotator.model.event import Event
+from rotator.model.event import Event, Hint
 from rotator.model.times import format_time
 
 MAX_EVENT = 64 * 1024
@@ -12,7 +12,7 @@ MAX_EVENT = 64 * 1024
 
 def encode_event(event: Event, source: str) -> str:
     """
-    Return *event* as one JSON object; `kid` and `reason` are left out where there is none.
+    Return *event* as one JSON object; `kid` and `reason` are left out if empty.
     """
     data: dict[str, object] = {"keyset": event.keyset, "epoch": event.epoch, "sequence": event.sequence}
     if event.kid:
@@ -34,11 +34,11 @@ def encode_event(event: Event, source: str) -> str:
     )
 
 
-def decode_hint(message: bytes, source: str | None) -> tuple[str, str, int] | None:
+def decode_hint(message: bytes, source: str | None) -> Hint | None:
     """
-    Return the keyset, epoch and sequence that a message names, None for one too long, malformed or not from *source*.
+    Return the hint that *message* gives; None if it is too long, malformed or not from *source* (None: from any).
 
-    Anybody may have written it.
+    Anyone may have written it.
     """
     if len(message) > MAX_EVENT:
         return None
@@ -50,4 +50,4 @@ def decode_hint(message: bytes, source: str | None) -> tuple[str, str, int] | No
         return None
     if not ours or not isinstance(keyset, str) or not isinstance(epoch, str) or type(sequence) is not int:
         return None
-    return keyset, epoch, sequence
+    return Hint(keyset, epoch, sequence)

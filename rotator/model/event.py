@@ -22,6 +22,13 @@ class EventType(StrEnum):
     HELD = "rotator.rotation.held"
     OVERDUE = "rotator.rotation.overdue"
 
+    @property
+    def tells_of_save(self) -> bool:
+        """
+        Whether a save caused it, so that announcing it moves the keyset's announced position.
+        """
+        return self not in {EventType.HELD, EventType.OVERDUE}
+
 
 @dataclass(frozen=True, slots=True)
 class Event:
@@ -37,6 +44,17 @@ class Event:
     at: datetime
     kid: str = ""
     reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Hint:
+    """
+    What a message says of a keyset: it may have been saved as *sequence* of *epoch*. Anyone may have written it.
+    """
+
+    keyset: str
+    epoch: str
+    sequence: int
 
 
 def position(keyset: Keyset) -> str:

@@ -18,6 +18,7 @@ from rotator.errors import (
     StoreUnavailableError,
 )
 from rotator.lifecycle.decisions import Wait
+from rotator.model.event import Hint
 from rotator.model.reasons import AlarmReason
 from rotator.model.times import MAX_BACKOFF, backoff
 from rotator.ports.clocks import Clocks
@@ -129,15 +130,15 @@ class WorkQueue:
         announced = self._announced(names)
         list(workers.map(lambda name: self._reconcile(name, announced), names))
 
-    def hint(self, name: str, epoch: str, sequence: int) -> None:
+    def hint(self, hint: Hint) -> None:
         """
         Make a keyset due that is said to have changed, unless it was seen as new as that already.
         """
-        entry = self._entries.get(name)
+        entry = self._entries.get(hint.keyset)
         if entry is None:
             return
         status = entry.tracker.status
-        if status and status.keyset.epoch == epoch and sequence <= status.keyset.sequence:
+        if status and status.keyset.epoch == hint.epoch and hint.sequence <= status.keyset.sequence:
             return
         with self._lock:
             # A busy keyset is reconciled once more afterwards. However many hints come, it is once a second at most.

@@ -12,7 +12,9 @@ import pytest
 import structlog
 
 from rotator.adapters.files.store import FileStore
-from rotator.adapters.vault.store import TokenLogin, VaultConnection, VaultStore
+from rotator.adapters.vault.login.token import TokenLogin
+from rotator.adapters.vault.session import VaultConnection
+from rotator.adapters.vault.store import VaultStore
 from rotator.errors import StoreConflictError
 from rotator.model.document import Stored, Tree
 from rotator.model.secret import SecretText

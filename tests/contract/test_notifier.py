@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 import redis
 
+from rotator.adapters.redis.connection import RedisConnection
 from rotator.adapters.redis.notifier import RedisNotifier
 from rotator.model.event import Event, EventType
 from rotator.ports.notifier import Notifier
@@ -48,7 +49,7 @@ def _notifier(
     if request.param == "memory":
         yield MemoryNotifier()
         return
-    notifier = RedisNotifier(redis_servers(request.param).url, channel, SOURCE)
+    notifier = RedisNotifier(RedisConnection(redis_servers(request.param).url), channel, SOURCE)
     yield notifier
     notifier.close()
 
@@ -111,7 +112,7 @@ def test_the_stream_holds_cloud_events(redis_server: RedisServer, channel: str, 
     subscription = other.pubsub(ignore_subscribe_messages=True)
     subscription.subscribe(channel)
     subscription.get_message(timeout=5)
-    notifier = RedisNotifier(redis_server.url, channel, SOURCE)
+    notifier = RedisNotifier(RedisConnection(redis_server.url), channel, SOURCE)
     notifier.announce(event(kid="kid-1", reason="scheduled"))
     notifier.announce(event(EventType.CHANGED, sequence=5))
     notifier.close()
@@ -144,7 +145,7 @@ def test_the_stream_does_not_grow_without_end(redis_server: RedisServer, channel
         for _ in range(12_000):
             pipeline.xadd(channel, {"event": "{}"})
         pipeline.execute()
-    notifier = RedisNotifier(redis_server.url, channel, SOURCE)
+    notifier = RedisNotifier(RedisConnection(redis_server.url), channel, SOURCE)
     notifier.announce(event())
     notifier.close()
     assert 10_000 <= other.xlen(channel) < 10_200
@@ -157,7 +158,7 @@ def test_a_sound_redis_is_found_sound_and_left_alone(
     """
     Probing finds nothing and changes nothing.
     """
-    notifier = RedisNotifier(redis_server.url, channel, SOURCE)
+    notifier = RedisNotifier(RedisConnection(redis_server.url), channel, SOURCE)
     assert notifier.probe() == ()
     assert list(other.scan_iter(f"{channel}*")) == []
     notifier.announce(event())
@@ -183,7 +184,7 @@ def test_a_missing_permission_is_found(
     """
     user = f"user-{channel.rpartition(':')[2]}"
     other.execute_command("ACL", "SETUSER", user, "reset", "on", ">pw", "resetchannels", *rules(channel))
-    notifier = RedisNotifier(redis_server.url.replace("//", f"//{user}:pw@"), channel, SOURCE)
+    notifier = RedisNotifier(RedisConnection(redis_server.url.replace("//", f"//{user}:pw@")), channel, SOURCE)
     found = notifier.probe()
     notifier.close()
     other.execute_command("ACL", "DELUSER", user)

@@ -22,8 +22,9 @@ import pytest
 
 from rotator.adapters.files.store import FileStore
 from rotator.adapters.jwks.cache import JwksCache
+from rotator.adapters.jwks.file import FilePublisher
 from rotator.adapters.jwks.http import HttpPublisher, VerifyUrls
-from rotator.adapters.jwks.store import FilePublisher, StorePublisher
+from rotator.adapters.jwks.store import StorePublisher
 from rotator.daemon.http_server import HttpServer, Response
 from rotator.daemon.jwks_pages import JwksServer
 from rotator.documents.jwk import EMPTY, parse_jwks

@@ -9,12 +9,13 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from typing import Self
+from typing import Any, Self
 
 import redis
 
+from rotator.adapters.redis.connection import RedisConnection
 from rotator.adapters.redis.listener import HintListener
-from rotator.model.event import Event, EventType
+from rotator.model.event import Event, EventType, Hint
 from tests.support.fakes import START
 
 CHANNEL = "rotator:events"
@@ -65,14 +66,14 @@ class Heard:
     """
 
     def __init__(self) -> None:
-        self.hints: list[tuple[str, str, int]] = []
+        self.hints: list[Hint] = []
         self.gaps = 0
 
-    def hint(self, keyset: str, epoch: str, sequence: int) -> None:
+    def hint(self, hint: Hint) -> None:
         """
         Take a hint.
         """
-        self.hints.append((keyset, epoch, sequence))
+        self.hints.append(hint)
 
     def gap(self) -> None:
         """
@@ -86,24 +87,23 @@ class Failing(Heard):
     A listener's owner that cannot take hints.
     """
 
-    def hint(self, keyset: str, epoch: str, sequence: int) -> None:
+    def hint(self, hint: Hint) -> None:
         """
         Take a hint and fail.
         """
-        super().hint(keyset, epoch, sequence)
+        super().hint(hint)
         raise RuntimeError("not now")
 
 
 @contextmanager
-def listening(url: str, heard: Heard, **more: object) -> Iterator[HintListener]:
+def listening(url: str, heard: Heard, **more: Any) -> Iterator[HintListener]:
     """
     A running listener with a short ping interval.
     """
     listener = HintListener(
-        url,
+        RedisConnection(url, **more),
         CHANNEL,
         SOURCE,
-        **more,  # type: ignore[arg-type]
         on_hint=heard.hint,
         on_gap=heard.gap,
         ping_interval=PING,

@@ -9,8 +9,10 @@ from typing import Any
 import pytest
 import structlog
 
+from rotator.adapters.vault.login.token import TokenLogin
 from rotator.adapters.vault.probe import VaultProbe
-from rotator.adapters.vault.store import TokenLogin, VaultConnection, VaultStore
+from rotator.adapters.vault.session import VaultConnection
+from rotator.adapters.vault.store import VaultStore
 from rotator.model.document import Tree
 from rotator.model.secret import SecretText
 from tests.support.peer import Answer, Peer, Request

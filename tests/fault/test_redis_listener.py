@@ -9,9 +9,10 @@ import time
 import pytest
 import redis
 
+from rotator.adapters.redis.connection import RedisConnection
 from rotator.adapters.redis.listener import HintListener
 from rotator.adapters.redis.notifier import RedisNotifier
-from rotator.model.event import EventType
+from rotator.model.event import EventType, Hint
 from tests.fault.hints import AT_ONCE, BOUND, CHANNEL, PING, SOURCE, Failing, Heard, event, listening, until, within
 from tests.support.servers.redis import RedisServer
 
@@ -25,7 +26,7 @@ def test_a_hint_arrives(fresh_redis: RedisServer) -> None:
     """
     The first subscription is a gap, then every announcement is a hint.
     """
-    notifier, heard = RedisNotifier(fresh_redis.url, CHANNEL, SOURCE), Heard()
+    notifier, heard = RedisNotifier(RedisConnection(fresh_redis.url), CHANNEL, SOURCE), Heard()
     with listening(fresh_redis.url, heard) as listener:
         assert listener.age is None or listener.age < BOUND
         until(lambda: heard.gaps)
@@ -34,7 +35,7 @@ def test_a_hint_arrives(fresh_redis: RedisServer) -> None:
         until(lambda: len(heard.hints) == 2)
         assert listener.age is not None
         assert listener.alive_since is not None
-    assert heard.hints == [("web", "epoch-1", 4), ("web", "epoch-1", 5)]
+    assert heard.hints == [Hint("web", "epoch-1", 4), Hint("web", "epoch-1", 5)]
     assert heard.gaps == 1
     notifier.close()
 
@@ -58,7 +59,7 @@ def test_a_restart_is_a_gap(fresh_redis: RedisServer) -> None:
     """
     After a crash of Redis the listener subscribes again, calls for a full look, and hears again.
     """
-    notifier, heard = RedisNotifier(fresh_redis.url, CHANNEL, SOURCE), Heard()
+    notifier, heard = RedisNotifier(RedisConnection(fresh_redis.url), CHANNEL, SOURCE), Heard()
     with listening(fresh_redis.url, heard) as listener:
         until(lambda: heard.gaps == 1)
         fresh_redis.kill()
@@ -110,7 +111,9 @@ def test_stopping_does_not_wait_for_a_black_hole() -> None:
     ):
         pass
     with within(AT_ONCE):
-        HintListener("redis://127.0.0.1:1/0", CHANNEL, SOURCE, on_hint=heard.hint, on_gap=heard.gap).stop()
+        HintListener(
+            RedisConnection("redis://127.0.0.1:1/0"), CHANNEL, SOURCE, on_hint=heard.hint, on_gap=heard.gap
+        ).stop()
 
 
 GOOD = {"source": SOURCE, "data": {"keyset": "web", "epoch": "epoch-1", "sequence": 4}}
@@ -152,7 +155,7 @@ def test_forged_messages_are_ignored(fresh_redis: RedisServer) -> None:
         client.publish(CHANNEL, json.dumps(GOOD))
         until(lambda: heard.hints)
         assert listener.fault == ""
-    assert heard.hints == [("web", "epoch-1", 4)]
+    assert heard.hints == [Hint("web", "epoch-1", 4)]
     assert heard.gaps == 1
 
 
@@ -161,11 +164,11 @@ def test_a_callback_that_fails_ends_no_thread(fresh_redis: RedisServer) -> None:
     It counts as a gap: what it missed is looked at in full.
     """
     heard = Failing()
-    notifier = RedisNotifier(fresh_redis.url, CHANNEL, SOURCE)
+    notifier = RedisNotifier(RedisConnection(fresh_redis.url), CHANNEL, SOURCE)
     with listening(fresh_redis.url, heard) as listener:
         until(lambda: heard.gaps == 1)
         notifier.announce(event())
         until(lambda: "not now" in listener.fault)
         until(lambda: heard.gaps == 2)
-    assert heard.hints == [("web", "epoch-1", 4)]
+    assert heard.hints == [Hint("web", "epoch-1", 4)]
     notifier.close()

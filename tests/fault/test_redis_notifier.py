@@ -9,6 +9,7 @@ from contextlib import suppress
 import pytest
 import redis
 
+from rotator.adapters.redis.connection import RedisConnection
 from rotator.adapters.redis.notifier import RedisNotifier
 from rotator.errors import ConfigError, NotificationError
 from rotator.model.secret import SecretText
@@ -25,7 +26,7 @@ def test_down_fails_at_once_and_then_without_asking(fresh_redis: RedisServer) ->
     """
     A thousand keysets do not pay for a Redis that is down; the text names the place.
     """
-    notifier = RedisNotifier(fresh_redis.url, CHANNEL, SOURCE)
+    notifier = RedisNotifier(RedisConnection(fresh_redis.url), CHANNEL, SOURCE)
     fresh_redis.stop()
     with within(1.0):
         with pytest.raises(NotificationError, match=rf"^redis at 127.0.0.1:{fresh_redis.port}: connection refused$"):
@@ -40,7 +41,7 @@ def test_it_works_again_after_the_back_off(fresh_redis: RedisServer) -> None:
     """
     Once Redis is back, announcing succeeds within the next tries.
     """
-    notifier = RedisNotifier(fresh_redis.url, CHANNEL, SOURCE)
+    notifier = RedisNotifier(RedisConnection(fresh_redis.url), CHANNEL, SOURCE)
     fresh_redis.stop()
     with pytest.raises(NotificationError):
         notifier.announce(event())
@@ -62,7 +63,7 @@ def test_a_restart_between_two_announcements_loses_none(fresh_redis: RedisServer
     """
     A connection that died while it was idle is noticed before it is used.
     """
-    notifier = RedisNotifier(fresh_redis.url, CHANNEL, SOURCE)
+    notifier = RedisNotifier(RedisConnection(fresh_redis.url), CHANNEL, SOURCE)
     notifier.announce(event(4))
     fresh_redis.restart()
     notifier.announce(event(5))
@@ -74,7 +75,7 @@ def test_a_flushed_redis_has_no_positions(fresh_redis: RedisServer) -> None:
     """
     So that whoever compares them announces again.
     """
-    notifier = RedisNotifier(fresh_redis.url, CHANNEL, SOURCE)
+    notifier = RedisNotifier(RedisConnection(fresh_redis.url), CHANNEL, SOURCE)
     notifier.announce(event())
     with redis.Redis.from_url(fresh_redis.url) as client:
         client.flushall()
@@ -88,7 +89,7 @@ def test_a_hanging_redis_holds_nobody_for_long(fresh_redis: RedisServer) -> None
     """
     More callers at once than there are connections all come back within a few timeouts, and the next at once.
     """
-    notifier = RedisNotifier(fresh_redis.url, CHANNEL, SOURCE)
+    notifier = RedisNotifier(RedisConnection(fresh_redis.url), CHANNEL, SOURCE)
     notifier.announce(event())
     fresh_redis.pause()
 
@@ -111,7 +112,7 @@ def test_a_peer_that_never_answers_holds_nobody_for_long() -> None:
     A black hole: the connection is made and nothing ever comes back.
     """
     with socket.create_server(("127.0.0.1", 0)) as hole:
-        notifier = RedisNotifier(f"redis://127.0.0.1:{hole.getsockname()[1]}/0", CHANNEL, SOURCE)
+        notifier = RedisNotifier(RedisConnection(f"redis://127.0.0.1:{hole.getsockname()[1]}/0"), CHANNEL, SOURCE)
         with within(BOUND), pytest.raises(NotificationError, match="timeout"):
             notifier.announced(["web"])
         notifier.close()
@@ -122,14 +123,14 @@ def test_a_lost_reply_makes_duplicates_of_one_id_only(fresh_redis: RedisServer) 
     Nothing is sent twice by itself; who announces again after a lost reply does so under the same id.
     """
     with Proxy(fresh_redis.port) as proxy:
-        notifier = RedisNotifier(f"redis://127.0.0.1:{proxy.port}/0", CHANNEL, SOURCE)
+        notifier = RedisNotifier(RedisConnection(f"redis://127.0.0.1:{proxy.port}/0"), CHANNEL, SOURCE)
         notifier.announced(["web"])
         proxy.lose_replies = True
         with pytest.raises(NotificationError):
             notifier.announce(event())
         assert ids(fresh_redis.url) == ["op-4/rotator.key.activated"]
         proxy.lose_replies = False
-        notifier = RedisNotifier(f"redis://127.0.0.1:{proxy.port}/0", CHANNEL, SOURCE)
+        notifier = RedisNotifier(RedisConnection(f"redis://127.0.0.1:{proxy.port}/0"), CHANNEL, SOURCE)
         notifier.announce(event())
         assert ids(fresh_redis.url) == ["op-4/rotator.key.activated"] * 2
         notifier.close()
@@ -139,7 +140,7 @@ def test_a_full_redis_takes_nothing_in_part(fresh_redis: RedisServer) -> None:
     """
     Out of memory: stream and position stay, nobody is told, and the text says what Redis says.
     """
-    notifier = RedisNotifier(fresh_redis.url, CHANNEL, SOURCE)
+    notifier = RedisNotifier(RedisConnection(fresh_redis.url), CHANNEL, SOURCE)
     with redis.Redis.from_url(fresh_redis.url) as client, client.pubsub(ignore_subscribe_messages=True) as subscription:
         subscription.subscribe(CHANNEL)
         subscription.get_message(timeout=5)
@@ -159,7 +160,7 @@ def test_a_key_of_another_kind_is_an_error(fresh_redis: RedisServer) -> None:
     """
     with redis.Redis.from_url(fresh_redis.url) as client:
         client.set(CHANNEL, "theirs")
-        notifier = RedisNotifier(fresh_redis.url, CHANNEL, SOURCE)
+        notifier = RedisNotifier(RedisConnection(fresh_redis.url), CHANNEL, SOURCE)
         with pytest.raises(NotificationError, match="WRONGTYPE"):
             notifier.announce(event())
         assert client.get(CHANNEL) == b"theirs"
@@ -172,9 +173,9 @@ def test_a_wrong_password_says_what_to_correct_and_not_itself(fresh_redis: Redis
     """
     with redis.Redis.from_url(fresh_redis.url) as client:
         client.execute_command("ACL", "SETUSER", "rotator", "reset", "on", ">right", "~*", "&*", "+@all")
-    good = RedisNotifier(fresh_redis.url, CHANNEL, SOURCE, "rotator", SecretText("right"))
+    good = RedisNotifier(RedisConnection(fresh_redis.url, "rotator", SecretText("right")), CHANNEL, SOURCE)
     good.announce(event())
-    bad = RedisNotifier(fresh_redis.url, CHANNEL, SOURCE, "rotator", SecretText("wrong-word"))
+    bad = RedisNotifier(RedisConnection(fresh_redis.url, "rotator", SecretText("wrong-word")), CHANNEL, SOURCE)
     with pytest.raises(NotificationError, match="password_file") as caught:
         bad.announce(event())
     assert "wrong-word" not in f"{caught.value!r} {caught.value.__cause__!r} {caught.value.__context__!r}"
@@ -189,10 +190,10 @@ def test_the_named_permissions_are_enough(fresh_redis: RedisServer) -> None:
     """
     with redis.Redis.from_url(fresh_redis.url) as client:
         client.execute_command("ACL", "SETUSER", "none", "reset", "on", ">pw", "resetchannels", "+ping")
-        poor = RedisNotifier(fresh_redis.url, CHANNEL, SOURCE, "none", SecretText("pw"))
+        poor = RedisNotifier(RedisConnection(fresh_redis.url, "none", SecretText("pw")), CHANNEL, SOURCE)
         granted = next(iter(poor.probe())).rpartition(": ")[2].replace("CHANNEL", CHANNEL).split()
         client.execute_command("ACL", "SETUSER", "enough", "reset", "on", ">pw", "resetchannels", *granted)
-    notifier = RedisNotifier(fresh_redis.url, CHANNEL, SOURCE, "enough", SecretText("pw"))
+    notifier = RedisNotifier(RedisConnection(fresh_redis.url, "enough", SecretText("pw")), CHANNEL, SOURCE)
     assert notifier.probe() == ()
     heard = Heard()
     with listening(fresh_redis.url, heard, username="enough", password=SecretText("pw")) as listener:
@@ -210,7 +211,7 @@ def test_a_url_that_is_none_is_refused_without_repeating_it() -> None:
     It might hold a password.
     """
     with pytest.raises(ConfigError, match=r"^url: ") as caught:
-        RedisNotifier("http://user:pw@host", CHANNEL, SOURCE)
+        RedisNotifier(RedisConnection("http://user:pw@host"), CHANNEL, SOURCE)
     assert "pw" not in str(caught.value)
 
 
@@ -220,4 +221,4 @@ def test_options_in_the_url_are_refused() -> None:
     """
     for url in ("redis://127.0.0.1/0?socket_timeout=60", "rediss://127.0.0.1/0?ssl_cert_reqs=none"):
         with pytest.raises(ConfigError, match="takes no options"):
-            RedisNotifier(url, CHANNEL, SOURCE)
+            RedisNotifier(RedisConnection(url), CHANNEL, SOURCE)

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from rotator.adapters.redis.connection import RedisConnection
 from rotator.adapters.redis.notifier import RedisNotifier
 from rotator.errors import NotificationError
 from rotator.model.secret import SecretText
@@ -47,7 +48,7 @@ def test_tls_with_the_right_authority_works(tls: Proxy, ca_file: Path) -> None:
     """
     `ca_file` makes a private authority known.
     """
-    notifier = RedisNotifier(f"rediss://127.0.0.1:{tls.port}/0", CHANNEL, SOURCE, ca_file=ca_file)
+    notifier = RedisNotifier(RedisConnection(f"rediss://127.0.0.1:{tls.port}/0", ca_file=ca_file), CHANNEL, SOURCE)
     notifier.announced(["web"])
     notifier.close()
 
@@ -60,7 +61,7 @@ def test_tls_refuses_strangers(tls: Proxy, ca_file: Path, host: str, *, known: b
     A certificate of an unknown authority, or of another name, is refused, and nothing is sent.
     """
     url = f"rediss://{host}:{tls.port}/0"
-    notifier = RedisNotifier(url, CHANNEL, SOURCE, "", SecretText("pw"), ca_file if known else None)
+    notifier = RedisNotifier(RedisConnection(url, "", SecretText("pw"), ca_file if known else None), CHANNEL, SOURCE)
     with pytest.raises(NotificationError, match="certificate verify failed"):
         notifier.announced(["web"])
     assert tls.requests == 0
@@ -83,7 +84,7 @@ def test_clear_text_over_a_network_is_found(url: str, told: bool) -> None:
     """
     Probing tells of it; on one host it is fine.
     """
-    notifier = RedisNotifier(url, CHANNEL, SOURCE)
+    notifier = RedisNotifier(RedisConnection(url), CHANNEL, SOURCE)
     found = notifier.probe()
     assert any("clear text" in finding for finding in found) is told
     assert any("clear text" not in finding for finding in found), "it is down, too"

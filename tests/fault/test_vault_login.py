@@ -20,7 +20,10 @@ import pytest
 import structlog
 import structlog.testing
 
-from rotator.adapters.vault.store import AppRoleLogin, TokenLogin, VaultConnection, VaultStore
+from rotator.adapters.vault.login.approle import AppRoleLogin
+from rotator.adapters.vault.login.token import TokenLogin
+from rotator.adapters.vault.session import VaultConnection
+from rotator.adapters.vault.store import VaultStore
 from rotator.errors import StoreDeniedError, StoreUnavailableError
 from rotator.model.document import Tree
 from rotator.model.secret import SecretText

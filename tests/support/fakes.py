@@ -12,7 +12,7 @@ from rotator.documents.jwk import parse_jwks
 from rotator.documents.private_key import pair_of
 from rotator.errors import LastSeenWriteError, NotificationError, PublicationError
 from rotator.model.algorithms import Algorithm
-from rotator.model.event import Event, EventType
+from rotator.model.event import Event
 from rotator.model.keys import GeneratedKey, HmacSecret, Kid
 from rotator.model.publication import LastSeen, Publication
 from rotator.model.secret import SecretText
@@ -82,7 +82,7 @@ class MemoryNotifier:
         self._up()
         with self.fuses.effect(f"announce {event.type.value}"):
             self.events.append(event)
-            if event.type not in {EventType.HELD, EventType.OVERDUE}:
+            if event.type.tells_of_save:
                 self.positions[event.keyset] = f"{event.epoch}:{event.sequence}"
 
     def announced(self, keysets: Iterable[str]) -> Mapping[str, str]:

@@ -19,6 +19,7 @@ from rotator.client import KeysetReader, Source, clock
 from rotator.client.jose.keys import Keys, secret_key
 from rotator.client.refresh import Pace
 from rotator.model.algorithms import Algorithm
+from rotator.model.event import Hint
 from rotator.model.policy import Timing
 
 # Long enough that nothing is due by itself within a test: polls every 5 minutes, searches every 30 s.
@@ -167,17 +168,23 @@ class HandMadeHints:
     fault = ""
 
     def __init__(self) -> None:
-        self.hint: Callable[[str, str, int], None]
+        self._on_hint: Callable[[Hint], None]
         self.gap: Callable[[], None]
         self.listening = 0
 
-    def listen(self, on_hint: Callable[[str, str, int], None], on_gap: Callable[[], None]) -> "HandMadeHints":
+    def listen(self, on_hint: Callable[[Hint], None], on_gap: Callable[[], None]) -> "HandMadeHints":
         """
         Remember whom to tell.
         """
-        self.hint, self.gap = on_hint, on_gap
+        self._on_hint, self.gap = on_hint, on_gap
         self.listening += 1
         return self
+
+    def hint(self, keyset: str, epoch: str, sequence: int) -> None:
+        """
+        Give a hint.
+        """
+        self._on_hint(Hint(keyset, epoch, sequence))
 
     def stop(self) -> None:
         """

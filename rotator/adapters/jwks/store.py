@@ -1,13 +1,11 @@
 """
-The places where verifiers find the JWKS: the store, a file, our own listener, and addresses that others serve.
+The JWKS in the store, for verifiers that may read it there.
 """
 
 import time
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
 
-from rotator.adapters.jwks.file import FilePublisher
-from rotator.adapters.jwks.http import WELL_KNOWN_PATH, HttpPublisher, VerifyUrls, keyset_path
 from rotator.adapters.jwks.read_back import require_keys
 from rotator.documents.jwk import EMPTY, parse_jwks
 from rotator.documents.public import decode_public, encode_public
@@ -16,8 +14,6 @@ from rotator.model.document import Fields, Tree
 from rotator.model.keys import Kid
 from rotator.model.publication import Publication
 from rotator.ports.store import DocumentStore
-
-__all__ = ["WELL_KNOWN_PATH", "FilePublisher", "HttpPublisher", "StorePublisher", "VerifyUrls", "keyset_path"]
 
 ATTEMPTS = 3
 

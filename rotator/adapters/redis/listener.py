@@ -1,48 +1,40 @@
 """
-Hints of changes, heard on Redis.
+Hints of changes, received from Redis.
 """
 
 import threading
 import time
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
 import redis
 
 from rotator.adapters.circuit_breaker import random_backoff
-from rotator.adapters.redis.connection import PING_INTERVAL, TIMEOUT, connection_options, error_text, place_of
+from rotator.adapters.redis.connection import PING_INTERVAL, TIMEOUT, RedisConnection, error_text
 from rotator.documents.event import decode_hint
-from rotator.model.event import EventType
-from rotator.model.secret import SecretText
+from rotator.model.event import Hint
 
 _LISTEN = 0.5
-
-
-_MOVES_NOTHING = frozenset({EventType.HELD, EventType.OVERDUE})
 
 
 class HintListener:
     """
     Listens for hints in a thread of its own, from `start` to `stop`, through any fault of Redis.
 
-    *on_hint* gets the keyset, epoch and sequence that a message names, true or forged, from *source* or (None) anybody;
-    *on_gap* is called after every (re)subscription, since hints in between are lost. Both must be quick; what they raise
-    ends the connection.
-    `alive_since` is when the subscription began, None while there is none; `fault` then says what ended the last one.
+    *on_hint* is called with each hint on *channel* from *source* (None: from any), true or forged; *on_gap* after every
+    (re)subscription, since hints in between are lost. Both must be quick; what they raise ends the connection.
+    `alive_since` is when the subscription began, None without one; `fault` then says what ended the last one.
+    Raises ConfigError on construction unless *connection* has the address of a Redis.
     """
 
     def __init__(
         self,
-        url: str,
+        connection: RedisConnection,
         channel: str,
         source: str | None,
-        username: str = "",
-        password: SecretText | None = None,
-        ca_file: Path | None = None,
         *,
-        on_hint: Callable[[str, str, int], None],
+        on_hint: Callable[[Hint], None],
         on_gap: Callable[[], None],
         ping_interval: float = PING_INTERVAL,
     ) -> None:
@@ -51,8 +43,8 @@ class HintListener:
         self._on_hint = on_hint
         self._on_gap = on_gap
         self._ping_interval = ping_interval
-        self._options = connection_options(url, username, password, ca_file)
-        self._place = place_of(self._options)
+        self._options = connection.options()
+        self._place = connection.place
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name="hints", daemon=True)
         self._heard_at = 0.0
@@ -62,7 +54,7 @@ class HintListener:
     @property
     def age(self) -> float | None:
         """
-        Seconds since Redis was heard, at most two ping intervals; None while there is no subscription.
+        Seconds since Redis answered, at most two ping intervals; None without a subscription.
         """
         return None if self.alive_since is None else time.monotonic() - self._heard_at
 
@@ -108,18 +100,18 @@ class HintListener:
                 message = subscription.get_message(timeout=min(_LISTEN, self._ping_interval))
                 if message is not None:
                     self._heard_at = time.monotonic()
-                    self._take(message)
+                    self._handle(message)
                     if message["type"] == "subscribe":
                         self._beat(client)
 
     def _beat(self, client: "redis.Redis") -> None:
         """
-        Do what is to be done after a subscription and at each ping; nothing here, and something where streams are read.
+        Do what a subclass does after a subscription and at each ping; nothing here.
         """
 
-    def _take(self, message: Mapping[str, Any]) -> None:
+    def _handle(self, message: Mapping[str, Any]) -> None:
         if message["type"] == "subscribe":
             self.alive_since, self.fault = datetime.now(UTC), ""
             self._on_gap()
         elif message["type"] == "message" and (hint := decode_hint(message["data"], self._source)):
-            self._on_hint(*hint)
+            self._on_hint(hint)

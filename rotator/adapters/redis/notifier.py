@@ -1,31 +1,20 @@
 """
-Hints over Redis that a keyset changed: a stream, a channel, and what was announced last. Nothing here has authority.
+The feed of changes on Redis: a stream, a channel, and the positions announced last. Nothing here has authority.
 """
 
 import math
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from itertools import islice
-from pathlib import Path
 from typing import Any
 
 import redis
 
 from rotator.adapters.circuit_breaker import Breaker
-from rotator.adapters.redis.connection import (
-    FAULTS,
-    MAX_CONNECTIONS,
-    TIMEOUT,
-    _in_clear,
-    connection_options,
-    error_text,
-    place_of,
-)
-from rotator.adapters.redis.listener import _MOVES_NOTHING
+from rotator.adapters.redis.connection import FAULTS, MAX_CONNECTIONS, TIMEOUT, RedisConnection, error_text
 from rotator.documents.event import encode_event
 from rotator.errors import NotificationError
 from rotator.model.event import Event
-from rotator.model.secret import SecretText
 
 STREAM_LENGTH = 10_000
 _CHUNK = 1000
@@ -33,42 +22,35 @@ _CHUNK = 1000
 
 class RedisNotifier:
     """
-    The Notifier on Redis. After a failure calls fail at once until a back-off has passed, then one of them tries.
+    The Notifier on Redis. After a failure calls fail at once until a back-off has passed, then one of them probes.
 
     A call on a Redis that is down or silent ends within a few timeouts of 1 s. Nothing is retried here: an announcement
-    is repeated from what is stored.
+    is repeated from what is stored. Raises ConfigError on construction unless *connection* has the address of a Redis.
     """
 
-    def __init__(
-        self,
-        url: str,
-        channel: str,
-        source: str,
-        username: str = "",
-        password: SecretText | None = None,
-        ca_file: Path | None = None,
-    ) -> None:
+    def __init__(self, connection: RedisConnection, channel: str, source: str) -> None:
+        options = connection.options()
+        self._connection = connection
         self._channel = channel
         self._source = source
-        self._options = connection_options(url, username, password, ca_file)
-        self._place = place_of(self._options)
+        self._place = connection.place
         self._breaker = Breaker()
-        # A silent Redis holds so many callers, each for its timeouts; the others wait no longer than one for a turn.
-        pool = redis.BlockingConnectionPool(MAX_CONNECTIONS, TIMEOUT, health_check_interval=30, **self._options)
+        # A silent Redis holds MAX_CONNECTIONS callers, each for its timeouts; the others wait one timeout for a turn.
+        pool = redis.BlockingConnectionPool(MAX_CONNECTIONS, TIMEOUT, health_check_interval=30, **options)
         self._redis = redis.Redis(connection_pool=pool)
 
     def announce(self, event: Event) -> None:
         """
         Append *event* to the stream, publish it, and move the announced position, in one transaction.
 
-        An event that tells of no save (held, overdue) moves no position. An older position may overwrite a newer one:
-        that only makes somebody announce again.
+        An event without a save (held, overdue) moves no position. An older position may overwrite a newer one: the only
+        effect is one more announcement.
         """
         text = encode_event(event, self._source)
         transaction = self._redis.pipeline(transaction=True)
         transaction.xadd(self._channel, {"event": text}, maxlen=STREAM_LENGTH, approximate=True)
         transaction.publish(self._channel, text)
-        if event.type not in _MOVES_NOTHING:
+        if event.type.tells_of_save:
             transaction.hset(self._announced, event.keyset, f"{event.epoch}:{event.sequence}")
         with self._guarded():
             transaction.execute()
@@ -87,12 +69,12 @@ class RedisNotifier:
 
     def probe(self) -> tuple[str, ...]:
         """
-        Return what is wrong with Redis and what this user may do there, empty when all is well; changes nothing.
+        Return what is wrong with Redis, or which of our rights are missing there; empty if nothing. Changes nothing.
 
         Each command is queued in a transaction that is never executed: Redis judges permissions when it queues.
         """
         found = []
-        if _in_clear(self._options):
+        if self._connection.in_clear:
             found.append(f"{self._place} is reached in clear text over a network; use rediss:// (and ca_file)")
         try:
             found.extend(self._refusals())

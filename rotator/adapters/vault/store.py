@@ -8,15 +8,11 @@ from datetime import datetime
 
 from hvac.api.secrets_engines import KvV2
 
-from rotator.adapters.vault.login.approle import AppRoleLogin
-from rotator.adapters.vault.login.token import TokenLogin
 from rotator.adapters.vault.session import BAD_REQUEST, NO_CONTENT, NOT_FOUND, OK, VaultConnection, VaultSession
 from rotator.adapters.vault.transport import Reply
 from rotator.errors import LostReplyError, StoreConflictError, StoreDeniedError, StoreUnavailableError
 from rotator.model.document import Fields, Stored, Tree
 from rotator.model.times import parse_time
-
-__all__ = ["AppRoleLogin", "TokenLogin", "VaultConnection", "VaultStore"]
 
 # What is left of the deadline after a lost reply is for asking what became of the write.
 _SHARE_OF_WRITE = 2 / 3

@@ -19,7 +19,7 @@ import redis
 from redis.commands.core import Script
 
 from rotator.adapters.circuit_breaker import Breaker
-from rotator.adapters.redis.connection import FAULTS, TIMEOUT, connection_options, error_text, place_of
+from rotator.adapters.redis.connection import FAULTS, TIMEOUT, RedisConnection, error_text
 from rotator.client.arguments import require_names, require_redis
 from rotator.client.errors import TokenStateError
 from rotator.client.hints import read_password
@@ -113,10 +113,10 @@ class SessionStore:
     ) -> None:
         require_redis(url, username, password, ca_file)
         require_names(prefix=prefix)
-        options = connection_options(
-            url, username, read_password(password, password_file), Path(ca_file) if ca_file else None
-        )
-        self._place = place_of(options)
+        ca = Path(ca_file) if ca_file else None
+        connection = RedisConnection(url, username, read_password(password, password_file), ca)
+        options = connection.options()
+        self._place = connection.place
         self._prefix = prefix
         self._breaker = Breaker(cap=_MAX_BACKOFF)
         pool = redis.BlockingConnectionPool(MAX_CONNECTIONS, TIMEOUT, health_check_interval=30, **options)

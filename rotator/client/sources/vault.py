@@ -65,7 +65,10 @@ class VaultSource:
         if (role_id_file is None) != (secret_id_file is None):
             raise ConfigError("role_id_file and secret_id_file go together")
         # Imported here, as others need no hvac, and not when reading: a process forked amid an import never ends it.
-        from rotator.adapters.vault.store import AppRoleLogin, TokenLogin, VaultConnection, VaultStore  # noqa: PLC0415
+        from rotator.adapters.vault.login.approle import AppRoleLogin  # noqa: PLC0415
+        from rotator.adapters.vault.login.token import TokenLogin  # noqa: PLC0415
+        from rotator.adapters.vault.session import VaultConnection  # noqa: PLC0415
+        from rotator.adapters.vault.store import VaultStore  # noqa: PLC0415
 
         approle = AppRoleLogin(Path(role_id_file), Path(secret_id_file)) if role_id_file and secret_id_file else None
 

@@ -15,6 +15,7 @@ import pytest
 import redis
 
 from rotator.adapters.redis import listener as redis_listener
+from rotator.adapters.redis.connection import RedisConnection
 from rotator.adapters.redis.notifier import RedisNotifier
 from rotator.client import ConfigError, KeysetReader, RedisHints
 from rotator.client.hints import MAX_MISSED, StreamListener
@@ -63,7 +64,7 @@ class Site:
     def __init__(self, server: RedisServer, channel: str) -> None:
         self.server, self.channel = server, channel
         self.client = redis.Redis.from_url(server.url)
-        self._notifier = RedisNotifier(server.url, channel, SOURCE)
+        self._notifier = RedisNotifier(RedisConnection(server.url), channel, SOURCE)
 
     def announce(self, sequence: int, **options: Any) -> None:
         """Announce as the daemon does: stream and channel in one."""

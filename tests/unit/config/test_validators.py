@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from rotator.adapters.redis.connection import connection_options
+from rotator.adapters.redis.connection import RedisConnection
 from rotator.errors import ConfigError
 from tests.support.configuration import CANARY, MINIMAL, OPTIONS, FaultsOf, Read
 
@@ -130,4 +130,4 @@ def test_addresses_and_paths_come_out_in_one_form(read: Read, tmp_path: Path) ->
     assert found.path == tmp_path / "config.toml"
     redis = read(MINIMAL + "[redis]\nurl = 'unix:///run/redis/redis.sock?db=1'").redis
     assert redis is not None
-    assert connection_options(redis.url, "", None, None).items() >= {"path": "/run/redis/redis.sock", "db": 1}.items()
+    assert RedisConnection(redis.url).options().items() >= {"path": "/run/redis/redis.sock", "db": 1}.items()

@@ -17,7 +17,9 @@ import pytest
 from click.testing import CliRunner
 
 from rotator.adapters.files.store import FileStore
-from rotator.adapters.vault.store import TokenLogin, VaultConnection, VaultStore
+from rotator.adapters.vault.login.token import TokenLogin
+from rotator.adapters.vault.session import VaultConnection
+from rotator.adapters.vault.store import VaultStore
 from rotator.cli import group
 from rotator.client import (
     ConfigError,

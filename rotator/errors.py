@@ -56,7 +56,7 @@ class StoreConflictError(StoreError):
 
 class StoreUnavailableError(StoreError):
     """
-    The store cannot be reached, is sealed, or gave an answer that proves nothing. Trying again later may help.
+    The store cannot be reached, is sealed, or gave an answer that proves nothing. Another try later may succeed.
     """
 
 
@@ -68,13 +68,13 @@ class LostReplyError(StoreUnavailableError):
 
 class StoreDeniedError(StoreError):
     """
-    The store refused our credentials, or what they may do; the message names the missing capability.
+    The store refused the credentials, or they lack a capability, which the message names.
     """
 
 
 class DocumentError(StoreError):
     """
-    A stored document is not one of ours, or of a schema newer than this program knows.
+    A stored document is damaged, was not written by rotator, or has a newer schema than this version knows.
     """
 
 
@@ -86,7 +86,7 @@ class StandbyLostError(StoreError):
 
 class FrozenError(StoreError):
     """
-    What is stored contradicts what was seen before; only a person can say which is right.
+    The stored document contradicts what was seen before. Only a person can tell which of the two is right.
     """
 
 
@@ -98,13 +98,13 @@ class PublicationError(RotatorError):
 
 class NotificationError(RotatorError):
     """
-    Redis could not be told; never a reason to hold a rotation.
+    An event could not be sent to Redis. It never holds a rotation: the event is sent again later.
     """
 
 
 class KeyMaterialError(RotatorError):
     """
-    Key material is unfit: too short, malformed, of another type, or private where only public may be.
+    Key material is unfit: too short, malformed, of another type, or private in a place for public keys.
     """
 
 

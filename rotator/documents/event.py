@@ -1,5 +1,5 @@
 """
-Events as CloudEvents 1.0 JSON, and the hint that a received one gives: names, without authority.
+Events as CloudEvents 1.0 in JSON: written by the daemon, read by clients as hints that may come from anyone. Pure.
 """
 
 import json
@@ -12,7 +12,7 @@ MAX_EVENT = 64 * 1024
 
 def encode_event(event: Event, source: str) -> str:
     """
-    Return *event* as one JSON object; `kid` and `reason` are left out if empty.
+    Return *event* as one JSON object; `kid` and `reason` are left out if they are empty.
     """
     data: dict[str, object] = {"keyset": event.keyset, "epoch": event.epoch, "sequence": event.sequence}
     if event.kid:
@@ -36,9 +36,9 @@ def encode_event(event: Event, source: str) -> str:
 
 def decode_hint(message: bytes, source: str | None) -> Hint | None:
     """
-    Return the hint that *message* gives; None if it is too long, malformed or not from *source* (None: from any).
+    Return the hint that a message gives; None if it is too long, malformed or not from *source*.
 
-    Anyone may have written it.
+    Never raises, whatever the message holds. *source* None accepts every source.
     """
     if len(message) > MAX_EVENT:
         return None

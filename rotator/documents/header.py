@@ -1,5 +1,5 @@
 """
-What every stored document begins with, and what several of them hold.
+What all stored documents have in common: the header, and fields that several of them hold. Pure.
 """
 
 from datetime import datetime, timedelta
@@ -41,14 +41,14 @@ def optional_time(fields: Fields, name: str) -> datetime | None:
 
 def unknown_fields(fields: Fields, known: frozenset[str]) -> Extra:
     """
-    Return the fields that are not *known*: they survive a read and a write.
+    Return the fields that are not *known*, so that those of a later rotator survive reading and writing.
     """
     return MappingProxyType({name: value for name, value in fields.items() if name not in known})
 
 
 def text_of(value: object) -> str:
     """
-    Return *value* if it is a text that is not empty; raises ValueError.
+    Return *value* if it is a text with at least one character; raises ValueError otherwise.
     """
     if not isinstance(value, str) or not value:
         raise ValueError("a text is missing")
@@ -68,7 +68,7 @@ def encode_revocation(revocation: Revocation) -> dict[str, str]:
 
 def decode_revoked(fields: Fields) -> tuple[Revocation, ...]:
     """
-    Return the deny-list of a document.
+    Return the deny-list of a document; an entry of the public document has no reason.
     """
     return tuple(
         Revocation(

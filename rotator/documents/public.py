@@ -1,5 +1,5 @@
 """
-The public document (`jwks/`): what verifiers read. Pure.
+The public document (`jwks/`): the JWKS and the deny-list, for verifiers. Pure.
 """
 
 from rotator.documents.header import SCHEMA, check_header, decode_revoked, encode_revocation
@@ -12,14 +12,14 @@ from rotator.model.publication import Jwks, PublicDocument
 
 def public_document(keyset: Keyset) -> PublicDocument:
     """
-    Return what is published of *keyset*.
+    Return what is published of *keyset*: its public keys and its deny-list.
     """
     return PublicDocument(keyset.name, keyset.epoch, keyset.sequence, jwks_of(keyset), keyset.revoked)
 
 
 def encode_public(document: PublicDocument) -> Fields:
     """
-    Return the public document, without the reasons of revocations.
+    Return the fields of the public document; the reasons of revocations are left out.
     """
     return {
         "schema": str(SCHEMA),
@@ -33,7 +33,7 @@ def encode_public(document: PublicDocument) -> Fields:
 
 def decode_public(fields: Fields, name: str) -> PublicDocument:
     """
-    Return the public document of *name*; raises DocumentError when it is another's.
+    Return the public document of *name*; raises DocumentError if it is damaged, of a newer schema or another keyset's.
     """
     try:
         check_header(fields, name, "public document")

@@ -1,8 +1,7 @@
 """
-Keysets and their stored documents: the only place where a document is a dict. Pure.
+The signing document (`keys/`): the whole keyset, for signers and HMAC verifiers. Pure.
 
-Three documents belong to a keyset: the signing document (`keys/`), the public one (`jwks/`) and the standby. Unknown
-fields of the signing document, and of each key in it, survive reading and writing.
+Fields that this version does not know, in the document and in each key, survive reading and writing.
 """
 
 from datetime import timedelta
@@ -78,9 +77,9 @@ _OF_KEY = frozenset(
 
 def encode_keyset(keyset: Keyset) -> Fields:
     """
-    Return the signing document: flat string fields for simple readers, and the lists they are a view of.
+    Return the fields of the signing document: the lists, and a flat view of them as strings for simple readers.
     """
-    current, following, newest = keyset.current, keyset.next, keyset.old[0] if keyset.old else None
+    current, next_key, last_old = keyset.current, keyset.next, keyset.old[0] if keyset.old else None
     fields: dict[str, Any] = {
         **keyset.extra,
         "schema": str(SCHEMA),
@@ -98,26 +97,26 @@ def encode_keyset(keyset: Keyset) -> Fields:
         "revoked": [encode_revocation(revocation) | {"reason": revocation.reason} for revocation in keyset.revoked],
     }
     if current:
-        verifier = _verifier(current)
         public = public_key(current)
-        old, upcoming = newest or current, following or current
+        # A simple reader never gets an empty key: without old or next, those fields repeat current.
+        flat_old, flat_next = last_old or current, next_key or current
         fields |= {
             "kid": current.kid,
             "current": current.material.secret.reveal()
             if isinstance(current.material, HmacSecret)
             else current.material.private.reveal(),
             **({"current_public": public.pem} if public else {}),
-            "old_algorithm": old.algorithm.value,
-            "old_kid": old.kid,
-            "old": _verifier(newest) if newest else verifier,
+            "old_algorithm": flat_old.algorithm.value,
+            "old_kid": flat_old.kid,
+            "old": _verifier(flat_old),
             "rotated_at": format_time(current.activated_at),
-            "old_retires_at": format_time(newest.retire_at if newest else None),
+            "old_retires_at": format_time(last_old.retire_at if last_old else None),
         }
         if keyset.symmetric:
             fields |= {
-                "next_algorithm": upcoming.algorithm.value,
-                "next_kid": upcoming.kid,
-                "next": _verifier(upcoming),
+                "next_algorithm": flat_next.algorithm.value,
+                "next_kid": flat_next.kid,
+                "next": _verifier(flat_next),
             }
     if keyset.rotate_requested:
         request = keyset.rotate_requested
@@ -129,7 +128,7 @@ def decode_keyset(fields: Fields, name: str) -> Keyset:
     """
     Return the keyset of a signing document.
 
-    Raises DocumentError when it is not the document of *name*, or of a schema newer than ours.
+    Raises DocumentError if it is damaged, of a newer schema or another keyset's; the message holds nothing of it.
     """
     try:
         check_header(fields, name, "signing document")
@@ -179,19 +178,18 @@ def _verifier(key: Key) -> str:
     public = public_key(key)
     if public:
         return public.pem
-    assert isinstance(key.material, HmacSecret)  # noqa: S101 - a key without a public half is a secret
+    assert isinstance(key.material, HmacSecret)  # noqa: S101 - a key without a public key is a secret
     return key.material.secret.reveal()
 
 
 def _encode_key(key: Key) -> dict[str, Any]:
     fields: dict[str, Any] = {**key.extra, "kid": key.kid, "algorithm": key.algorithm.value}
-    match key.material:
-        case HmacSecret(secret=secret):
-            fields["secret"] = secret.reveal()
-        case KeyPair(private=private, public=public):
-            fields |= {"private": private.reveal(), "public": public.pem}
-        case PublicKey(pem=pem):
-            fields["public"] = pem
+    if isinstance(key.material, HmacSecret):
+        fields["secret"] = key.material.secret.reveal()
+    elif isinstance(key.material, KeyPair):
+        fields |= {"private": key.material.private.reveal(), "public": key.material.public.pem}
+    else:
+        fields["public"] = key.material.pem
     fields["created_at"] = format_time(key.created_at)
     if key.published_at:
         fields["published_at"] = format_time(key.published_at)
@@ -215,13 +213,8 @@ def _encode_key(key: Key) -> dict[str, Any]:
 
 def _decode_key(fields: Fields) -> Key:
     algorithm, state = Algorithm(fields["algorithm"]), State(fields["state"])
-    half: HmacSecret | PublicKey
-    whole: HmacSecret | KeyPair
-    if algorithm.symmetric:
-        half = whole = HmacSecret(SecretText(text_of(fields["secret"])))
-    else:
-        half = PublicKey(text_of(fields["public"]))
-        whole = KeyPair(SecretText(text_of(fields["private"]) if state is State.CURRENT else ""), half)
+    text = text_of(fields["secret" if algorithm.symmetric else "public"])
+    verifying = HmacSecret(SecretText(text)) if algorithm.symmetric else PublicKey(text)
     common: dict[str, Any] = {
         "kid": Kid(text_of(fields["kid"])),
         "algorithm": algorithm,
@@ -231,16 +224,18 @@ def _decode_key(fields: Fields) -> Key:
         "extra": unknown_fields(fields, _OF_KEY),
     }
     if state is State.NEXT:
-        return NextKey(material=half, **common)
+        return NextKey(material=verifying, **common)
     common |= {
         "activated_at": parse_time(fields["activated_at"]),
         "activated_by": str(fields["activated_by"]),
         "longest_token": timedelta(seconds=int(fields["longest_token"])),
     }
     if state is State.CURRENT:
-        return CurrentKey(material=whole, **common)
+        if isinstance(verifying, HmacSecret):
+            return CurrentKey(material=verifying, **common)
+        return CurrentKey(material=KeyPair(SecretText(text_of(fields["private"])), verifying), **common)
     return OldKey(
-        material=half,
+        material=verifying,
         deactivated_at=parse_time(fields["deactivated_at"]),
         retire_at=parse_time(fields["retire_at"]),
         **common,

@@ -1,5 +1,5 @@
 """
-The standby document: the private key of an asymmetric `next`. Pure.
+The standby document (`standby/`): the private key of the next key pair, until it is activated. Pure.
 """
 
 from dataclasses import dataclass
@@ -17,7 +17,7 @@ from rotator.model.times import format_time, parse_time
 @dataclass(frozen=True, slots=True)
 class Standby:
     """
-    The private half of `next`; `private` is None in an emptied standby.
+    The private key of the next key; None once the standby was emptied.
     """
 
     keyset: str
@@ -30,7 +30,7 @@ class Standby:
 
 def encode_standby(standby: Standby) -> Fields:
     """
-    Return the standby document; emptied, it keeps only whose it is.
+    Return the fields of the standby document; an emptied one keeps only the names of keyset and epoch.
     """
     empty = standby.private is None
     return {
@@ -46,7 +46,7 @@ def encode_standby(standby: Standby) -> Fields:
 
 def decode_standby(fields: Fields, name: str) -> Standby:
     """
-    Return the standby of *name*; raises DocumentError when it is another's.
+    Return the standby of *name*; raises DocumentError if it is damaged, of a newer schema or another keyset's.
     """
     try:
         check_header(fields, name, "standby")

@@ -1,3 +1,3 @@
 """
-Values, frozen: keysets, keys, policies and what is said of them. No I/O, no clock, no randomness.
+Frozen values: keysets, keys, policies, publications and events. No I/O, no clock, no randomness.
 """

@@ -1,5 +1,5 @@
 """
-Stored documents, and the store's clock as a reply showed it.
+Stored documents, and the reading of the store's clock that came with a reply.
 """
 
 from collections.abc import Mapping
@@ -13,7 +13,7 @@ Fields = Mapping[str, Any]
 
 class Tree(StrEnum):
     """
-    The three trees of documents below the prefix, so that a policy can tell readers apart.
+    The three kinds of documents, a path each below the prefix: a Vault policy grants each reader only those it needs.
     """
 
     KEYS = "keys"
@@ -24,10 +24,10 @@ class Tree(StrEnum):
 @dataclass(frozen=True, slots=True)
 class ClockReading:
     """
-    The store's clock as one reply showed it.
+    What one reply told of the store's clock: the true moment lies between `earliest` and `latest`.
 
-    `earliest` is whole seconds, at or before the true moment; `latest` whole seconds, at or after it. `offset` is by how much the
-    local clock was ahead, `tolerance` how much of that the reading itself may explain; `read_at` monotonic seconds.
+    Both are whole seconds in UTC. `offset` says how far the local clock was ahead, `tolerance` how much of that the
+    reading itself may explain. `read_at` is the local monotonic clock, in seconds, at the time of the reading.
     """
 
     earliest: datetime
@@ -48,8 +48,9 @@ class Stored:
     """
     One reply to a load or save.
 
-    `version` counts the saves of this document, 0 when it was never written. `fields` is None where there is nothing to read:
-    never written, or (with a version) deleted or destroyed. `created_at` is when that version was committed, by the store's clock.
+    `version` counts the saves of this document; 0 means never written. `fields` is None if there is nothing to read:
+    never written, or (with a version) deleted or destroyed. `created_at` is when that version was committed, by the
+    store's clock.
     """
 
     version: int

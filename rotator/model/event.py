@@ -1,5 +1,5 @@
 """
-Events: hints that a keyset changed, without key material and without authority.
+Events: hints that a keyset changed. They hold no key material, and nothing is decided by them.
 """
 
 from dataclasses import dataclass
@@ -33,7 +33,9 @@ class EventType(StrEnum):
 @dataclass(frozen=True, slots=True)
 class Event:
     """
-    A hint that a keyset changed: no key material, no authority.
+    A hint that a keyset changed: readers look at the store, and believe nothing else in it.
+
+    `id` is unique to a save, a type and a kid, so a repeated event can be recognised. `kid` and `reason` may be empty.
     """
 
     type: EventType
@@ -59,6 +61,6 @@ class Hint:
 
 def position(keyset: Keyset) -> str:
     """
-    Return what the announced hash holds for *keyset*: epoch and sequence.
+    Return "epoch:sequence" of *keyset*, as the Redis hash of announced positions holds it.
     """
     return f"{keyset.epoch}:{keyset.sequence}"

@@ -1,5 +1,5 @@
 """
-The values everything else speaks of: a keyset and its keys, one type for each state.
+Keys: one type for each state, after the key states of NIST SP 800-57 part 1 section 7.
 
 All are immutable. Times are aware UTC datetimes of whole seconds, sequences and versions are ints.
 """
@@ -38,7 +38,7 @@ class State(StrEnum):
 @dataclass(frozen=True, slots=True)
 class HmacSecret:
     """
-    A shared secret: the UTF-8 bytes of the text are the HMAC key. It has no public half.
+    A shared secret: the UTF-8 bytes of the text are the HMAC key. It has no public key.
     """
 
     secret: SecretText
@@ -47,7 +47,7 @@ class HmacSecret:
 @dataclass(frozen=True, slots=True)
 class PublicKey:
     """
-    The public half of a key pair, SubjectPublicKeyInfo PEM.
+    The public key of a pair, as SubjectPublicKeyInfo PEM (RFC 5280 section 4.1.2.7).
     """
 
     pem: str
@@ -56,7 +56,7 @@ class PublicKey:
 @dataclass(frozen=True, slots=True)
 class KeyPair:
     """
-    Both halves: PKCS#8 PEM and SubjectPublicKeyInfo PEM.
+    A private key as PKCS#8 PEM (RFC 5208), and its public key.
     """
 
     private: SecretText
@@ -66,10 +66,10 @@ class KeyPair:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NextKey:
     """
-    Generated and published, signs nothing yet (NIST SP 800-57: pre-activation).
+    The key that will sign after the current one (pre-activation): verifiers get it early, and it signs nothing yet.
 
-    `published_at` is the moment after its publication was confirmed, `usable_at` when every consumer has had time to notice.
-    The private half of a pair is not here: it waits in the standby document.
+    `published_at` is the first whole second after its publication was confirmed, None before. `usable_at` is when every
+    consumer has had time to notice it. The private key of a pair is not here: it waits in the standby document.
     """
 
     state: ClassVar[State] = State.NEXT
@@ -87,7 +87,8 @@ class CurrentKey:
     """
     The one key that signs (active).
 
-    `longest_token` is the longest max_token_lifetime in force while it was current; `activated_by` the op_id of that save.
+    `longest_token` is the longest max_token_lifetime in force while it was current; `activated_by` is the op_id of the
+    save that made it current. `published_at` is None for an imported key.
     """
 
     state: ClassVar[State] = State.CURRENT
@@ -106,7 +107,7 @@ class CurrentKey:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OldKey:
     """
-    Signs no more, still verifies until `retire_at` (deactivated). Of a pair only the public half is kept.
+    A key that signed before (deactivated): it verifies until `retire_at`. Only the public key of a pair is kept.
     """
 
     state: ClassVar[State] = State.OLD
@@ -129,21 +130,17 @@ Key = NextKey | CurrentKey | OldKey
 
 def public_key(key: Key) -> PublicKey | None:
     """
-    Return the public half of *key*, None for an HMAC secret.
+    Return the public key of *key*, None for an HMAC secret.
     """
-    match key.material:
-        case KeyPair(public=public):
-            return public
-        case PublicKey() as public:
-            return public
-        case HmacSecret():
-            return None
+    if isinstance(key.material, KeyPair):
+        return key.material.public
+    return key.material if isinstance(key.material, PublicKey) else None
 
 
 @dataclass(frozen=True, slots=True)
 class GeneratedKey:
     """
-    A key just made: `material` is what a `next` holds, `private` the private half of a pair (PKCS#8 PEM), None for a secret.
+    A key just made: `material` is what a NextKey holds; `private` is the private key of a pair, None for a secret.
     """
 
     kid: Kid

@@ -1,5 +1,5 @@
 """
-A keyset as of one save: its keys, its deny-list, and what operators asked for.
+Keysets: the keys, the deny-list, and what operators asked for, as of one save.
 """
 
 import re
@@ -17,7 +17,7 @@ KEYSET_NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}")
 @dataclass(frozen=True, slots=True)
 class Revocation:
     """
-    A compromised kid on the deny-list, until no token signed with it can be alive.
+    A compromised kid on the deny-list. It stays until `until`, when every token signed with it has expired.
     """
 
     kid: Kid
@@ -29,7 +29,9 @@ class Revocation:
 @dataclass(frozen=True, slots=True)
 class RotateRequest:
     """
-    An operator's wish to activate `next` as soon as it is usable, not before `at`; the activating save bears `op_id`.
+    An operator's request to activate the next key as soon as that is safe, at `at` or later.
+
+    The save that activates it gets `op_id` as its own.
     """
 
     op_id: str
@@ -42,9 +44,9 @@ class Keyset:
     """
     A named set of keys as of one save.
 
-    `sequence` grows by one with every save; `epoch` is made when the keyset is created; every store version below
-    `purge_below` holds material that was dropped. `rotates_at` is when rotation was due by the policy of that save.
-    `old` is ordered from the newest to the oldest.
+    `sequence` grows by one with every save. `epoch` is a random UUID made with the keyset: the same name with another
+    epoch is another keyset. Store versions below `purge_below` hold dropped material and are to be destroyed.
+    `rotates_at` is when rotation is due by the policy of that save. `old` runs from the newest to the oldest.
     """
 
     name: str
@@ -63,7 +65,7 @@ class Keyset:
 
     def keys(self) -> Iterator[Key]:
         """
-        Yield every key: current, next, then old from the newest.
+        Yield every key: current, next, then the old ones from the newest.
         """
         if self.current:
             yield self.current
@@ -73,23 +75,23 @@ class Keyset:
 
     def find(self, kid: str) -> Key | None:
         """
-        Return the key named *kid*.
+        Return the key named *kid*, None if there is none.
         """
         return next((key for key in self.keys() if key.kid == kid), None)
 
     def knows(self, kid: str) -> bool:
         """
-        Whether *kid* is taken: in the keyset or on its deny-list.
+        Whether *kid* is in the keyset or on its deny-list, and so may not be given to a new key.
         """
         return self.find(kid) is not None or any(revocation.kid == kid for revocation in self.revoked)
 
     @property
     def algorithm(self) -> Algorithm:
         """
-        The algorithm of the key that signs, or will sign first.
+        The algorithm of the key that signs, or of the one that will sign first.
         """
         key = self.current or self.next
-        assert key is not None, "a stored keyset holds current or next"  # noqa: S101 - the codec refuses any other
+        assert key is not None, "a stored keyset holds current or next"  # noqa: S101 - `decode_keyset` refuses any other
         return key.algorithm
 
     @property

@@ -1,5 +1,5 @@
 """
-The op_id of a save: a UUID that tells when it was made.
+The op_id of a save: a UUID version 7 (RFC 9562 section 5.7), which tells when it was made.
 """
 
 import uuid
@@ -9,7 +9,9 @@ UUID_VERSION = 7
 
 def milliseconds_of(op_id: str) -> int | None:
     """
-    Return when an op_id was made, in milliseconds since 1970 by its keygen's clock; None for one that does not say.
+    Return when *op_id* was made, in milliseconds since 1970 by its maker's clock.
+
+    None if it does not say: callers may give any text as op_id.
     """
     try:
         value = uuid.UUID(op_id)

@@ -1,5 +1,5 @@
 """
-Durations, and the inequalities that make a policy possible, beside the sums they protect.
+Policies: how a keyset is rotated, and the inequalities between durations that make a policy possible.
 """
 
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ MAX_POLL = timedelta(minutes=5)
 @dataclass(frozen=True, slots=True)
 class Timing:
     """
-    The three durations that signers and verifiers obey; retention is their sum.
+    The three durations that signers and verifiers keep to. Their sum is the retention.
     """
 
     propagation_time: timedelta
@@ -25,7 +25,7 @@ class Timing:
     @property
     def retention(self) -> timedelta:
         """
-        How long an old key stays after it signed last.
+        How long an old key stays after its deactivation: until the last token that it signed has expired everywhere.
         """
         return self.retention_of(self.max_token_lifetime)
 
@@ -37,7 +37,7 @@ class Timing:
 
     def longest(self, other: "Timing") -> "Timing":
         """
-        Return the longer of each duration: what is safe for readers of either.
+        Return the longer of each duration: what is safe for those who know only one of the two.
         """
         return Timing(
             max(self.propagation_time, other.propagation_time),
@@ -48,7 +48,7 @@ class Timing:
 
 class Readers(StrEnum):
     """
-    What the readers of an HMAC keyset use: the flat fields, which promise one old key, or the list `keys[]`.
+    Which fields the readers of an HMAC keyset use: the flat ones, which hold one old key, or the list `keys[]`.
     """
 
     FLAT = "flat"
@@ -60,8 +60,8 @@ class Policy:
     """
     How one keyset is to be rotated.
 
-    `well_known` puts it into the combined set; `retain` is a legal hold (nothing is retired or purged); `rotates` is False for
-    a keyset that is gone from the configuration: served and retired on time, never rotated.
+    `well_known` puts its keys into the combined JWKS. `retain` is a legal hold: nothing is retired or purged. `rotates`
+    is False for a keyset that is gone from the configuration: it is served and retired on time, but not rotated.
     """
 
     algorithm: Algorithm
@@ -76,13 +76,13 @@ class Policy:
     @property
     def one_old_key(self) -> bool:
         """
-        Whether readers can be promised one old key only, so that a second must wait for the first to retire.
+        Whether readers see only one old key, so that a rotation must wait until the last old key has retired.
         """
         return self.algorithm.symmetric and self.readers is Readers.FLAT
 
     def faults(self) -> list[str]:
         """
-        Return what is impossible in this policy, each with both ways out; empty when it can work.
+        Return what is impossible in this policy, a text each with every way out; empty if it can work.
         """
         found = []
         period, timing, say = self.rotation_period, self.timing, format_duration
@@ -114,13 +114,13 @@ class Policy:
     @property
     def poll_interval(self) -> timedelta:
         """
-        The longest a daemon may go without looking: P/8, at most five minutes.
+        The longest time between two readings of a keyset: an eighth of propagation_time, at most five minutes.
         """
         return min(self.timing.propagation_time / 8, MAX_POLL)
 
 
 def max_age(timing: Timing) -> int:
     """
-    Return the seconds for which a published JWKS may be cached: min(P/4, five minutes), whole seconds.
+    Return for how many seconds a published JWKS may be cached: a quarter of propagation_time, at most five minutes.
     """
     return int(min(timing.propagation_time / 4, MAX_POLL).total_seconds())

@@ -1,5 +1,5 @@
 """
-What verifiers are shown of a keyset. Nothing in it is secret.
+What verifiers get to see of a keyset. Nothing in it is secret.
 """
 
 from dataclasses import dataclass
@@ -14,7 +14,9 @@ Jwks = NewType("Jwks", str)
 @dataclass(frozen=True, slots=True)
 class PublicDocument:
     """
-    What verifiers read: the exact JWKS that is served, and the deny-list of kids.
+    What verifiers read of one keyset: the exact text of the JWKS that is served, and the deny-list.
+
+    `sequence` is that of the keyset's save which it was made from.
     """
 
     keyset: str
@@ -27,7 +29,10 @@ class PublicDocument:
 @dataclass(frozen=True, slots=True)
 class Publication:
     """
-    What a publisher shows of one keyset; `shown` holds the kids of next, current and old. Nothing in it is secret.
+    What a publisher needs to show one keyset.
+
+    `timing` bounds how long it may be cached. Publishers of the combined JWKS take only `well_known` keysets, and none
+    that is `symmetric`: shared secrets have no public keys.
     """
 
     document: PublicDocument
@@ -39,7 +44,9 @@ class Publication:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LastSeen:
     """
-    A keyset as it was last seen and verified; nothing in it is secret.
+    A keyset as a daemon last saw and accepted it: its trusted local state, in the sense of TUF.
+
+    It is served while the store is away, and what the store holds later must follow from it.
     """
 
     epoch: str

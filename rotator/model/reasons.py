@@ -1,5 +1,5 @@
 """
-Why something is held, alarmed or done: the same words in logs, metrics, events, the command line and tests.
+Reasons: the same words in logs, metrics, events, the command line and tests.
 """
 
 from enum import StrEnum

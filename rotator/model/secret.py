@@ -1,5 +1,5 @@
 """
-Secret text that gives nothing away by accident.
+Secret text that is not printed, logged, compared in variable time or pickled by accident.
 
 `grep reveal` lists every place that reads key material.
 """
@@ -17,14 +17,14 @@ class SecretText:
     """
     The text of an HMAC secret, or a private key as PEM; `reveal()` is the only way to it.
 
-    Equality takes constant time. Hashing, pickling and copying into other types are refused.
+    Equality takes constant time. Pickling and copying are refused, and the hash says nothing of the text.
     """
 
     __slots__ = ("__weakref__", "_text")
 
     def __init__(self, text: str) -> None:
         self._text = text
-        # Generated secrets and PEM have a shape the log redactor knows; an imported secret has none, so it is remembered.
+        # The log's redaction knows the shape of generated secrets and of PEM; imported secrets have none.
         if not _GENERATED.match(text):
             _live.add(self)
 
@@ -57,6 +57,6 @@ class SecretText:
 
 def live_secrets() -> tuple[str, ...]:
     """
-    Return the secrets alive in this process whose shape a redactor cannot assess (imported ones).
+    Return the secrets alive in this process that have no recognisable shape (imported ones), for the log's redaction.
     """
     return tuple(secret.reveal() for secret in tuple(_live))

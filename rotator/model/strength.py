@@ -1,7 +1,7 @@
 """
-Whether a text that somebody chose is fit to be an HMAC secret: 256 bits, and not to be guessed.
+Whether a text that a person chose is fit to be an HMAC secret: 256 bits (RFC 7518 section 3.2), and not guessable.
 
-Random secrets pass, whatever their alphabet. What a person typed from common words, sequences and repetitions does not.
+Random secrets pass, whatever their alphabet. Texts made of common words, sequences and repetitions do not.
 """
 
 import math
@@ -23,7 +23,7 @@ _ENCODINGS = (
     (_HEXADECIMAL, bytes.fromhex),
     (re.compile(r"[A-Za-z0-9+/_-]+={0,2}"), lambda text: urlsafe_b64decode(text + "=" * (-len(text) % 4))),
 )
-# A public key is long and random, and known to everybody.
+# A public key is long and random, but everyone may know it.
 _KEY_OF_A_PAIR = re.compile(r'-----BEGIN |---- BEGIN |"kty"|^\s*(?:ssh|ecdsa|sk-ssh|sk-ecdsa)-')
 _COMMON = re.compile(
     r"secret|passw(?:or)?d|passphrase|change|please|replace|default|example|sample|insecure|private|public|token|admin|"
@@ -37,7 +37,7 @@ _COMMON = re.compile(
 
 def require_strong(text: str, what: str) -> None:
     """
-    Return when *text* may be a shared secret; *what* names it in the WeakSecretError that is raised otherwise.
+    Raise WeakSecretError unless *text* may be a shared secret; *what* names it in the message, which never holds it.
     """
     size = _size(text, what)
     if size < MIN_BYTES:
@@ -63,9 +63,9 @@ def _size(text: object, what: str) -> int:
 
 def guessable_bits(text: str) -> float:
     """
-    Return an upper estimate of the bits that *text* holds for whoever knows common words, sequences and repetitions.
+    Estimate, from above, how many bits an attacker who tries common words, sequences and repetitions must guess.
 
-    Text that was written as base64 or hexadecimal holds no more than before.
+    Writing the same text as base64 or hexadecimal adds none.
     """
     return min(map(_bits, [text, *_decoded(text)]))
 
@@ -84,11 +84,11 @@ def _bits(text: str) -> float:
     hexadecimal = _HEXADECIMAL.fullmatch(text) is not None
     once = _once(text)
     rest = _unexpected(once if hexadecimal else _COMMON.sub(" ", once))
-    # What repeats itself deflates; 2 is what an empty stream takes.
+    # Repetition deflates well; an empty stream takes 2 bytes.
     by_repetition = 8 * (len(zlib.compress(rest.encode(errors="surrogatepass"), 9, wbits=-15)) - 2)
     words = once.split()
     by_word = _BITS_OF_A_WORD * len(words) if len(words) > 1 else math.inf
-    # Bytes that count up do not look it, written as two digits each.
+    # In hexadecimal, bytes that count up do not look like a sequence.
     by_byte = math.inf
     if hexadecimal and len(text) % 2 == 0:
         by_byte = _BITS_OF_A_BYTE * len(set(_unexpected(bytes.fromhex(text).decode("latin-1"))))
@@ -99,7 +99,7 @@ def _bits(text: str) -> float:
 
 def _once(text: str) -> str:
     """
-    Return *text* up to where it begins to repeat itself, to its end.
+    Return the shortest start of *text* that, repeated, gives all of it.
     """
     borders = [0] * len(text)
     for place in range(1, len(text)):
@@ -116,6 +116,6 @@ def _unexpected(text: str) -> str:
 
 def _continues(before: str, char: str) -> bool:
     """
-    Whether *char* was to be expected after *before*: the same, or its neighbour.
+    Whether *char* is easy to guess after *before*: the same, or its neighbour.
     """
     return abs(ord(char) - ord(before)) <= 1

@@ -1,5 +1,5 @@
 """
-Moments and durations: how they are written, and how they are rounded.
+Moments and durations: how they are read, written and rounded.
 """
 
 import math
@@ -17,15 +17,15 @@ def parse_duration(text: object) -> timedelta:
     """
     Return the duration that *text* names: a whole number and one unit of s, m, h, d, w ("20s", "15m", "30d").
 
-    Raises ValueError for anything else; a bare number has no unit and is refused.
+    Raises ValueError for anything else, a number without a unit included.
     """
     match = _DURATION.fullmatch(text) if isinstance(text, str) else None
     if match is None:
         raise ValueError('must be a whole number and a unit of s, m, h, d or w, as in "20s", "15m", "30d"')
-    duration = timedelta(seconds=int(match[1]) * _UNITS[match[2]])
-    if duration > MAX_DURATION:
+    seconds = int(match[1]) * _UNITS[match[2]]
+    if seconds > MAX_DURATION.total_seconds():  # compared before, for a timedelta of it might overflow
         raise ValueError("must be at most 36500d")
-    return duration
+    return timedelta(seconds=seconds)
 
 
 def format_duration(duration: timedelta) -> str:
@@ -50,7 +50,7 @@ def parse_time(text: str) -> datetime:
     """
     Return the moment that an RFC 3339 text names, in UTC; fractions of any length are cut to microseconds.
 
-    Raises ValueError for anything else.
+    Raises ValueError for anything else, a time without an offset included.
     """
     at = datetime.fromisoformat(text)
     if at.tzinfo is None:
@@ -60,14 +60,14 @@ def parse_time(text: str) -> datetime:
 
 def round_up(at: datetime) -> datetime:
     """
-    Return *at* in whole seconds, rounded up: so are deadlines and `published_at`.
+    Return *at* in whole seconds, rounded up, as deadlines and `published_at` are.
     """
     return datetime.fromtimestamp(math.ceil(at.timestamp()), UTC)
 
 
 def message_time(at: datetime | None) -> str:
     """
-    Return *at* for a message to a person: as `format_time`, or words for None.
+    Return *at* as `format_time` writes it, or "an unknown moment" for None, for a message to a person.
     """
     return format_time(at) or "an unknown moment"
 

@@ -3,24 +3,21 @@ The public set: allow-listed members, unique kids, the same bytes for the same k
 """
 
 import base64
-import copy
+import dataclasses
 import json
-import pickle
 
 import pytest
-from cryptography.hazmat.primitives.asymmetric import rsa
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
-from rotator.adapters.keygen import Keygen
 from rotator.documents.jwk import EMPTY, combined, jwks_of, parse_jwks, public_jwk, thumbprint
-from rotator.documents.private_key import load_pair, pair_of
 from rotator.documents.signing import decode_keyset
 from rotator.errors import KeyMaterialError
 from rotator.model.algorithms import Algorithm
-from rotator.model.keys import PublicKey
-from rotator.model.op_id import milliseconds_of
+from rotator.model.keys import HmacSecret, Kid, PublicKey
 from rotator.model.publication import Jwks
-from rotator.model.secret import SecretText, live_secrets
+from rotator.model.secret import SecretText
+from tests.support.publications import pair
 from tests.unit.documents.test_signing import golden
 
 
@@ -80,49 +77,32 @@ def test_combined_set_refuses_a_kid_twice() -> None:
         combined([jwks, other])
 
 
-def test_made_pair_works_and_comes_back_from_pem() -> None:
-    """A private half leads back to the same pair, and its kid is the thumbprint."""
-    made = Keygen().generate(Algorithm.RS256, 2048)
-    assert made.private is not None
-    assert isinstance(made.material, PublicKey)
+def test_no_public_key_in_no_form() -> None:
+    """PEM of another key type, and what is no PEM, is refused."""
+    foreign = ec.generate_private_key(ec.SECP256R1()).public_key()
+    pem = foreign.public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo).decode()
 
-    assert load_pair(made.private, Algorithm.RS256) == made
-    assert made.kid == public_jwk(made.kid, Algorithm.RS256, made.material)["kid"] == thumbprint(made.material)
-
-
-def test_small_and_foreign_keys_are_refused() -> None:
-    """1024 bits, and texts that are no private key, raise without showing them."""
-    with pytest.raises(KeyMaterialError, match="1024"):
-        pair_of(rsa.generate_private_key(public_exponent=65537, key_size=1024), Algorithm.RS256)  # noqa: S505 - the point
-    with pytest.raises(KeyMaterialError) as caught:
-        load_pair(SecretText("canary"), Algorithm.RS256)
-    assert "canary" not in str(caught.value)
+    for text, what in ((pem, "not of a kind that rotator makes"), ("canary", "not SubjectPublicKeyInfo PEM")):
+        with pytest.raises(KeyMaterialError, match=what) as caught:
+            thumbprint(PublicKey(text))
+        assert "canary" not in str(caught.value)
 
 
-def test_secrets_are_256_bits_under_a_random_kid() -> None:
-    """64 hex digits, 32 hex digits, never the same twice."""
-    made = [Keygen().generate(Algorithm.HS256, 0) for _ in range(50)]
+def test_a_public_key_is_of_the_kind_that_its_algorithm_takes() -> None:
+    """A JWK that says HS256 of an RSA key would have verifiers take a public text for a secret."""
+    public = pair(1).material
+    assert isinstance(public, PublicKey)
 
-    assert len({m.kid for m in made}) == len(made)
-    assert all(len(m.kid) == 32 and m.private is None for m in made)
-
-
-def test_op_id_tells_when_it_was_made() -> None:
-    """Our op_ids carry milliseconds and sort by time; another's says nothing."""
-    first, second = Keygen().op_id(), Keygen().op_id()
-
-    assert (milliseconds_of(first) or 0) <= (milliseconds_of(second) or 0)
-    assert milliseconds_of("deploy-17") is None
+    with pytest.raises(KeyMaterialError):
+        public_jwk(Kid("a"), Algorithm.HS256, public)
 
 
-def test_secret_text_gives_nothing_away() -> None:
-    """repr, str and format are redacted, equality works, pickling is refused."""
-    secret = SecretText("canary-" * 6)
+def test_the_jwks_of_key_pairs_is_never_empty() -> None:
+    """Verifiers would take an empty set for a good one, and refuse every token."""
+    keyset = decode_keyset(golden("keys/web"), "web")
+    secret = HmacSecret(SecretText("ab" * 32))
+    assert keyset.current is not None
+    bare = dataclasses.replace(keyset, current=dataclasses.replace(keyset.current, material=secret), next=None, old=())
 
-    assert "canary" not in f"{secret} {secret!r} {secret!s} {secret:>50} {[secret]}"
-    assert secret == SecretText("canary-" * 6)
-    assert secret != SecretText("other")
-    assert "canary-" * 6 in live_secrets()
-    for attempt in (pickle.dumps, copy.deepcopy):
-        with pytest.raises(TypeError):
-            attempt(secret)
+    with pytest.raises(KeyMaterialError, match="would be empty"):
+        jwks_of(bare)

@@ -8,6 +8,7 @@ from dataclasses import replace
 import pytest
 
 from rotator.documents.last_seen import decode_last_seen, encode_last_seen
+from rotator.documents.public import encode_public
 from rotator.errors import DocumentError
 from rotator.model.publication import LastSeen
 from tests.support.publications import publication
@@ -67,3 +68,16 @@ def test_every_field_has_its_type(field: str, value: object) -> None:
     fields = json.loads(encode_last_seen(SEEN)) | {field: value}
     with pytest.raises(DocumentError):
         decode_last_seen(json.dumps(fields).encode(), "web")
+
+
+def test_the_file_holds_the_public_document_and_the_policy() -> None:
+    """Flags are flags, durations are numbers of seconds, and nothing in it is secret."""
+    assert json.loads(encode_last_seen(SEEN)) == {
+        "op_id": "op-5",
+        "well_known": True,
+        "symmetric": False,
+        "propagation_time": 100,
+        "max_token_lifetime": 900,
+        "clock_skew": 1,
+        "public": encode_public(SHOWN.document),
+    }

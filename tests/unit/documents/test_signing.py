@@ -4,19 +4,15 @@ Stored documents: the golden ones of docs/documents.md, unknown fields, and what
 
 import json
 import re
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from rotator.documents.private_key import load_pair
 from rotator.documents.public import decode_public, encode_public, public_document
 from rotator.documents.signing import decode_keyset, encode_keyset
-from rotator.documents.standby import decode_standby, encode_standby
 from rotator.errors import DocumentError
 from rotator.model.keys import CurrentKey, KeyPair
-from rotator.model.times import format_time, parse_time
 
 PAGE = Path(__file__).parents[3] / "docs" / "documents.md"
 GOLDEN = {
@@ -49,17 +45,6 @@ def test_public_document_is_computed_from_the_signing_one(name: str) -> None:
     """The JWKS of the page is what the keys of the page give, byte for byte."""
     assert golden(f"jwks/{name}") == encode_public(public_document(decode_keyset(golden(f"keys/{name}"), name)))
     assert golden(f"jwks/{name}") == encode_public(decode_public(golden(f"jwks/{name}"), name))
-
-
-def test_standby_round_trips_and_matches_next() -> None:
-    """The standby holds the private half of next."""
-    standby = decode_standby(golden("standby/web"), "web")
-    keyset = decode_keyset(golden("keys/web"), "web")
-
-    assert golden("standby/web") == encode_standby(standby)
-    assert standby.private is not None
-    assert keyset.next is not None
-    assert load_pair(standby.private, standby.algorithm).material == keyset.next.material
 
 
 def test_flat_fields_are_the_view_of_the_list() -> None:
@@ -144,10 +129,52 @@ def test_repr_shows_no_material() -> None:
     assert "canary" not in repr(keyset)
 
 
-def test_times_are_whole_seconds_in_utc() -> None:
-    """Nanoseconds of the store are cut, offsets become UTC, a time without an offset is refused."""
-    assert format_time(parse_time("2026-01-01T01:00:00.123456789+01:00")) == "2026-01-01T00:00:00Z"
-    assert parse_time("2026-01-01T00:00:00Z") == datetime(2026, 1, 1, tzinfo=UTC)
-    assert parse_time("2026-01-01T00:00:00Z").utcoffset() == timedelta(0)
-    with pytest.raises(ValueError, match="offset"):
-        parse_time("2026-01-01T00:00:00")
+def test_a_keyset_before_its_first_activation_has_no_flat_keys() -> None:
+    """A key pair is published before it signs: the document exists, and no reader finds an empty `current` in it."""
+    document = golden("keys/web")
+    document["keys"] = [key for key in document["keys"] if key["state"] == "next"]
+    again = encode_keyset(decode_keyset(document, "web"))
+
+    assert again["algorithm"] == "RS256"
+    assert not {"kid", "current", "old", "next", "rotated_at"} & again.keys()
+
+
+def test_a_request_to_rotate_round_trips() -> None:
+    """And an empty one is none."""
+    request = {"op_id": "deploy-17", "at": "2026-02-01T00:00:00Z", "reason": "a rehearsal"}
+    document = golden("keys/web") | {"rotate_requested": request}
+
+    assert encode_keyset(decode_keyset(document, "web"))["rotate_requested"] == request
+    assert "rotate_requested" not in encode_keyset(decode_keyset(golden("keys/web") | {"rotate_requested": {}}, "web"))
+
+
+def test_old_keys_come_from_the_newest_whatever_their_order() -> None:
+    """The flat field `old` is the one deactivated last."""
+    document = golden("keys/internal")
+    old = next(key for key in document["keys"] if key["state"] == "old")
+    document["keys"].insert(0, old | {"kid": "older", "deactivated_at": "2025-12-31T00:00:00Z"})
+
+    assert [key.kid for key in decode_keyset(document, "internal").old] == [old["kid"], "older"]
+
+
+@pytest.mark.parametrize("field", ["private", "public", "kid", "algorithm", "state", "created_at", "activated_at"])
+def test_a_current_key_without_a_part_is_refused(field: str) -> None:
+    """Neither is one with an empty part, a guess at it or a default taken."""
+    for replaced in ({}, {field: ""}):
+        document = golden("keys/web")
+        key = next(key for key in document["keys"] if key["state"] == "current")
+        del key[field]
+        key |= replaced
+
+        with pytest.raises(DocumentError):
+            decode_keyset(document, "web")
+
+
+def test_revocations_keep_their_reason_in_the_signing_document() -> None:
+    """The public document has the rest."""
+    entry = {"kid": "gone", "revoked_at": "2026-01-01T00:00:00Z", "until": "2026-02-01T00:00:00Z"}
+    document = golden("keys/web") | {"revoked": [entry | {"reason": "laptop stolen"}]}
+    keyset = decode_keyset(document, "web")
+
+    assert encode_keyset(keyset)["revoked"] == [entry | {"reason": "laptop stolen"}]
+    assert encode_public(public_document(keyset))["revoked"] == [entry]

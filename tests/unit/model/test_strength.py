@@ -9,6 +9,7 @@ import string
 import traceback
 import uuid
 from collections.abc import Callable
+from typing import cast
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric import rsa
@@ -248,3 +249,9 @@ def test_every_secret_is_looked_at() -> None:
         StaticKeys(*strong, weak)
     with pytest.raises(WeakSecretError, match="the current secret"):
         StaticKeys("")
+
+
+def test_what_is_not_set_is_refused_by_its_type() -> None:
+    """A variable that is missing is None; the message says so, and what to do."""
+    with pytest.raises(WeakSecretError, match=r"the secret is not set, or no text \(NoneType\); make one with"):
+        require_strong(cast("str", None), "the secret")

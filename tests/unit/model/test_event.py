@@ -1,0 +1,16 @@
+"""
+Events: how a position is written.
+"""
+
+from datetime import timedelta
+
+from rotator.model.event import position
+from rotator.model.keyset import Keyset
+from rotator.model.policy import Timing
+
+
+def test_a_position_is_epoch_and_sequence() -> None:
+    """So a keyset made anew under an old name is not taken for the one announced."""
+    day = timedelta(days=1)
+
+    assert position(Keyset(name="web", epoch="e", sequence=7, op_id="op", timing=Timing(day, day, day))) == "e:7"

@@ -45,7 +45,7 @@ from rotator.model.keyset import Keyset
 from rotator.model.policy import Timing
 from rotator.model.secret import SecretText
 from rotator.ports.store import DocumentStore
-from tests.fault.test_vault_faults import certificate
+from tests.support.certificates import certificate
 from tests.support.peer import Answer, Hole, Peer, Request, answer, elapsed, forward
 from tests.support.publications import jwks, kid, pair, publication
 from tests.support.scripted import HandMadeHints, Leaping, forked, forks, readers_threads, serves, until, within

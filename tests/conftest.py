@@ -2,9 +2,11 @@
 Fixtures shared by all tests: real servers, and what is said when one of them cannot be had.
 """
 
+import functools
 import os
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -13,8 +15,10 @@ import rotator
 from tests.support.servers import redis, vault
 from tests.support.servers.redis import RedisServer
 from tests.support.servers.vault import VaultServer
+from tests.support.turns import Turns
 
 NO_SERVER = "no server for this test: "
+TURNS: pytest.StashKey[Turns] = pytest.StashKey()
 
 
 def need(found: object, missing: str) -> None:
@@ -59,23 +63,74 @@ def mount(vault_server: VaultServer) -> Iterator[str]:
 
 
 @pytest.fixture(scope="session")
-def redis_server() -> Iterator[RedisServer]:
+def redis_servers() -> Iterator[Callable[[str], RedisServer]]:
     """
-    A running Redis shared by the session: never stop it, and take channel and key names of your own.
+    The running Redis servers shared by the session, by version, "" for any; each is started when it is first asked for.
     """
-    need(redis.find_redis(), redis.MISSING)
-    with RedisServer() as server:
+    with ExitStack() as running:
+
+        @functools.cache
+        def server(version: str) -> RedisServer:
+            need(redis.find_redis(version), redis.MISSING[version])
+            return running.enter_context(RedisServer(version))
+
         yield server
 
 
 @pytest.fixture
-def fresh_redis() -> Iterator[RedisServer]:
+def redis_version() -> str:
+    """
+    The Redis that a test gets: any. Suites that are to hold for each version override this.
+    """
+    return ""
+
+
+@pytest.fixture
+def redis_server(redis_servers: Callable[[str], RedisServer], redis_version: str) -> RedisServer:
+    """
+    A running Redis shared by the session: never stop it, and take channel and key names of your own.
+    """
+    return redis_servers(redis_version)
+
+
+@pytest.fixture
+def fresh_redis(redis_version: str) -> Iterator[RedisServer]:
     """
     A running Redis of the test's own, to be stopped or killed at will; it keeps its data.
     """
-    need(redis.find_redis(), redis.MISSING)
-    with RedisServer(appendonly=True) as server:
+    need(redis.find_redis(redis_version), redis.MISSING[redis_version])
+    with RedisServer(redis_version, appendonly=True) as server:
         yield server
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """
+    Take part in the turns of this run's workers.
+    """
+    if hasattr(config, "workerinput"):
+        config.stash[TURNS] = Turns(Path(config.getoption("basetemp")).parent)
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_runtest_protocol(item: pytest.Item) -> Iterator[None]:
+    """
+    Run a test when it is its turn; the time it waits for that does not count, for a timeout neither.
+    """
+    turns = item.config.stash.get(TURNS, None)
+    if turns is None:
+        return (yield)
+    with turns.turn(alone=item.get_closest_marker("serial") is not None):
+        return (yield)
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """
+    Begin with files that take long, so that no worker is left with one at the end; tests that run alone come last.
+    """
+    slow = {item.path for item in items if item.get_closest_marker("slow")}
+    serial = {item.path for item in items if item.get_closest_marker("serial")}
+    items.sort(key=lambda item: (item.path in serial, item.path not in slow))
 
 
 def pytest_report_header() -> str:

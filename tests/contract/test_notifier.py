@@ -15,7 +15,7 @@ from rotator.adapters.redis.notifier import RedisNotifier
 from rotator.model.event import Event, EventType
 from rotator.ports.notifier import Notifier
 from tests.support.fakes import START, MemoryNotifier
-from tests.support.servers.redis import RedisServer
+from tests.support.servers.redis import VERSIONS, RedisServer
 
 SOURCE = "rotator/secret/rotator"
 
@@ -35,16 +35,20 @@ def _channel() -> str:
     return f"rotator:{uuid.uuid4().hex[:8]}"
 
 
-@pytest.fixture(name="notifier", params=["memory", pytest.param("redis", marks=pytest.mark.redis)])
-def _notifier(request: pytest.FixtureRequest, channel: str) -> Iterator[Notifier]:
+@pytest.fixture(
+    name="notifier",
+    params=["memory", *(pytest.param(version, id=f"redis-{version}", marks=pytest.mark.redis) for version in VERSIONS)],
+)
+def _notifier(
+    request: pytest.FixtureRequest, redis_servers: Callable[[str], RedisServer], channel: str
+) -> Iterator[Notifier]:
     """
-    Each notifier in turn.
+    Each notifier in turn, on each version of its server.
     """
     if request.param == "memory":
         yield MemoryNotifier()
         return
-    server: RedisServer = request.getfixturevalue("redis_server")
-    notifier = RedisNotifier(server.url, channel, SOURCE)
+    notifier = RedisNotifier(redis_servers(request.param).url, channel, SOURCE)
     yield notifier
     notifier.close()
 

@@ -110,7 +110,7 @@ class Example:
 @pytest.fixture(scope="module")
 def example(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Example]:
     """What `make example` runs; it must end by SIGTERM with exit code 0 and leave nothing behind."""
-    need(redis.find_redis(), redis.MISSING)
+    need(redis.find_redis(), redis.MISSING[""])
     folder, log = tmp_path_factory.mktemp("example"), tmp_path_factory.mktemp("log") / "log"
     ports = free_port(), free_port()
     command = [sys.executable, str(PROGRAM), "--seconds", "600", "--ports", *map(str, ports)]

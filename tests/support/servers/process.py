@@ -2,6 +2,7 @@
 One server process: started, asked until it answers, stopped, killed, started again on the same port.
 """
 
+import os
 import random
 import shutil
 import signal
@@ -37,9 +38,12 @@ class ServerError(Exception):
 def free_port() -> int:
     """
     A free loopback port below the ephemeral range, so that no outgoing connection takes it while its server is down.
+
+    Each of up to ten workers of a run has a range of its own.
     """
+    worker = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0")[2:]) % 10
     while True:
-        port = random.SystemRandom().randrange(12000, 32000)
+        port = random.SystemRandom().randrange(12000, 14000) + 2000 * worker
         with socket.socket() as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             try:

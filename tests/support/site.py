@@ -15,19 +15,16 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, TypeVar
 
-from rotator.dev import free_port
+from tests.support.servers.process import free_port
 from tests.support.servers.redis import RedisServer
 from tests.support.servers.vault import VaultServer
 
 T = TypeVar("T")
 PROGRAM = str(Path(sys.executable).with_name("rotator"))
-WEB_AND_INTERNAL = """
-[keysets.web]
-algorithm = "RS256"
-
-[keysets.internal]
-algorithm = "HS256"
-"""
+WEB = '[keysets.web]\nalgorithm = "RS256"\n'
+INTERNAL = '[keysets.internal]\nalgorithm = "HS256"\n'
+# No rotation falls into a test by itself.
+SLOW = {"rotation": "1h", "propagation": "5s", "life": "10s"}
 
 
 class Site:
@@ -42,7 +39,7 @@ class Site:
         mount: str = "secret",
         redis: RedisServer | None = None,
         *,
-        keysets: str = WEB_AND_INTERNAL,
+        keysets: str = WEB + INTERNAL,
         rotation: str = "20s",
         propagation: str = "5s",
         life: str = "10s",
@@ -174,6 +171,36 @@ clock_skew = "1s"
             if status == 200:
                 found[number] = reply["data"]["data"]
         return found
+
+    def rotations(self, keyset: str) -> list[str]:
+        """The op_ids of the activations in the log that were not the keyset's first."""
+        lines = [json.loads(line) for line in self.log.splitlines() if line.startswith("{")]
+        done = [line for line in lines if line["event"] == "key_activated" and line["keyset"] == keyset]
+        return [line["op_id"] for line in done if line["reason"] != "first key"]
+
+    def confirmed(self, keyset: str = "web") -> list[dict[str, Any]]:
+        """The next key of a keyset once its publication is confirmed, else nothing."""
+        return [key for key in self.keys(keyset, "next") if key.get("usable_at")]
+
+    def at_rest(self) -> list[dict[str, Any]]:
+        """Wait until the keyset web has a current key and a confirmed next one; return the next one."""
+        wait_for(lambda: self.keys("web", "current"), 20, lambda: self.log[-2000:])
+        return wait_for(self.confirmed, 10)
+
+    def purged(self) -> bool:
+        """Whether no version of any document holds a retired secret or a demoted private key; for web and internal."""
+        for keyset in ("web", "internal"):
+            document = self.document("keys", keyset)
+            if document is None:
+                return False
+            alive = {key["kid"] for key in document["keys"]}
+            privates = {key["private"] for key in document["keys"] if "private" in key} | {None}
+            stored = [key for version in self.versions("keys", keyset).values() for key in version["keys"]]
+            if any(key["kid"] not in alive or key.get("private") not in privates for key in stored):
+                return False
+        standbys = {standby["kid"] for standby in self.versions("standby", "web").values()}
+        next_kids = [key["kid"] for key in self.keys("web", "next")]
+        return len(next_kids) == 1 and standbys == set(next_kids)
 
 
 def wait_for(probe: Callable[[], T], seconds: float, why: Callable[[], str] = lambda: "") -> T:

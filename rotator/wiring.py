@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from rotator.adapters.redis.listener import HintListener
     from rotator.adapters.vault.login.method import LoginMethod
     from rotator.adapters.vault.store import VaultStore
-    from rotator.commands.operator import Operator
+    from rotator.reconcile.operator_effects import Operator
     from rotator.reconcile.reconciler import Reconciler
     from rotator.reconcile.work_queue import WorkQueue
 
@@ -113,8 +113,7 @@ def wire_operator(settings: Settings, log: Log) -> "Operator":
     """
     from rotator.adapters.clocks import LOCAL_CLOCKS
     from rotator.adapters.keygen import Keygen
-    from rotator.commands.operator import Operator
-    from rotator.reconcile.operator_effects import OperatorEffects
+    from rotator.reconcile.operator_effects import Operator, OperatorEffects
     from rotator.reconcile.saving import SeenRecord
 
     store, alarms = make_store(settings, log), Alarms(log)

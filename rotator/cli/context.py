@@ -17,10 +17,10 @@ from rotator.cli.output import StderrLog, say
 from rotator.errors import ConfigError, RotatorError
 
 if TYPE_CHECKING:
-    from rotator.commands.operator import Operator
     from rotator.config.settings import Settings
     from rotator.model.policy import Policy
     from rotator.ports.store import DocumentStore
+    from rotator.reconcile.operator_effects import Operator
 
 
 class Context:

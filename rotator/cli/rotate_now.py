@@ -14,7 +14,7 @@ from rotator.errors import RotatorError
 from rotator.model.times import format_time
 
 if TYPE_CHECKING:
-    from rotator.commands.operator import Operator
+    from rotator.reconcile.operator_effects import Operator
 
 MAX_OP_ID = 64
 

@@ -2,7 +2,6 @@
 What `rotator import` does, apart from how it is typed: an existing secret or private key becomes the first current key.
 """
 
-from rotator.commands.operator import Operator
 from rotator.documents.private_key import load_pair
 from rotator.errors import KeyMaterialError, RefusedError
 from rotator.model.algorithms import Algorithm
@@ -13,6 +12,7 @@ from rotator.model.policy import Policy
 from rotator.model.secret import SecretText
 from rotator.model.strength import MIN_BITS, guessable_bits
 from rotator.ports.keygen import KeyGenerator
+from rotator.reconcile.operator_effects import Operator
 
 MAX_KID = 256
 

@@ -4,13 +4,13 @@ Taking compromised keys out, apart from how it is typed.
 
 from dataclasses import dataclass
 
-from rotator.commands.operator import Operator
 from rotator.commands.rotate_now import ATTEMPTS
 from rotator.errors import ArgumentError, StoreConflictError
 from rotator.model.keys import Kid, NextKey
 from rotator.model.keyset import Keyset
 from rotator.model.policy import Policy
 from rotator.model.times import message_time
+from rotator.reconcile.operator_effects import Operator
 from rotator.reconcile.snapshot import Snapshot, load
 
 

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 
-from rotator.commands.operator import Operator
 from rotator.errors import PublicationError, StandbyLostError, StoreConflictError
 from rotator.lifecycle.decisions import Activate
 from rotator.lifecycle.holds import Evidence, Hold, activation_hold, still_needed
@@ -15,6 +14,7 @@ from rotator.model.op_id import milliseconds_of
 from rotator.model.policy import Policy
 from rotator.model.reasons import ActivationReason, HoldReason
 from rotator.model.times import message_time
+from rotator.reconcile.operator_effects import Operator
 from rotator.reconcile.snapshot import Snapshot, load
 from rotator.reconcile.standby import standby_matches
 

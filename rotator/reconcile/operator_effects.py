@@ -2,6 +2,8 @@
 What only operators ask for: import a key, request a rotation, revoke. The order of effects is that of the decisions.
 """
 
+from dataclasses import dataclass
+
 from rotator.errors import RefusedError
 from rotator.lifecycle.changes import Create, Requested, Revoked
 from rotator.model.document import ClockReading
@@ -11,7 +13,9 @@ from rotator.model.keyset import RotateRequest
 from rotator.model.policy import Policy
 from rotator.model.reasons import ActivationReason
 from rotator.model.secret import SecretText
+from rotator.ports.store import DocumentStore
 from rotator.reconcile.effects import Effects, Outcome, next_key_of, next_of
+from rotator.reconcile.publishing import Publishing
 from rotator.reconcile.snapshot import Snapshot
 from rotator.reconcile.standby import clear_standby, private_key, standby_matches
 
@@ -73,3 +77,14 @@ class OperatorEffects(Effects):
         next_key = next_of(snapshot.keyset)
         private, _ = private_key(self._store, snapshot.keyset, next_key)
         return snapshot, next_key, private
+
+
+@dataclass(frozen=True, slots=True)
+class Operator:
+    """
+    What a command works with: the store to read, publications to read back, and the effects of what is asked for.
+    """
+
+    store: DocumentStore
+    publishing: Publishing
+    effects: OperatorEffects

@@ -8,7 +8,6 @@ from pathlib import Path
 from rotator.adapters.files.last_seen import LastSeenFiles
 from rotator.adapters.jwks.cache import JwksCache
 from rotator.cli.output import StderrLog
-from rotator.commands.operator import Operator
 from rotator.documents.signing import decode_keyset
 from rotator.lifecycle.decisions import Wait
 from rotator.model.document import Tree
@@ -20,7 +19,7 @@ from rotator.model.reasons import AlarmReason
 from rotator.reconcile.alarms import Alarms
 from rotator.reconcile.effects import Effects
 from rotator.reconcile.last_known import LastKnown
-from rotator.reconcile.operator_effects import OperatorEffects
+from rotator.reconcile.operator_effects import Operator, OperatorEffects
 from rotator.reconcile.publishing import Publishing
 from rotator.reconcile.reconciler import Reconciler
 from rotator.reconcile.saving import SeenRecord

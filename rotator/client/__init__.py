@@ -26,8 +26,9 @@ from rotator.model.strength import require_strong
 if TYPE_CHECKING:
     from rotator.client.hints import RedisHints
     from rotator.client.sessions.cookies import Cookie, Cookies
+    from rotator.client.sessions.pair import TokenPair
     from rotator.client.sessions.state import SessionStore
-    from rotator.client.sessions.tokens import TokenPair, Tokens
+    from rotator.client.sessions.tokens import Tokens
 
 __all__ = [
     "ACCESS",
@@ -67,7 +68,7 @@ _WITH_REDIS = {
     "Cookies": "sessions.cookies",
     "RedisHints": "hints",
     "SessionStore": "sessions.state",
-    "TokenPair": "sessions.tokens",
+    "TokenPair": "sessions.pair",
     "Tokens": "sessions.tokens",
 }
 

@@ -1,5 +1,5 @@
 """
-What callers hand over, checked where they do: a ConfigError names the argument, and what belongs there.
+Checks of the arguments that callers give: a ConfigError names the argument, and says what belongs there.
 """
 
 import os
@@ -27,7 +27,7 @@ def is_text(value: object) -> bool:
 
 def require_texts(**arguments: object) -> None:
     """
-    Refuse what is no text, or an empty one.
+    Reject anything but a text that is not empty.
     """
     for name, value in arguments.items():
         if not isinstance(value, str) or not value:
@@ -36,7 +36,7 @@ def require_texts(**arguments: object) -> None:
 
 def require_names(**arguments: object) -> None:
     """
-    Refuse what is no text, an empty one, or one with line breaks, half characters and the like.
+    Reject anything but a text of printable characters, at least one: no line breaks, no lone surrogates.
     """
     require_texts(**arguments)
     for name, value in arguments.items():
@@ -46,17 +46,15 @@ def require_names(**arguments: object) -> None:
 
 def require_keyset(keyset: object) -> None:
     """
-    Refuse what is no keyset's name.
+    Reject anything but the name of a keyset.
     """
     if not isinstance(keyset, str) or not KEYSET_NAME.fullmatch(keyset):
-        raise ConfigError(
-            "keyset: is no name of a keyset, which has lower-case letters, digits, _ and -, and is no path"
-        )
+        raise ConfigError("keyset: must be the name of a keyset (lower-case letters, digits, _ and -), and not a path")
 
 
 def require_durations(**arguments: object) -> None:
     """
-    Refuse what is no timedelta.
+    Reject anything but a timedelta.
     """
     for name, value in arguments.items():
         if not isinstance(value, timedelta):
@@ -65,7 +63,7 @@ def require_durations(**arguments: object) -> None:
 
 def require_seconds(**arguments: object) -> None:
     """
-    Refuse what is no number of seconds to wait.
+    Reject anything but a number of seconds that a thread can wait.
     """
     for name, value in arguments.items():
         if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= threading.TIMEOUT_MAX:
@@ -74,7 +72,7 @@ def require_seconds(**arguments: object) -> None:
 
 def require_callable(**arguments: object) -> None:
     """
-    Refuse what is no plain function.
+    Reject anything but a callable that is not async.
     """
     for name, value in arguments.items():
         if not callable(value) or iscoroutinefunction(value):
@@ -83,7 +81,7 @@ def require_callable(**arguments: object) -> None:
 
 def require_timing(timing: object) -> None:
     """
-    Refuse what is no Timing, or one that no daemon could have.
+    Reject anything but a Timing that a daemon could have: no negative duration, and only `clock_skew` may be zero.
     """
     if not isinstance(timing, Timing):
         raise ConfigError(
@@ -98,7 +96,7 @@ def require_timing(timing: object) -> None:
 
 def require_aware(**arguments: object) -> None:
     """
-    Refuse what is no datetime with a time zone.
+    Reject anything but a datetime with a time zone.
     """
     for name, value in arguments.items():
         if not isinstance(value, datetime) or value.tzinfo is None:
@@ -107,7 +105,7 @@ def require_aware(**arguments: object) -> None:
 
 def require_redis(url: object, username: object, password: object, ca_file: Path | str | None) -> None:
     """
-    Refuse what cannot lead to a Redis, as far as that can be told without connecting.
+    Reject options that cannot lead to a Redis, as far as this can be known without connecting.
     """
     require_names(url=url)
     for name, value in (("username", username), ("password", password)):
@@ -119,15 +117,17 @@ def require_redis(url: object, username: object, password: object, ca_file: Path
 
 def require_session(session: object) -> None:
     """
-    Refuse what Tokens never named a session: a logout would come to nothing.
+    Reject a text that Tokens never used to name a session: a logout with it would do nothing.
     """
     if not isinstance(session, str) or not _SESSION.fullmatch(session):
-        raise ConfigError('session: is none; take pair.session or claims["sid"], or give the token to revoke()')
+        raise ConfigError(
+            'session: must be a session that Tokens issued; give pair.session or claims["sid"], or give the token to revoke()'
+        )
 
 
 def require_provider(**arguments: object) -> None:
     """
-    Refuse what has no keys to give.
+    Reject anything but a Provider of keys.
     """
     for name, value in arguments.items():
         if isinstance(value, type) or not callable(getattr(value, "verifying", None)):
@@ -138,16 +138,16 @@ def require_provider(**arguments: object) -> None:
 
 def require_vault_address(address: str) -> None:
     """
-    Refuse an address with more in it than where Vault is: requests would go elsewhere, or credentials into logs.
+    Reject an address with more in it than scheme, host and port: requests would go elsewhere, or credentials into logs.
     """
     wanted = "as in https://vault.example.org:8200"
     try:
-        parts = urlsplit(address)
+        url = urlsplit(address)
     except ValueError:
-        raise ConfigError(f"address: is none; write it {wanted}") from None
-    if parts.scheme not in {"http", "https"} or not parts.hostname:
+        raise ConfigError(f"address: is not a URL; write it {wanted}") from None
+    if url.scheme not in {"http", "https"} or not url.hostname:
         raise ConfigError(f"address: must begin with https:// or http://, {wanted}")
-    if "@" in parts.netloc or parts.path.strip("/") or parts.query or parts.fragment:
+    if "@" in url.netloc or url.path.strip("/") or url.query or url.fragment:
         raise ConfigError(f"address: must end after the port and hold no user or password, {wanted}")
 
 

@@ -43,7 +43,9 @@ class _Subscriber:
 
 class KeyCache:
     """
-    The keys of one reader: `cached` is None before the first good fetch; `fault` says why the last fetch failed, or is "".
+    The keys of one reader.
+
+    `cached` is None before the first good fetch; `fault` says why the last fetch failed, or is "".
     """
 
     # Made again in a forked process.
@@ -74,7 +76,9 @@ class KeyCache:
 
     def fetch(self, began: float, *, fresh: bool) -> tuple[CachedKeys | None, timedelta | None]:
         """
-        Fetch once; never raises. Return the new keys (None on failure) for `accept`, and how long the source lets them be kept.
+        Fetch once; never raises.
+
+        Return the new keys (None on failure) for `accept`, and how long the source lets them be kept.
         """
         cached = self.cached
         known = cached.keys if cached else None
@@ -154,7 +158,8 @@ def _cached(keys: Keys, max_stale: timedelta | None, generation: int) -> CachedK
     """
     Return *keys* with their ends, counted from `keys.read_at`.
 
-    Signing ends at the propagation time at the latest, whatever *max_stale* says: after that, others may have retired the key.
+    Signing ends at the propagation time at the latest, whatever *max_stale* says: after that, others may have retired
+    the key.
     """
     timing = keys.timing
     stale = max_stale or min(timing.retention, MAX_STALE)
@@ -168,7 +173,9 @@ def _cached(keys: Keys, max_stale: timedelta | None, generation: int) -> CachedK
 
 def _require_consistent(known: Keys | None, found: Keys, place: str) -> None:
     """
-    Reject an empty set, and one that contradicts the cached keys (other epoch, lower sequence). Only a restart accepts the latter.
+    Reject an empty set, and one that contradicts the cached keys (other epoch, lower sequence).
+
+    Only a restart accepts the latter.
     """
     if not found.verifying:
         raise KeysUnavailableError(f"{place} holds no keys")

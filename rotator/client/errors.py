@@ -1,5 +1,5 @@
 """
-What the client raises: one error for every bad token, and one for each thing that is not the token's fault.
+What the client raises: one error for every bad token, and one for each cause that is not the token's fault.
 """
 
 from enum import StrEnum
@@ -9,7 +9,7 @@ from rotator.errors import RotatorError
 
 class Rejection(StrEnum):
     """
-    Why a token was refused: for logs and metrics, never for whoever sent the token.
+    Why a token was refused: for logs and metrics. Never tell it to the sender of the token.
     """
 
     MALFORMED = "malformed"
@@ -26,9 +26,9 @@ class Rejection(StrEnum):
 
 class InvalidTokenError(RotatorError):
     """
-    A token was refused, whatever is wrong with it. The message is always the same; `reason` says why, for a log.
+    A token was refused. The message is always the same; `reason` says why, for a log.
 
-    With CLAIMS, `claim` names the one that was missing or not allowed. The answer to give is 401, and nothing more.
+    With CLAIMS, `claim` names the one that was missing or not allowed. Answer with 401 and nothing more.
     """
 
     def __init__(self, reason: Rejection, claim: str = "") -> None:
@@ -39,19 +39,19 @@ class InvalidTokenError(RotatorError):
 
 class KeysUnavailableError(RotatorError):
     """
-    There is no set of keys fresh enough to use: none was ever read, or the last good one is older than `max_stale`.
+    There are no keys fresh enough to use: none were ever read, or the last good ones are older than `max_stale`.
 
-    Says nothing about a token; the answer to give is 503.
+    Says nothing about a token. Answer with 503.
     """
 
 
 class SigningError(RotatorError):
     """
-    A token cannot be signed as asked: a lifetime above the policy, a claim that is the signer's to set, or too large.
+    A token cannot be signed: its lifetime is above the policy, a claim is reserved for the signer, or it is too large.
     """
 
 
 class TokenStateError(RotatorError):
     """
-    Redis, which holds refresh families and revocations, did not answer; nothing was granted. The answer to give is 503.
+    Redis, which holds refresh families and revocations, did not answer; nothing was granted. Answer with 503.
     """

@@ -1,5 +1,5 @@
 """
-Hints over Redis that a keyset changed: the channel for speed, the stream's position against what the channel lost.
+Hints over Redis that a keyset changed: the channel brings them at once, the stream those that the channel lost.
 """
 
 from collections.abc import Callable
@@ -17,15 +17,17 @@ from rotator.model.event import Hint
 from rotator.model.secret import SecretText
 
 MAX_MISSED = 100
-# The position where there is no stream, or none that we may read.
+# The position if there is no stream, or none that we may read.
 _NOWHERE = b""
 
 
 class RedisHints:
     """
-    Where the daemon announces changes. Nothing it says is believed: a hint makes a reader read its source again.
+    The Redis where the daemon announces changes.
 
-    *source* tells whose events count, as in "rotator/<mount>/<prefix>"; None: anybody's. The ACL user needs
+    A hint is never trusted: it only makes a reader refresh from its source.
+
+    *source* says which daemon's events count, as in "rotator/<mount>/<prefix>"; None means all. The ACL user needs
     `&CHANNEL ~CHANNEL +subscribe +ping +xrevrange`; without the right to the stream the channel alone is used.
     """
 
@@ -51,11 +53,11 @@ class RedisHints:
         self._channel, self._source, self._ping_interval = channel, source, ping_interval
         ca = Path(ca_file) if ca_file else None
         self._connection = RedisConnection(url, username, read_password(password, password_file), ca)
-        self._connection.options()  # tells what is wrong with the address
+        self._connection.options()  # raises ConfigError if the address is wrong
 
     def listen(self, on_hint: Callable[[Hint], None], on_gap: Callable[[], None]) -> "StreamListener":
         """
-        Listen from now on, in a thread of its own, until the listener is stopped; through any fault of Redis.
+        Listen in a thread of its own until the listener is stopped; it reconnects after any fault of Redis.
         """
         listener = StreamListener(
             self._connection,
@@ -71,23 +73,23 @@ class RedisHints:
 
 class StreamListener(HintListener):
     """
-    A HintListener that holds what it heard against the stream: at each ping it takes up the entries it has not seen.
+    A HintListener that also reads the stream: at each ping it passes on the entries that it has not seen.
 
-    A stream that was lost, cut at its old end, begun anew or replaced by something else counts as a gap, once.
+    A stream that was lost, trimmed past our position, begun again or replaced by something else counts as a gap, once.
     """
 
-    # The id of the newest entry as of the last ping, None before the first.
+    # The id of the latest entry as of the last ping, None before the first.
     _position: bytes | None = None
 
     def _beat(self, client: redis.Redis) -> None:
         """
-        Take up the entries after our position.
+        Pass on the entries after our position.
         """
-        newest = self._entries(client, b"-", 1)
-        before, self._position = self._position, newest[0][0] if newest else _NOWHERE
+        latest = self._entries(client, b"-", 1)
+        before, self._position = self._position, latest[0][0] if latest else _NOWHERE
         if before is None or before == self._position:
             return
-        # From the newest down to our position, which is there unless the stream is another one, or entries were cut.
+        # From the latest down to our position, which is there unless the stream is another one, or was trimmed.
         entries = self._entries(client, before, MAX_MISSED + 1) if before else []
         if not entries or entries[-1][0] != before:
             self._on_gap()
@@ -99,18 +101,18 @@ class StreamListener(HintListener):
 
     def _entries(self, client: redis.Redis, oldest: bytes, count: int) -> list[Any]:
         """
-        Return at most *count* entries, from the newest down to *oldest*; none where there is no stream that we may read.
+        Return at most *count* entries, from the latest down to *oldest*; none if there is no stream that we may read.
         """
         try:
             entries: Any = client.xrevrange(self._channel, min=oldest.decode(), count=count)
-        except redis.ResponseError:  # without the right to it, or something else lies under its name
+        except redis.ResponseError:  # no right to it, or another type of value under its name
             return []
         return list(entries)
 
 
 def read_password(password: str, file: Path | str | None) -> SecretText | None:
     """
-    Return the password given, or the one in *file*, None where there is none.
+    Return the password given, or the one in *file*; None if there is neither.
     """
     if file is None:
         return SecretText(password) if password else None

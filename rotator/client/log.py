@@ -1,5 +1,5 @@
 """
-Where the client tells what happens: the standard library's logger `rotator.client`.
+The client's log: the standard library's logger `rotator.client`.
 """
 
 import logging
@@ -7,37 +7,37 @@ import logging
 
 class StdlibLog:
     """
-    A log for what the adapters tell, as lines of the standard library's logger `rotator.client`.
+    A Log that writes each event as a line of the standard library's logger `rotator.client`.
     """
 
     _log = logging.getLogger("rotator.client")
 
     def debug(self, event: str, **fields: object) -> None:
         """
-        Tell what only a developer wants to know.
+        Log what only a developer needs.
         """
         self._log.debug("%s %s", event, fields)
 
     def info(self, event: str, **fields: object) -> None:
         """
-        Tell a step.
+        Log a normal step.
         """
         self._log.info("%s %s", event, fields)
 
     def warning(self, event: str, **fields: object) -> None:
         """
-        Tell what may need a look.
+        Log what may need attention.
         """
         self._log.warning("%s %s", event, fields)
 
     def error(self, event: str, **fields: object) -> None:
         """
-        Tell an alarm.
+        Log an alarm.
         """
         self._log.error("%s %s", event, fields)
 
     def exception(self, event: str, **fields: object) -> None:
         """
-        Tell an alarm with the exception being handled.
+        Log an alarm, without the traceback of the exception being handled: it could quote a secret.
         """
         self._log.error("%s %s", event, fields)

@@ -17,7 +17,9 @@ class Provider(Protocol):
 
     def verifying(self, *, wait: bool = True) -> Keys:
         """
-        Return the keys to verify with. If there are none, and *wait* allows it, wait for some; raises KeysUnavailableError.
+        Return the keys to verify with.
+
+        If there are none, and *wait* allows it, wait for some; raises KeysUnavailableError.
         """
         ...
 
@@ -35,13 +37,15 @@ class Provider(Protocol):
 
     async def asearch(self, kid: str) -> Keys | None:
         """
-        Do as `search` does, but block neither the event loop nor one of its threads: a stranger can name many unknown kids.
+        Do as `search` does, but block neither the event loop nor one of its threads: anyone can name unknown kids.
         """
         ...
 
     def refresh(self) -> Keys:
         """
-        Refresh now, and return the keys to verify with, which are the cached ones if that fails. Raises KeysUnavailableError.
+        Refresh now, and return the keys to verify with, which are the cached ones if that fails.
+
+        Raises KeysUnavailableError.
         """
         ...
 

@@ -27,16 +27,17 @@ class KeysetReader:
     """
     The keys of one keyset, from *source*. Safe to use from several threads, from asyncio, and after a fork.
 
-    It refreshes at the start, at a hint (*hints*), about every *poll_interval*, and for kids that it does not know: once per
-    *cooldown* (30 s or an eighth of the propagation time), and once more after a hint. By default it polls at half the
-    propagation time, but at least every 5 minutes, as often as a JWKS says, and twice within *max_stale*. A longer interval
-    is cut to that, and each one is shortened by a random amount of up to a fifth.
+    It refreshes at the start, at a hint (*hints*), about every *poll_interval*, and for kids that it does not know:
+    once per *cooldown* (30 s or an eighth of the propagation time), and once more after a hint. By default it polls
+    at half the propagation time, but at least every 5 minutes, as often as a JWKS says, and twice within *max_stale*.
+    A longer interval is cut to that, and each one is shortened by a random amount of up to a fifth.
 
-    After a failed refresh the last good keys are served for *max_stale*: by default as long as none of them can have been
-    retired (retention), at most a day. Signing stops at the propagation time even so, because retention counts on it.
-    A set that is empty, of another epoch, or with a lower sequence than before is a failed refresh, too.
+    After a failed refresh the last good keys are served for *max_stale*: by default as long as none of them can have
+    been retired (retention), at most a day. Signing stops at the propagation time even so, because retention counts
+    on it. A set that is empty, of another epoch, or with a lower sequence than before is a failed refresh, too.
 
-    *clock* returns the seconds that ages are counted in, and must count suspends; *pace* holds waits that tests shorten.
+    *clock* returns the seconds that ages are counted in, and must count suspends; *pace* holds waits that tests
+    shorten.
     """
 
     def __init__(
@@ -70,8 +71,8 @@ class KeysetReader:
         """
         Begin to refresh, and wait until there are keys; raises KeysUnavailableError after *timeout* seconds.
 
-        It is then closed, unless it ran before, or other callers wait for it, too. With a timeout of 0 it returns at once:
-        a service that may start without keys refuses tokens until it has some.
+        It is then closed, unless it ran before, or other callers wait for it, too. With a timeout of 0 it returns at
+        once: a service that may start without keys refuses tokens until it has some.
         """
         require_seconds(timeout=timeout)
         self._refresher.start(timeout, threading.Event())
@@ -111,7 +112,9 @@ class KeysetReader:
 
     def search(self, kid: str) -> Keys | None:
         """
-        Refresh to find *kid*, once per cooldown for all callers together; wait at most 2 seconds. Return None if it is not there.
+        Refresh to find *kid*, once per cooldown for all callers together; wait at most 2 seconds.
+
+        Return None if it is not there.
         """
         self._refresher.search()
         return self._found(kid)
@@ -125,7 +128,7 @@ class KeysetReader:
 
     def refresh(self, timeout: float = READ_TIMEOUT) -> Keys:
         """
-        Refresh now, wait for it at most *timeout* seconds, and return the keys to verify with: the cached ones if it failed.
+        Refresh now, and return the keys to verify with: the cached ones if that fails, or takes over *timeout* seconds.
         """
         require_seconds(timeout=timeout)
         self._refresher.refresh(timeout)
@@ -183,7 +186,8 @@ class KeysetReader:
         try:
             await asyncio.shield(starting)
         except asyncio.CancelledError:
-            # The thread in which the start waits cannot be cancelled: make it give up, and undo a start that succeeds late.
+            # The thread in which the start waits cannot be cancelled: make it give up, and undo a start that succeeds
+            # late.
             cancelled.set()
             with self._refresher.condition:
                 self._refresher.condition.notify_all()
@@ -200,7 +204,9 @@ class KeysetReader:
 
     def _revived(self, *, wait: bool, sign: bool) -> CachedKeys:
         """
-        Return the cached keys after waiting for a refresh; raises KeysUnavailableError if there are still none that are fresh.
+        Return the cached keys after waiting for a refresh.
+
+        Raises KeysUnavailableError if there are still none that are fresh.
         """
         if wait or self._refresher.closed:
             self._refresher.refresh_if_overdue()

@@ -27,8 +27,8 @@ class Pace:
     """
     The waits of a reader that no policy bounds, in seconds. Services keep the defaults; tests shorten them.
 
-    `min_gap` lies between the beginnings of two refreshes at least, `check_interval` between two calls of `Source.changed`;
-    a search ends after `search_timeout`.
+    `min_gap` lies between the beginnings of two refreshes at least, `check_interval` between two calls of
+    `Source.changed`; a search ends after `search_timeout`.
     """
 
     min_gap: float = MIN_GAP
@@ -40,10 +40,10 @@ class RefreshSchedule:
     """
     The moments of one reader's refreshes, in seconds of its clock.
 
-    Polls follow one another within half the propagation time. A request is served at once; a search for an unknown kid may
-    make one per cooldown. A hint is served at once, too, and allows one more search. But hints can be forged, so each hint
-    that led to nothing new doubles the wait of the next, up to half a minute or an eighth of the propagation time.
-    Two refreshes never begin less than *min_gap* seconds apart.
+    Polls follow one another within half the propagation time. A request is served at once; a search for an unknown
+    kid may make one per cooldown. A hint is served at once, too, and allows one more search. But hints can be forged,
+    so each hint that led to nothing new doubles the wait of the next, up to half a minute or an eighth of the
+    propagation time. Two refreshes never begin less than *min_gap* seconds apart.
     """
 
     def __init__(self, poll: timedelta | None, cooldown: timedelta | None, min_gap: float = MIN_GAP) -> None:
@@ -110,9 +110,9 @@ class RefreshSchedule:
         """
         Let a refresh begin when the next hint is served.
 
-        It is repeated a few times while *sequence* of *epoch* has not arrived: a standby of the store may lag. A JWKS tells no
-        sequence, and the daemon serves it a moment after a command changed the store. So there it is repeated even if the
-        first refresh found a change, which may be an earlier one.
+        It is repeated a few times while *sequence* of *epoch* has not arrived: a standby of the store may lag. A JWKS
+        tells no sequence, and the daemon serves it a moment after a command changed the store. So there it is
+        repeated even if the first refresh found a change, which may be an earlier one.
         """
         if now - self._hint_at > self._max_hint_gap:
             self._hint_gap = self._min_gap

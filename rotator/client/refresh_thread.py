@@ -1,5 +1,5 @@
 """
-The one thread of a reader: it refreshes the cache when that is due, so that there is one request however many callers wait.
+The one thread of a reader, which refreshes the cache when that is due. However many callers wait, there is one request.
 """
 
 import asyncio
@@ -21,10 +21,12 @@ from rotator.model.event import Hint
 
 class RefreshThread:
     """
-    Refreshes *cache* from *source* at polls and hints, and when a caller asks. It runs from the first call that needs it.
+    Refreshes *cache* from *source* at polls and hints, and when a caller asks.
 
-    `thread` is None while it does not run. After a fork the child begins without one: at once if there are subscribers to
-    notify, else at the first call that needs it.
+    It runs from the first call that needs it.
+
+    `thread` is None while it does not run. After a fork the child begins without one: at once if there are
+    subscribers to notify, else at the first call that needs it.
     """
 
     # Made again in a forked process: there the threads are gone, and the lock may stay locked for ever.
@@ -62,8 +64,8 @@ class RefreshThread:
         """
         Run, and wait for keys until *timeout* has passed or *cancelled* is set; return the thread if it was begun here.
 
-        Raises KeysUnavailableError, and then ends a thread begun here, unless others wait for it, too. With a timeout of 0 it
-        returns at once.
+        Raises KeysUnavailableError, and then ends a thread begun here, unless others wait for it, too. With a timeout
+        of 0 it returns at once.
         """
         with self.condition:
             if cancelled.is_set():
@@ -88,8 +90,8 @@ class RefreshThread:
         """
         Begin the thread unless it runs; return it if it was begun here.
 
-        Raises KeysUnavailableError when closed: a closed reader that still served its old keys would be noticed only after the
-        next rotation.
+        Raises KeysUnavailableError when closed: a closed reader that still served its old keys would be noticed only
+        after the next rotation.
         """
         with self.condition:
             if self.closed:
@@ -114,7 +116,7 @@ class RefreshThread:
 
     def stop(self, timeout: float, only: threading.Thread | None = None) -> None:
         """
-        Close: end thread and listener, clear the cache, and wait at most *timeout* seconds for a refresh that is under way.
+        Close: end thread and listener, clear the cache, and wait at most *timeout* seconds for a refresh under way.
 
         With *only*, do so only if that is the thread that runs, and no caller waits in `start`.
         """
@@ -195,7 +197,8 @@ class RefreshThread:
             if self._schedule.is_overdue(self._clock()):
                 self._request()
             elif self._begun > max(self._done, self._requested) and not self._cache.fault:
-                # The thread noticed first, and what it fetches now is what is needed. If fetches fail, no caller waits for one.
+                # The thread noticed first, and what it fetches now is what is needed. If fetches fail, no caller
+                # waits for one.
                 self._requested, self._requested_at = self._begun, time.monotonic()
             self._wait(READ_TIMEOUT)
 
@@ -239,7 +242,8 @@ class RefreshThread:
         """
         Wait until a refresh is due, asking the source meanwhile whether it changed.
 
-        Return when the refresh began, and whether it is to be a fresh one; None once *me* is not the reader's thread any more.
+        Return when the refresh began, and whether it is to be a fresh one; None once *me* is not the reader's thread
+        any more.
         """
         checked_at = self._clock()
         while True:

@@ -22,10 +22,12 @@ LIFETIME = timedelta(minutes=15)
 
 class Signer:
     """
-    Signs tokens of one *issuer*. They bear kid and typ, and `iss sub aud iat exp jti`. Safe to use from several threads.
+    Signs tokens of one *issuer*, with kid and typ, and with `iss sub aud iat exp jti`.
 
-    It stops, with KeysUnavailableError, when its keys are older than the propagation time: a signer cut off from its
-    source must not go on with a key that others may have retired.
+    Safe to use from several threads.
+
+    It raises KeysUnavailableError when its keys are older than the propagation time: a signer that is cut off from
+    its source must not go on with a key that others may have retired.
     """
 
     def __init__(
@@ -47,14 +49,14 @@ class Signer:
         issued_at: int | None = None,
     ) -> str:
         """
-        Return a token about *subject* that lives for *lifetime*, in whole seconds, with *claims* beside those named above.
+        Return a token about *subject* that expires after *lifetime*, in whole seconds; *claims* are further ones.
 
-        *token_id* is the `jti`, a random UUID by default; *issued_at* the `iat`, by default now.
-        Raises SigningError for what the policy or the format does not allow.
+        *token_id* is the `jti`, a random UUID by default; *issued_at* is the `iat` in seconds since 1970, now by
+        default. Raises SigningError for what the policy or the format does not allow, and KeysUnavailableError.
         """
         if not isinstance(lifetime, timedelta):
             raise SigningError("lifetime must be a timedelta, as in timedelta(minutes=15)")
-        # Before the keys are asked for: the token is not younger than they say they may sign.
+        # Read before the keys are: the token must not be younger than the moment at which they may sign.
         now = int(self._now())
         keys = self._keys.signing()
         longest, seconds = keys.timing.max_token_lifetime, int(lifetime.total_seconds())
@@ -72,8 +74,8 @@ class Signer:
         if claims is not None and not isinstance(claims, Mapping):
             raise SigningError("claims must be a mapping, as in {'roles': ['reader']}")
         extra = dict(claims or {})
-        if taken := sorted(RESERVED & extra.keys()):
-            raise SigningError(f"claims: {', '.join(taken)} are set by the signer; leave them out")
+        if reserved := sorted(RESERVED & extra.keys()):
+            raise SigningError(f"claims: {', '.join(reserved)} are set by the signer; leave them out")
         issued = now if issued_at is None else issued_at
         if type(issued) is not int or not 0 <= issued <= now + MAX_LEEWAY.total_seconds():
             raise SigningError("issued_at must be whole seconds since 1970, and at most a minute ahead of now")
@@ -92,11 +94,11 @@ class Signer:
         except (TypeError, ValueError, RecursionError) as error:
             raise SigningError(f"claims cannot be written as JSON ({type(error).__name__})") from None
         if extra:
-            # A Verifier would refuse the token: a name twice, as 1 and "1" are, or 17 levels.
+            # A Verifier would refuse a token with a name twice, as 1 and "1" are in JSON, or with 17 levels.
             try:
                 parse_object(payload)
             except ValueError as error:
-                raise SigningError(f"claims: no verifier would take them ({error})") from None
+                raise SigningError(f"claims: no verifier would accept them ({error})") from None
         if keys.signing is None:
             raise SigningError("these keys do not sign")
         token = keys.signing.signed(self._typ, payload)

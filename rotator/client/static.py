@@ -1,5 +1,5 @@
 """
-Keys that do not come from rotator: the old habit of a secret in the environment and the former one beside it.
+Keys that do not come from rotator: a secret in the environment, and the former one beside it.
 """
 
 from rotator.client import clock
@@ -14,17 +14,17 @@ from rotator.model.strength import require_strong
 
 class StaticKeys:
     """
-    A Provider of one secret to sign and verify with, and former (or coming) ones to verify with.
+    A Provider of one secret to sign and verify with, and of former (or coming) ones to verify with.
 
-    Every secret must be strong: WeakSecretError says which is not, and how to make one. *timing* bounds lifetimes as a
-    keyset's document does; nothing here rotates, and nothing is told apart by kid: each secret is tried.
+    Raises WeakSecretError for a secret that is not strong. *timing* bounds lifetimes as a keyset's document does.
+    Nothing here rotates, and a kid means nothing: each secret is tried.
     """
 
     def __init__(
         self, current: str, *former: str | None, algorithm: str = "HS256", timing: Timing = DEFAULT_TIMING
     ) -> None:
         if algorithm not in ("HS256", "HS384", "HS512"):
-            raise ConfigError(f"algorithm: {algorithm} takes no shared secret; HS256, HS384 and HS512 do")
+            raise ConfigError(f"algorithm: {algorithm} does not use a shared secret; HS256, HS384 and HS512 do")
         require_timing(timing)
         name = Algorithm(algorithm)
         texts = [current, *(text for text in former if text)]
@@ -67,12 +67,12 @@ class StaticKeys:
 
     def search(self, kid: str) -> None:
         """
-        There are no others.
+        Return None: there are no other keys.
         """
         del kid
 
     async def asearch(self, kid: str) -> None:
         """
-        There are no others.
+        Return None: there are no other keys.
         """
         del kid

@@ -1,5 +1,5 @@
 """
-Verifying a token: what RFC 8725 asks of whoever accepts JWTs, in one place and with nothing to switch off.
+Verifying a token: what RFC 8725 asks of services that accept JWTs, in one place and with nothing to switch off.
 """
 
 import asyncio
@@ -37,7 +37,7 @@ _Steps = Generator[Search | Refresh, Keys | None, "Claims"]
 
 class Claims(Mapping[str, Any]):
     """
-    The claims of a token that was verified. Only a Verifier makes them, so that unverified ones cannot be passed on.
+    The claims of a verified token. Only a Verifier makes them, so that unverified ones cannot be passed on.
     """
 
     __slots__ = ("_claims", "kid")
@@ -61,14 +61,14 @@ class Claims(Mapping[str, Any]):
     @property
     def subject(self) -> str:
         """
-        Whom the token is about (`sub`).
+        The user that the token is about (`sub`).
         """
         return str(self._claims["sub"])
 
     @property
     def token_id(self) -> str:
         """
-        What a deny-list knows the token by (`jti`).
+        The id that a deny-list knows the token by (`jti`).
         """
         return str(self._claims["jti"])
 
@@ -82,7 +82,7 @@ class Claims(Mapping[str, Any]):
     @property
     def expires_at(self) -> datetime:
         """
-        From when on it is refused (`exp`), leeway aside.
+        When it expires (`exp`); a verifier adds its leeway.
         """
         return datetime.fromtimestamp(self._claims["exp"], UTC)
 
@@ -91,10 +91,11 @@ class Verifier:
     """
     Accepts the tokens of one *issuer* for one *audience* and of one *typ*, and refuses everything else.
 
-    The algorithm comes from the key. Required are `exp iat sub iss aud jti` and the header's `typ` (RFC 8725 section 3.11); a
-    token lives no longer than the keyset's `max_token_lifetime`, or the longest that was in force while its key signed;
-    *leeway* for clocks is the keyset's `clock_skew`, at most a minute. A token without a kid is refused, unless
-    *kid_optional* tries every key: for tokens from before an import. Safe to use from several threads.
+    The algorithm comes from the key. Required are `exp iat sub iss aud jti` and the header's `typ` (RFC 8725 section
+    3.11). A token lives no longer than the keyset's `max_token_lifetime`, or the longest that was in force while its
+    key signed. *leeway* for clocks is by default the keyset's `clock_skew`, at most a minute. A token without a kid
+    is refused, unless *kid_optional* allows trying every key, for tokens from before an import. Safe to use from
+    several threads.
     """
 
     def __init__(
@@ -113,7 +114,7 @@ class Verifier:
         if leeway is not None:
             require_durations(leeway=leeway)
         if leeway is not None and not timedelta(0) <= leeway <= MAX_LEEWAY:
-            raise ConfigError("leeway: must be from 0 to 60 seconds; clocks that differ by more want mending")
+            raise ConfigError("leeway: must be from 0 to 60 seconds; set clocks that differ by more")
         self._keys = keys
         self._issuer, self._audience = issuer, audience
         self._leeway = leeway
@@ -158,7 +159,9 @@ class Verifier:
 
     def _steps(self, token: object, keys: Keys) -> _Steps:
         """
-        Verify *token* with *keys*: yield what that needs, which a driver answers, and return the claims. Waits for nothing.
+        Verify *token* with *keys*: yield what that needs, which a driver answers, and return the claims.
+
+        Waits for nothing.
         """
         key, header, payload = yield from self._jws.open(token, keys)
         try:
@@ -195,9 +198,9 @@ class Verifier:
         """
         Refuse the token, unless a policy that was saved after *keys* were read allows its life.
 
-        A longer policy is saved before any signer may use it, so *keys* may be older. They are refreshed only for a token that
-        is younger than they are and signed with one of them. So a stranger cannot cause refreshes, and one refresh decides all
-        tokens issued before it.
+        A longer policy is saved before any signer may use it, so *keys* may be older. They are refreshed only for a
+        token that is younger than they are and signed with one of them. So a stranger cannot cause refreshes, and one
+        refresh decides all tokens issued before it.
         """
         age = self._now() - claims["iat"] - self._leeway_of(keys.timing)
         if keys.policy_known and clock.now() - keys.read_at > age:
@@ -226,18 +229,18 @@ def verify_with(
     """
     Return a Verifier for services that have a secret and former ones in their environment, and no Vault.
 
-    `verify_with(environ["JWT_SECRET"], environ.get("JWT_SECRET_OLD"), issuer=..., audience=...)`: as strict as with a keyset.
-    Raises WeakSecretError for a secret that can be guessed.
+    `verify_with(environ["JWT_SECRET"], environ.get("JWT_SECRET_OLD"), issuer=..., audience=...)`: as strict as with a
+    keyset. Raises WeakSecretError for a secret that could be guessed.
     """
     return Verifier(StaticKeys(current, *former, algorithm=algorithm), issuer=issuer, audience=audience, typ=typ)
 
 
 def _require_times(claims: dict[str, Any]) -> int:
     """
-    Return for how many seconds the token lives.
+    Return the seconds from `iat` to `exp`.
     """
     expires, issued, not_before = claims.get("exp"), claims.get("iat"), claims.get("nbf", 0)
-    # `type`, for True is an int, too. A float could be infinite.
+    # Not `isinstance`: True is an int, too. A float could be infinite.
     if type(expires) is not int or expires > LAST_SECOND:
         raise InvalidTokenError(Rejection.CLAIMS, "exp")
     if type(issued) is not int or not 0 <= issued < expires:
@@ -248,5 +251,5 @@ def _require_times(claims: dict[str, Any]) -> int:
 
 
 def _longest_life(keys: Keys, key: VerifyingKey) -> float:
-    # A shorter policy takes nothing back: the key was in force under a longer one, and is kept for its tokens.
+    # A shorter policy revokes nothing: the key signed under a longer one, and is kept for its tokens.
     return max(keys.timing.max_token_lifetime, key.longest_token).total_seconds()

@@ -183,7 +183,7 @@ def mutated_bytes(numbers: random.Random, data: bytes) -> bytes:
 
 def in_order(forge: Forge, header: bytes, payload: bytes) -> bool:
     """
-    Whether a token of *header* and *payload*, signed with our key, should be accepted: the rules, written down once more.
+    Whether a token of *header* and *payload*, signed with our key, should be accepted: the rules again.
     """
     try:
         names, claims = _read(header), _read(payload)
@@ -353,7 +353,7 @@ def dumped(members: dict[str, object]) -> bytes:
 @example(changed={}, header={"kid": ABSENT})
 @example(changed={"aud": [AUDIENCE]}, header={"typ": "AT+jwt"})
 def test_any_claims_and_any_header(changed: dict[str, object], header: dict[str, object]) -> None:
-    """Random JSON for claims and for members of the header, signed with the right key: as the rules say, and no crash."""
+    """Random claims and header members, signed with the right key: accepted as the rules say, and no crash."""
     forge = hmac_forge()
     claims, names = dumped(good_claims(**changed)), dumped(forge.header(**header))
     token = forge.raw(claims, names)

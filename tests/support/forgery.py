@@ -163,7 +163,7 @@ def keys_for(forge: Forge, **more: Any) -> Keys:
 
 class FixedKeys:
     """
-    A Provider that has the keys given to it, and remembers which kids it was to search for; *later* is what it then finds.
+    A Provider of the keys given to it. It records the kids that it was asked to search for, and then has *later*.
     """
 
     def __init__(self, keys: Keys, later: Keys | None = None) -> None:

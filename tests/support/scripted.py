@@ -231,7 +231,7 @@ elsewhere: set[threading.Thread] = set()
 
 def readers_threads() -> list[threading.Thread]:
     """
-    The threads of readers that are alive, but for those that were when the test began: others keep theirs for a session.
+    The threads of readers that were begun since the test began: other tests keep theirs for a session.
     """
     return [thread for thread in threading.enumerate() if thread.name == "keyset" and thread not in elsewhere]
 

@@ -1,9 +1,8 @@
 """
 The JWS compact serialization (RFC 7515 section 7.1), read more strictly than the RFC asks. Pure.
 
-Bounded before anything is parsed: 8 KiB, three segments of canonical base64url, JSON objects of UTF-8 with no member
-twice, at most 16 levels deep, no NaN, no 1e400. Then the same token has one spelling only, and nothing in it means two
-things.
+A token has at most 8 KiB, three segments of canonical base64url, and JSON objects in UTF-8: no member twice, at most 16
+levels deep, no NaN, no 1e400. So the same token has one spelling only, and nothing in it can be read in two ways.
 """
 
 import json
@@ -33,7 +32,9 @@ def split(token: object) -> tuple[str, str, str]:
 
 def decode_segment(segment: str) -> bytes:
     """
-    Return the bytes of canonical base64url without padding (RFC 7515 section 2); raises ValueError for any other spelling.
+    Return the bytes of canonical base64url without padding (RFC 7515 section 2).
+
+    Raises ValueError for any other spelling.
     """
     standard = segment.encode().translate(_TO_STANDARD)
     data = a2b_base64(standard + _PADDING[-len(standard) % 4])
@@ -57,7 +58,7 @@ def parse_object(data: bytes) -> dict[str, Any]:
     if text.count("{") + text.count("[") > MAX_DEPTH and _depth(value) > MAX_DEPTH:
         raise ValueError("nested too deeply")
     if "\\u" in text:
-        # Half a surrogate pair is no character: whoever used such a text would fail later, and elsewhere.
+        # A lone surrogate is not a character: code that used such a text would fail later, and elsewhere.
         json.dumps(value, ensure_ascii=False).encode()
     return value
 
@@ -76,14 +77,14 @@ def _refuse(_constant: str) -> NoReturn:
 def _finite(digits: str) -> float:
     value = float(digits)
     if math.isinf(value):
-        # 1e400 is JSON, but whoever wrote it out again would write Infinity, which is not.
+        # 1e400 is JSON, but it would be written again as Infinity, which is not.
         raise ValueError("a number out of range")
     return value
 
 
 def _depth(value: object) -> int:
     """
-    Return how many objects and arrays lie within each other; level by level, so that depth costs no stack.
+    Return how deeply objects and arrays are nested; counted level by level, so that depth costs no stack.
     """
     depth, level = 0, [value]
     while level := [item for item in level if isinstance(item, dict | list)]:

@@ -1,5 +1,5 @@
 """
-The signature of a token: which key may have made it, and whether it did.
+The signature of a token: which key may have made it, and whether that key did.
 """
 
 import re
@@ -10,7 +10,8 @@ from rotator.client.errors import InvalidTokenError, Rejection
 from rotator.client.jose.compact import MAX_HEADER, decode_segment, parse_object, split
 from rotator.client.jose.keys import Keys, VerifyingKey
 
-# Each would make a verifier fetch, trust or read something other than the key that it already has (RFC 8725 sections 3.1, 3.10).
+# Each would make a verifier fetch, trust or read something other than the key that it already has (RFC 8725 sections
+# 3.1, 3.10).
 _FORBIDDEN = frozenset({"crit", "b64", "jku", "jwk", "x5u", "x5c", "enc", "zip", "cty", "epk"})
 _KID = re.compile(r"[A-Za-z0-9_-]{1,64}")
 _MAX_HEADERS = 256
@@ -30,7 +31,9 @@ class Header:
 @dataclass(frozen=True, slots=True)
 class Search:
     """
-    What opening a token may need: the key *kid*, which is not among the keys at hand. The answer is keys that hold it, or None.
+    What opening a token may need: the key *kid*, which is not among the keys at hand.
+
+    The answer is keys that hold it, or None.
     """
 
     kid: str
@@ -105,7 +108,9 @@ def _is_worth_a_search(header: Header, keys: Keys) -> bool:
 
 def media_type(typ: str) -> str:
     """
-    Return *typ* as it is compared: in lower case, and without "application/" if no other slash follows (RFC 7515 section 4.1.9).
+    Return *typ* as it is compared (RFC 7515 section 4.1.9).
+
+    That is in lower case, and without "application/" if no other slash follows.
     """
     name = typ.lower()
     return name.removeprefix("application/") if name.count("/") == 1 else name

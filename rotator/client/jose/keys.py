@@ -1,5 +1,5 @@
 """
-Keys as a service uses them: one algorithm each, bound when the key is read, never taken from a token.
+Keys as a service uses them: each has one algorithm, which comes with the key and never from a token.
 """
 
 import json
@@ -20,13 +20,14 @@ from rotator.model.keyset import Keyset
 from rotator.model.policy import Timing
 from rotator.model.secret import SecretText
 
-# What rotator itself takes for a keyset that says nothing else.
+# The defaults of the daemon.
 DEFAULT_TIMING = Timing(timedelta(hours=2), timedelta(days=7), timedelta(minutes=1))
 MIN_EXPONENT = 3
 PRIVATE_MEMBERS = frozenset({"d", "p", "q", "dp", "dq", "qi", "oth", "k", "priv"})
 MAX_JWKS = 1 << 20
 _SIGN = JWSRegistry.algorithms
-# Modulus residues of RSA keys from the flawed generator of CVE-2017-15361 ("ROCA") lie in the group that 65537 generates.
+# Modulus residues of RSA keys from the flawed generator of CVE-2017-15361 ("ROCA") lie in the group that 65537
+# generates.
 _ROCA_PRIMES = (11, 13, 17, 19, 37, 53, 61, 71, 73, 79, 97, 103, 107, 109, 127, 151, 157)
 _ROCA = {prime: frozenset(pow(65537, power, prime) for power in range(prime)) for prime in _ROCA_PRIMES}
 
@@ -34,9 +35,10 @@ _ROCA = {prime: frozenset(pow(65537, power, prime) for power in range(prime)) fo
 @dataclass(frozen=True, slots=True)
 class VerifyingKey:
     """
-    What verifies signatures made with one kid: its algorithm is the only one it takes.
+    A key that verifies signatures of one kid, made with one algorithm.
 
-    `longest_token` is how long tokens may live that were signed with it under an earlier policy; zero where that is not told.
+    `longest_token` is the longest life of a token that it signed under an earlier policy; zero if the source does not
+    say.
     """
 
     kid: str
@@ -54,7 +56,7 @@ class VerifyingKey:
 @dataclass(frozen=True, slots=True)
 class SigningKey:
     """
-    The one key that signs.
+    The key that signs, with one algorithm.
     """
 
     kid: str
@@ -76,13 +78,13 @@ class SigningKey:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Keys:
     """
-    The keys of one keyset as of one reading.
+    The keys of one keyset as of one fetch.
 
-    `verifying` is in the order current, next, old, by kid, and holds either secrets or public keys; where they are not
-    *named*, kids of tokens mean nothing and each key is tried. `signing` is None where private halves are not read, or none
-    signs yet. `epoch` is "" and `sequence` 0 where the source does not tell (a JWKS). `timing` is what signers and readers
-    obey, and `policy_known` whether the source tells it; `secrets` the texts of an HMAC keyset, current first. `read_at` is
-    `clock.now()` when the reading began.
+    `verifying` maps kids to keys in the order current, next, old, which are either all secrets or all public keys. If
+    they are not *named*, a token's kid means nothing, and each key is tried. `signing` is None if the source has no
+    private keys, or none signs yet. `epoch` is "" and `sequence` 0 for a JWKS, which has neither. `timing` is the
+    policy that signers and readers obey, and `policy_known` whether the source says it. `secrets` are the texts of an
+    HMAC keyset, current first. `read_at` is when the fetch began, in seconds of the reader's clock.
     """
 
     verifying: Mapping[str, VerifyingKey]
@@ -101,12 +103,12 @@ class Keys:
     @property
     def longest_token(self) -> timedelta:
         """
-        The longest that a token may live which one of these keys signed.
+        The longest life of a token that one of these keys signed.
         """
         return max([self.timing.max_token_lifetime, *(key.longest_token for key in self.verifying.values())])
 
     def __post_init__(self) -> None:
-        # Each key has its one algorithm; that no set holds both kinds is the second lock against taking one for the other.
+        # Each key has one algorithm. That no set holds both kinds is the second guard against using one as the other.
         if len({key.algorithm.symmetric for key in self.verifying.values()}) > 1:
             raise KeyMaterialError(f"{self.keyset or 'a keyset'}: shared secrets and public keys in one set")
 
@@ -115,7 +117,7 @@ def keys_of(keyset: Keyset) -> Keys:
     """
     Return the keys of a signing document.
 
-    Raises KeyMaterialError for material that is unfit.
+    Raises KeyMaterialError for an unfit key, and WeakSecretError for a short secret.
     """
     verifying, secrets = {}, []
     for key in keyset.keys():
@@ -125,7 +127,7 @@ def keys_of(keyset: Keyset) -> Keys:
             imported: OctKey | RSAKey = _oct(key.material.secret.reveal().encode(), key.algorithm, what)
         else:
             public = public_key(key)
-            imported = _rsa(public.pem if public else "", f"{keyset.name}: the public half {key.kid}")
+            imported = _rsa(public.pem if public else "", f"{keyset.name}: the public key {key.kid}")
         longest = timedelta(0) if isinstance(key, NextKey) else key.longest_token
         verifying[str(key.kid)] = VerifyingKey(key.kid, key.algorithm, imported, longest)
     current, signing = keyset.current, None
@@ -151,8 +153,8 @@ def keys_of_jwks(data: str | bytes) -> dict[str, VerifyingKey]:
     """
     Return the keys of a JWKS (RFC 7517) by kid, in its order.
 
-    Members of kinds that rotator does not make are ignored (section 5). Raises KeyMaterialError for a set that is damaged:
-    no JSON, a private or symmetric member, a kid twice, a key of ours that cannot be one, or no key at all.
+    Members of kinds that rotator does not make are ignored (section 5). Raises KeyMaterialError for a damaged set:
+    not JSON, a private or symmetric member, a kid twice, an RS256 key that is unfit, or no key at all.
     """
     try:
         members = json.loads(data)["keys"]
@@ -177,7 +179,7 @@ def key_of_jwk(member: Mapping[str, Any]) -> VerifyingKey | None:
     """
     Return the public key that one member of a JWKS is, None for a kind of key that rotator does not make.
 
-    Raises KeyMaterialError where it is private or symmetric, or claims to be ours and is not fit.
+    Raises KeyMaterialError if it is private or symmetric, or an RS256 key that is unfit.
     """
     if not PRIVATE_MEMBERS.isdisjoint(member) or member.get("kty") == "oct":
         raise KeyMaterialError("a JWKS holds a member that is not public")
@@ -199,7 +201,7 @@ def key_of_jwk(member: Mapping[str, Any]) -> VerifyingKey | None:
 
 def secret_key(kid: str, algorithm: Algorithm, secret: bytes) -> tuple[VerifyingKey, SigningKey]:
     """
-    Return a shared secret as the pair that verifies and signs; raises WeakSecretError where it is too short.
+    Return a shared secret as the pair that verifies and signs; raises WeakSecretError if it is too short.
     """
     key = _oct(secret, algorithm, "the secret")
     return VerifyingKey(kid, algorithm, key), SigningKey(kid, algorithm, key)
@@ -223,7 +225,7 @@ def _rsa(value: str | dict[str, Any], what: str) -> RSAKey:
         key = RSAKey.import_key(value)
         numbers = key.public_key.public_numbers()
     except (ValueError, TypeError, KeyError, OverflowError, JoseError, SecurityWarning):
-        # Not chained: such errors quote what they were given. A warning is raised where warnings are errors.
+        # Not chained: such errors quote their input. Warnings are exceptions if Python is run with -W error.
         raise KeyMaterialError(f"{what} is no RSA key") from None
     if numbers.n.bit_length() < MIN_RSA_BITS or numbers.e < MIN_EXPONENT or numbers.n % 2 == 0:
         raise KeyMaterialError(f"{what} is too weak: RSA takes {MIN_RSA_BITS} bits and an exponent of 3 or more")

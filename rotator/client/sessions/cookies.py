@@ -1,5 +1,5 @@
 """
-Tokens in cookies that scripts cannot read and other sites cannot have sent.
+Tokens in cookies: scripts cannot read them, and requests from other sites do not carry them.
 """
 
 import re
@@ -8,11 +8,12 @@ from datetime import UTC, datetime
 from typing import Any, Literal
 
 from rotator.client.errors import SigningError
-from rotator.client.sessions.tokens import TokenPair
+from rotator.client.sessions.pair import TokenPair
 from rotator.errors import ConfigError
 
 MAX_COOKIE = 4096
-# What RFC 6265 section 4.1.1 lets a name and an attribute be; a browser drops or misreads a cookie with anything else.
+# Names and attributes as RFC 6265 section 4.1.1 allows them; a browser drops or misreads a cookie with other
+# characters.
 _NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
 _PATH = re.compile(r"/[!-:<-~]*")
 _DOMAIN = re.compile(r"[A-Za-z0-9.-]+")
@@ -35,7 +36,7 @@ class Cookie:
     @property
     def arguments(self) -> dict[str, Any]:
         """
-        What `response.set_cookie(**cookie.arguments)` of Starlette, Flask and Django takes.
+        The arguments of `response.set_cookie(**cookie.arguments)` in Starlette, Flask and Django.
         """
         return {
             "key": self.name,
@@ -51,19 +52,22 @@ class Cookie:
     @property
     def header(self) -> str:
         """
-        The value of a Set-Cookie header, for anybody else.
+        The value of a Set-Cookie header, for any other framework.
         """
-        parts = [f"{self.name}={self.value}", f"Path={self.path}", f"Max-Age={self.max_age}"]
+        # Not by http.cookies: it sorts the attributes, and quotes an empty value.
+        attributes = [f"{self.name}={self.value}", f"Path={self.path}", f"Max-Age={self.max_age}"]
         if self.domain:
-            parts.append(f"Domain={self.domain}")
+            attributes.append(f"Domain={self.domain}")
         if self.secure:
-            parts.append("Secure")
-        return "; ".join([*parts, "HttpOnly", f"SameSite={self.samesite}"])
+            attributes.append("Secure")
+        return "; ".join([*attributes, "HttpOnly", f"SameSite={self.samesite}"])
 
 
 class Cookies:
     """
-    The two cookies of a session. *refresh_path* is the one place that may refresh and log out: no other gets the refresh token.
+    The two cookies of a session.
+
+    Browsers send the refresh token to *refresh_path* only: refresh and logout belong there.
 
     *secure* False is for development without TLS. A response that sets cookies must not be cached.
     """
@@ -96,16 +100,18 @@ class Cookies:
             raise ConfigError('samesite: must be "Strict" or "Lax"; with "None" any site could use the session')
         for name, cookie_path in ((access_name, path), (refresh_name, refresh_path)):
             if name.lower().startswith("__secure-") and not secure:
-                raise ConfigError(f"{name}: browsers take a __Secure- cookie only with secure")
+                raise ConfigError(f"{name}: browsers accept a __Secure- cookie only with secure")
             if name.lower().startswith("__host-") and (not secure or domain or cookie_path != "/"):
-                raise ConfigError(f"{name}: browsers take a __Host- cookie only with secure, path / and no domain")
+                raise ConfigError(f"{name}: browsers accept a __Host- cookie only with secure, path / and no domain")
         self.access_name, self.refresh_name = access_name, refresh_name
         self._paths = {access_name: path, refresh_name: refresh_path}
         self._domain, self._secure, self._samesite = domain, secure, samesite
 
     def of(self, pair: TokenPair, now: datetime | None = None) -> tuple[Cookie, Cookie]:
         """
-        Return the cookies that carry *pair*; each lives as long as its token. Raises SigningError for one that no browser would keep.
+        Return the cookies that carry *pair*; each expires with its token.
+
+        Raises SigningError for one too large for a browser.
         """
         at = now or datetime.now(UTC)
         return (

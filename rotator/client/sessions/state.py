@@ -1,8 +1,8 @@
 """
-What Redis keeps of tokens: refresh families, each one compare-and-set, and the deny-list.
+The state of sessions in Redis: refresh families, rotated by compare-and-set, and the deny-list.
 
-No token and no key is stored, only ids. Every step is one script, so that it happens wholly or not at all; none is sent
-twice: a refresh whose answer was lost is asked for again by whoever holds the token, and gets the same successor.
+Only ids are stored, never a token or a key. Every step is one script, so it happens wholly or not at all. No step is
+sent twice: after a lost answer the holder of the token asks for the refresh again, and gets the same successor.
 """
 
 import hashlib
@@ -25,7 +25,7 @@ from rotator.client.errors import TokenStateError
 from rotator.client.hints import read_password
 
 MAX_CONNECTIONS = 16
-# The hosts of a service have clocks of their own: what came before what is told by Redis' clock alone, in milliseconds.
+# The clocks of a service's hosts differ: the order of events is decided by Redis' clock alone, in milliseconds.
 _CLOCK = """
 local clock = redis.call('TIME')
 local now = clock[1] * 1000 + math.floor(clock[2] / 1000)
@@ -74,14 +74,14 @@ elseif tonumber(ARGV[2]) > redis.call('PTTL', KEYS[1]) then
 end
 return 1
 """
-# Well below the grace: whoever retries is let through in time.
+# Well below the grace, so that a retry is let through in time.
 _MAX_BACKOFF = 2.0
 
 
 @dataclass(frozen=True, slots=True)
 class TokenIds:
     """
-    What a token is known by: its id, its session, the kid that signed it, its subject, and when Redis saw it issued (ms).
+    What identifies a token: its id, session, kid and subject, and when it was issued by Redis' clock, in milliseconds.
     """
 
     token: str
@@ -95,10 +95,10 @@ class SessionStore:
     """
     The Redis at *url*, with keys that begin with *prefix*. Safe to use from several threads and after a fork.
 
-    A call ends within about two seconds. While Redis is down, calls fail at once for a back-off, then one of them tries.
-    The ACL user needs `~PREFIX:* +ping +multi +exec +evalsha +script|load +mget +get +set +hset +hmget +del +exists +pexpire
-    +pttl +time`.
-    Redis must not evict these keys: a session that is forgotten has to log in again, and a revocation that is forgotten is none.
+    A call ends within about two seconds. After a failure calls fail at once until a back-off has passed; then one of
+    them tries. The ACL user needs `~PREFIX:* +ping +multi +exec +evalsha +script|load +mget +get +set +hset +hmget
+    +del +exists +pexpire +pttl +time`. Redis must not evict these keys: evicting a session forces a new login, and
+    evicting a revocation undoes it.
     """
 
     def __init__(
@@ -121,7 +121,7 @@ class SessionStore:
         self._breaker = Breaker(cap=_MAX_BACKOFF)
         pool = redis.BlockingConnectionPool(MAX_CONNECTIONS, TIMEOUT, health_check_interval=30, **options)
         self._redis = redis.Redis(connection_pool=pool)
-        _states.add(self)
+        _stores.add(self)
         self._begin, self._rotate, self._cut = map(self._redis.register_script, (_BEGIN, _ROTATE, _CUT))
 
     def begin(self, session: str, token: str, subject: str, life: float) -> int:
@@ -135,11 +135,10 @@ class SessionStore:
         self, ids: TokenIds, successor_id: str, successor: str, grace: float, life: float
     ) -> tuple[str, str, int]:
         """
-        Put *successor* in the place of the presented token, in one step.
+        Replace the presented token by *successor*; return the outcome, the successor, and when that was issued.
 
-        Return "rotated" with the successor and when it was issued: this one, or the one already made, where the token is its
-        immediate predecessor and at most *grace* seconds have passed; "revoked"; or "reused", and then the family is at its
-        end.
+        The outcome is "rotated" with this successor; "rotated" with the one already made, if the token is its immediate
+        predecessor and at most *grace* seconds have passed; "revoked"; or "reused", and then the family has ended.
         """
         keys = [
             self._key("family", ids.session),
@@ -162,7 +161,7 @@ class SessionStore:
 
     def revoked(self, ids: TokenIds) -> bool:
         """
-        Whether a token is on the deny-list, by its id, session, kid, or age.
+        Whether a token is on the deny-list by its id, session or kid, or was issued before a cut-off.
         """
         keys = [
             self._key("jti", ids.token),
@@ -177,7 +176,7 @@ class SessionStore:
 
     def end_session(self, session: str, life: float) -> None:
         """
-        End a refresh family; its tokens are denied for *life* seconds, their longest.
+        End a refresh family; its tokens are denied for *life* seconds, the longest that they can live.
         """
         pipeline = self._redis.pipeline(transaction=True)
         pipeline.set(self._key("ended", session), "ended", px=_milliseconds(life))
@@ -199,7 +198,7 @@ class SessionStore:
 
     def deny_before(self, at: int | None, subject: str | None, life: float) -> None:
         """
-        Deny every token (of *subject*, None: of all) issued before *at* by Redis' clock, in milliseconds; None: until now.
+        Deny every token issued before *at* (None: now), in milliseconds of Redis' clock; with *subject*, only theirs.
         """
         key = self._key("before") if subject is None else self._key("before", subject)
         self._run(self._cut, [key], ["" if at is None else at, _milliseconds(life)])
@@ -217,7 +216,7 @@ class SessionStore:
                 self._redis.set(self._key(kind, name), "revoked", px=_milliseconds(life))
 
     def _key(self, kind: str, name: str | None = None) -> str:
-        # Hashed: a subject may be somebody's address, and an id as long as its keygen likes.
+        # Hashed: a subject may be a personal address, and an id may be long.
         return ":".join(
             [
                 self._prefix,
@@ -237,7 +236,7 @@ class SessionStore:
         try:
             yield
         except redis.ResponseError as error:
-            # It answers: full, or a replica, it takes no writes, and the deny-list can still be read.
+            # It did answer. If it is full, or a replica, it refuses writes, but the deny-list can still be read.
             self._breaker.worked()
             raise TokenStateError(f"{self._place}: {error_text(error)}") from error
         except FAULTS as error:
@@ -247,13 +246,13 @@ class SessionStore:
             self._breaker.worked()
 
 
-_states: "weakref.WeakSet[SessionStore]" = weakref.WeakSet()
+_stores: "weakref.WeakSet[SessionStore]" = weakref.WeakSet()
 
 
 def _after_fork() -> None:
-    # redis-py looks after its connections; the lock in here may have been held in the moment of the fork.
-    for state in list(_states):
-        state._breaker = Breaker(cap=_MAX_BACKOFF)  # noqa: SLF001 - its own module
+    # redis-py takes care of its connections; our lock may have been held at the moment of the fork.
+    for store in list(_stores):
+        store._breaker = Breaker(cap=_MAX_BACKOFF)  # noqa: SLF001 - its own module
 
 
 os.register_at_fork(after_in_child=_after_fork)

@@ -3,13 +3,10 @@ Access and refresh tokens: issued in pairs, refreshed once each, revoked before 
 """
 
 import asyncio
-import json
 import math
 import time
-import uuid
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Any, Literal
 
 from rotator.client.arguments import (
@@ -24,8 +21,8 @@ from rotator.client.arguments import (
 from rotator.client.errors import InvalidTokenError, Rejection, TokenStateError
 from rotator.client.log import StdlibLog
 from rotator.client.protocols import Provider
+from rotator.client.sessions.pair import PairIds, PairSigner, TokenPair, new_id
 from rotator.client.sessions.state import SessionStore, TokenIds
-from rotator.client.signer import Signer
 from rotator.client.verifier import ACCESS, MAX_LEEWAY, REFRESH, Claims, Verifier
 from rotator.errors import ConfigError
 
@@ -34,36 +31,24 @@ REFRESH_LIFETIME = timedelta(days=7)
 GRACE = timedelta(seconds=10)
 
 
-@dataclass(frozen=True, slots=True)
-class TokenPair:
-    """
-    What a login or a refresh brings; both tokens belong to the session named `session`.
-    """
-
-    access: str = field(repr=False)
-    refresh: str = field(repr=False)
-    access_expires_at: datetime
-    refresh_expires_at: datetime
-    subject: str
-    session: str
-
-
 class Tokens:
     """
     Issues, checks, refreshes and revokes the tokens of one *issuer* for one *audience*.
 
-    *keys* sign and verify; *refresh_keys* those of a keyset of its own for refresh tokens. Refresh tokens are typed `rt+jwt` and
-    addressed to the issuer itself, so neither kind passes for the other. Each is good for one refresh: shown again it ends
-    its session, unless it is the immediate predecessor, at most *grace* old, which brings the same successor (an answer was
-    lost, or two tabs asked at once). Safe to use from several threads; methods that begin with `a` are for asyncio.
+    *keys* sign and verify; *refresh_keys* do so for refresh tokens, if those have a keyset of their own. Refresh
+    tokens have the type `rt+jwt` and the issuer as audience, so neither kind passes for the other. Each is good for
+    one refresh. Used again, it ends its session, unless it is the immediate predecessor, used at most *grace* ago:
+    that brings the same successor (an answer was lost, or two tabs asked at once). Safe to use from several threads;
+    methods that begin with `a` are for asyncio.
 
-    *claims_of* gives the claims of an access token besides the registered ones, by subject, anew at each refresh. *version_of* gives
-    a user's token version: tokens of another one are refused, so that raising it ends all sessions of a user at once. None
-    there means that the user is gone: all tokens are refused (reason REVOKED), and none are issued. What these raise is
-    passed on.
+    *claims_of* maps a subject to further claims of its access tokens; it is called at each refresh. *version_of* maps
+    a subject to its token version, or to None if the user is gone. Tokens with another version are refused (reason
+    REVOKED), so raising it ends all sessions of a user at once; for None all are refused, and none are issued. What
+    these functions raise is passed on.
 
-    While Redis is down nobody logs in or is refreshed (TokenStateError); *access_without_redis* says whether access tokens
-    are then taken on their signature ("accept": a revoked one may live out its last minutes) or not ("refuse").
+    While Redis is down, no session begins and no token is refreshed (TokenStateError). *access_without_redis* says
+    what then happens to access tokens: "accept" checks only signature and claims, so a revoked one may live out its
+    last minutes; "refuse" raises TokenStateError.
     """
 
     def __init__(
@@ -96,35 +81,36 @@ class Tokens:
         if access_without_redis not in ("accept", "refuse"):
             raise ConfigError('access_without_redis: must be "accept" or "refuse"')
         if not timedelta(0) <= grace <= GRACE:
-            raise ConfigError(
-                "grace: must be from 0 to 10 seconds; who shows a token later than that may have stolen it"
-            )
+            raise ConfigError("grace: must be from 0 to 10 seconds; a token that is used again later may be stolen")
         if not timedelta(seconds=1) <= access_lifetime < refresh_lifetime:
             raise ConfigError("access_lifetime: must be at least 1 s, and shorter than refresh_lifetime")
         self._access_keys, self._refresh_keys = keys, refresh_keys
-        self._access = Signer(keys, issuer=issuer, audience=audience, typ=ACCESS, now=now)
-        self._refresh = Signer(self._refresh_keys, issuer=issuer, audience=issuer, typ=REFRESH, now=now)
+        self._pairs = PairSigner(
+            keys, refresh_keys, issuer, audience, access_lifetime, refresh_lifetime, claims_of=claims_of, now=now
+        )
         self._access_verifier = Verifier(keys, issuer=issuer, audience=audience, typ=ACCESS, now=now)
-        self._refresh_verifier = Verifier(self._refresh_keys, issuer=issuer, audience=issuer, typ=REFRESH, now=now)
+        self._refresh_verifier = Verifier(refresh_keys, issuer=issuer, audience=issuer, typ=REFRESH, now=now)
         self._state = state
-        self._access_lifetime, self._refresh_lifetime, self._grace = access_lifetime, refresh_lifetime, grace
-        self._claims_of, self._version_of = claims_of, version_of
+        self._refresh_lifetime, self._grace = refresh_lifetime, grace
+        self._version_of = version_of
         self._accepts_without_redis = access_without_redis == "accept"
         self._now = now
         self._log = StdlibLog()
 
     def issue(self, subject: str) -> TokenPair:
         """
-        Begin a session of *subject*, whose login the caller has checked.
+        Begin a session of *subject*, whose login the caller has checked; return its first pair.
         """
-        session, version, ids = _new_id(), self._version(subject), _Successor.new(int(self._now()))
-        self._pair(subject, session, version, ids, at=0)  # tried first: without a key at hand nothing is begun
+        session, version, ids = new_id(), self._version(subject), PairIds.new(int(self._now()))
+        self._pairs.sign(subject, session, version, ids, at=0)  # tried first: without keys no session is begun
         at = self._state.begin(session, ids.refresh, subject, self._refresh_seconds)
-        return self._pair(subject, session, version, ids, at)
+        return self._pairs.sign(subject, session, version, ids, at)
 
     def verify(self, access_token: str) -> Claims:
         """
-        Return the claims of an access token that was not revoked; raises InvalidTokenError, or TokenStateError by policy.
+        Return the claims of an access token that was not revoked; raises InvalidTokenError.
+
+        Without Redis, *access_without_redis* decides whether it raises TokenStateError.
         """
         claims = self._access_verifier.verify(access_token)
         self._require_not_revoked(claims)
@@ -132,22 +118,25 @@ class Tokens:
 
     def refresh(self, refresh_token: str) -> TokenPair:
         """
-        Return the successors of *refresh_token*, which is used up by it.
+        Return the successors of *refresh_token*, which is then used up.
 
-        Raises InvalidTokenError (reason REUSED: the session is at its end), and TokenStateError where Redis gave no answer: then
-        asking again with the same token, within the grace, is safe.
+        Raises InvalidTokenError (with reason REUSED the session has ended), and TokenStateError if Redis did not
+        answer: then it is safe to ask again with the same token, within the grace.
         """
         claims = self._refresh_verifier.verify(refresh_token)
         ids = _ids(claims)
-        # Asked once: a version that is raised meanwhile must not be found in the successors.
+        # Asked once: if the version is raised meanwhile, the successors must not bear the new one.
         version = self._require_version(claims)
-        fresh = _Successor.new(int(self._now()))
-        self._pair(claims.subject, ids.session, version, fresh, at=0)  # the same: only then is the token used up
+        successor = PairIds.new(int(self._now()))
+        self._pairs.sign(
+            claims.subject, ids.session, version, successor, at=0
+        )  # tried first: then the token is used up
         outcome, stored, at = self._state.rotate(
-            ids, fresh.refresh, fresh.text(), self._grace.total_seconds(), self._refresh_seconds
+            ids, successor.refresh, successor.text(), self._grace.total_seconds(), self._refresh_seconds
         )
         if outcome == "rotated":
-            return self._pair(claims.subject, ids.session, version, self._alive(stored), at)
+            successor = self._pairs.renewed(PairIds.of(stored))
+            return self._pairs.sign(claims.subject, ids.session, version, successor, at)
         if outcome == "reused":
             self._log.warning("refresh_token_reused", session=ids.session)
             raise InvalidTokenError(Rejection.REUSED)
@@ -155,7 +144,7 @@ class Tokens:
 
     def revoke(self, token: str) -> None:
         """
-        Refuse *token* from now on: an access token by its `jti`; with a refresh token its whole session ends.
+        Refuse *token* from now on: an access token by its `jti`; a refresh token ends its whole session.
 
         Raises InvalidTokenError for a token that would be refused anyway, TokenStateError when nothing was revoked.
         """
@@ -178,7 +167,9 @@ class Tokens:
 
     def end_session(self, session: str) -> None:
         """
-        End a session (`pair.session`, or the claim `sid`): a logout. Neither its refresh token nor its access tokens are taken again.
+        End a session (`pair.session`, or the claim `sid`): a logout.
+
+        Its refresh token and its access tokens are refused.
         """
         require_session(session)
         self._end_session(session)
@@ -188,7 +179,7 @@ class Tokens:
 
     def revoke_kid(self, kid: str) -> None:
         """
-        Refuse all tokens signed with *kid*, faster than `rotator revoke` reaches every reader; it does not replace that.
+        Refuse all tokens signed with *kid*, sooner than `rotator revoke` reaches every reader. Run that command, too.
         """
         require_texts(kid=kid)
         self._state.deny_kid(kid, self._longest_life())
@@ -197,14 +188,14 @@ class Tokens:
         """
         Refuse all tokens (of *subject*, or everybody's) issued before *moment*, by Redis' clock; by default until now.
 
-        What `issue` gives out from now on is good.
+        Tokens that `issue` returns after this call are good.
         """
         if moment is not None:
             require_aware(moment=moment)
         if subject is not None:
             require_texts(subject=subject)
         if moment is not None and moment.timestamp() > self._now():
-            raise ConfigError("moment: lies in the future; nobody could log in until then")
+            raise ConfigError("moment: lies in the future; no login would work until then")
         at = None if moment is None else math.ceil(moment.timestamp() * 1000)
         self._state.deny_before(at, subject, self._longest_life())
 
@@ -248,37 +239,6 @@ class Tokens:
         longest = max(provider.verifying().longest_token for provider in (self._access_keys, self._refresh_keys))
         return longest.total_seconds() + _MARGIN
 
-    def _pair(self, subject: str, session: str, version: int | None, ids: "_Successor", at: int) -> TokenPair:
-        common: dict[str, Any] = {"sid": session, "rat": at} | ({} if version is None else {"ver": version})
-        more = {} if self._claims_of is None else self._claims_of(subject)
-        if not isinstance(more, Mapping):
-            raise ConfigError("claims_of: must return a mapping of claims, {} for none")
-        if taken := sorted(more.keys() & {"rat", "sid", "ver"}):
-            raise ConfigError(f"claims_of: {', '.join(taken)} are set by Tokens; leave them out")
-        access, refresh = self._access_lifetime, self._refresh_lifetime
-        return TokenPair(
-            access=self._access.sign(
-                subject, lifetime=access, claims={**more, **common}, token_id=ids.access, issued_at=ids.access_issued
-            ),
-            refresh=self._refresh.sign(
-                subject, lifetime=refresh, claims=common, token_id=ids.refresh, issued_at=ids.refresh_issued
-            ),
-            access_expires_at=_end(ids.access_issued, access),
-            refresh_expires_at=_end(ids.refresh_issued, refresh),
-            subject=subject,
-            session=session,
-        )
-
-    def _alive(self, stored: str) -> "_Successor":
-        """
-        Return the successor that was made before, its access part anew where that is over: Redis may have been away so long.
-        """
-        made = _Successor.of(stored)
-        now = int(self._now())
-        if now < made.access_issued + int(self._access_lifetime.total_seconds()):
-            return made
-        return replace(made, access=_new_id(), access_issued=now)
-
     def _require_not_revoked(self, claims: Claims) -> None:
         ids = _ids(claims)
         self._require_version(claims)
@@ -294,7 +254,9 @@ class Tokens:
 
     def _version(self, subject: str) -> int | None:
         """
-        Return the token version of *subject*, None where nobody has one; raises InvalidTokenError for a subject who is gone.
+        Return the token version of *subject*, None without a *version_of*.
+
+        Raises InvalidTokenError if the user is gone.
         """
         if self._version_of is None:
             return None
@@ -312,30 +274,8 @@ class Tokens:
         return version
 
 
-@dataclass(frozen=True, slots=True)
-class _Successor:
-    """
-    What makes a pair of tokens the same pair: their ids and the seconds they were issued.
-    """
-
-    refresh: str
-    refresh_issued: int
-    access: str
-    access_issued: int
-
-    @classmethod
-    def new(cls, issued: int) -> "_Successor":
-        return cls(_new_id(), issued, _new_id(), issued)
-
-    @classmethod
-    def of(cls, text: str) -> "_Successor":
-        return cls(*json.loads(text))
-
-    def text(self) -> str:
-        return json.dumps([self.refresh, self.refresh_issued, self.access, self.access_issued])
-
-
-# An entry on the deny-list outlives its token by the leeway of whoever verifies, and by what their clock is behind ours.
+# An entry on the deny-list outlives its token by the leeway of verifiers, and by as much as their clocks may be
+# behind ours.
 _MARGIN = 2 * MAX_LEEWAY.total_seconds()
 
 
@@ -346,11 +286,3 @@ def _ids(claims: Claims) -> TokenIds:
     if type(at) is not int:
         raise InvalidTokenError(Rejection.CLAIMS, "rat")
     return TokenIds(claims.token_id, session, claims.kid, claims.subject, at)
-
-
-def _end(issued: int, lifetime: timedelta) -> datetime:
-    return datetime.fromtimestamp(issued + int(lifetime.total_seconds()), UTC)
-
-
-def _new_id() -> str:
-    return str(uuid.uuid4())

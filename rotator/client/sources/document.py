@@ -1,5 +1,5 @@
 """
-What a source of keys is, and what a stored document is to a service.
+The protocol of a source of keys, and the keys in a stored document.
 """
 
 from datetime import timedelta
@@ -16,41 +16,44 @@ from rotator.model.policy import Timing
 @runtime_checkable
 class Source(Protocol):
     """
-    One keyset at one place. Used by one thread at a time; reading raises RotatorError, for whatever is wrong.
+    One keyset at one place. A reader uses it from one thread at a time.
     """
 
     @property
     def place(self) -> str:
         """
-        The words for it in messages.
+        The name of the place, for messages; without secrets.
         """
         ...
 
     @property
     def keyset(self) -> str:
         """
-        The name of the keyset, "" where it is not known or there are several.
+        The name of the keyset; "" if it is not known, or there are several.
         """
         ...
 
     def read(self, known: Keys | None, timeout: float, *, fresh: bool) -> tuple[Keys, timedelta | None]:
         """
-        Return the keys that are there now, and for how long the place says they may be kept; within *timeout* seconds.
+        Return the keys that are there now, and how long the place lets them be kept (None if it does not say).
 
-        *known* itself is returned where nothing changed. *fresh* asks caches on the way to look again.
+        Ends within *timeout* seconds; raises RotatorError. If nothing changed, the keys are *known* itself. *fresh*
+        makes caches on the way ask for a new answer.
         """
         ...
 
     def changed(self) -> bool:
         """
-        Return whether something may have changed since the last reading, for next to nothing; called about once a second.
+        Return whether something may have changed since the last `read`.
+
+        Called about once a second, so it must cost little.
         """
         ...
 
 
 class DocumentDecoder:
     """
-    What a document of a store is to a service: the signing document, or the *public* one.
+    Decodes the signing document of a keyset, or the *public* one, into keys.
     """
 
     def __init__(self, keyset: str, where: str, public: bool, timing: Timing) -> None:  # noqa: FBT001 - passed on
@@ -60,7 +63,7 @@ class DocumentDecoder:
 
     def decode(self, stored: Stored, known: Keys | None) -> Keys:
         """
-        Return the keys of *stored*; *known* where it is the document that those were read from.
+        Return the keys of *stored*; *known* if they came from the same save.
         """
         if stored.fields is None:
             why = "it was deleted" if stored.version else "is its name right, and did the daemon start?"

@@ -1,5 +1,5 @@
 """
-A keyset in the file store of this host.
+A keyset in the file store on this host.
 """
 
 from datetime import timedelta
@@ -17,7 +17,7 @@ class FileSource:
     """
 
     def __init__(self, path: Path | str, keyset: str, *, public: bool = False, timing: Timing = DEFAULT_TIMING) -> None:
-        from rotator.adapters.files.store import FileStore  # noqa: PLC0415 - others have no file store
+        from rotator.adapters.files.store import FileStore  # noqa: PLC0415 - most services have no file store
 
         require_keyset(keyset)
         require_timing(timing)
@@ -38,7 +38,7 @@ class FileSource:
 
     def changed(self) -> bool:
         """
-        Return whether the document was saved since the last reading, which costs one stat.
+        Return whether the document was saved since the last `read`. Costs one stat.
         """
         return self._fingerprint() != self._seen
 

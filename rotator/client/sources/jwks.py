@@ -1,5 +1,5 @@
 """
-A JWKS at a URL as a source of keys: fetched within a deadline, never redirected, believed only when it is one.
+A JWKS at a URL: fetched within a deadline, never through a redirect, and used only if it is valid.
 """
 
 import re
@@ -30,9 +30,9 @@ class JwksSource:
     """
     A JWKS at an http or https *url*: public keys for verifiers, nothing to sign with.
 
-    A JWKS does not tell the policy of its keyset: *timing* says what the daemon's configuration says of it, and has the
-    same defaults. *keyset* names it, so that hints can be told apart, or each of any keyset is a reason to read; it is taken from
-    `/keysets/NAME/jwks.json` itself.
+    A JWKS does not hold the policy of its keyset: give *timing* as in the daemon's configuration, which has the same
+    defaults. *keyset* is the name that hints must bear; by default it comes from a path `/keysets/NAME/jwks.json`, and
+    without one, a hint for any keyset causes a refresh.
     """
 
     def __init__(
@@ -48,30 +48,32 @@ class JwksSource:
         if keyset:
             require_keyset(keyset)
         try:
-            parts = urlsplit(url)
-            port = parts.port
+            split = urlsplit(url)
+            port = split.port
         except ValueError:
-            raise ConfigError("url: is no address; write https://HOST/keysets/NAME/jwks.json") from None
-        if parts.scheme not in {"http", "https"} or not parts.hostname or "@" in parts.netloc:
+            raise ConfigError("url: is not a URL; write https://HOST/keysets/NAME/jwks.json") from None
+        if split.scheme not in {"http", "https"} or not split.hostname or "@" in split.netloc:
             raise ConfigError("url: must be http or https, with a host and without a user or password")
         if not re.fullmatch(r"[!-~]+", url):
             raise ConfigError("url: must be printable ASCII without spaces; write others as %XX")
-        segments = parts.path.split("/")
+        segments = split.path.split("/")
         named = segments[-2] if segments[-3:-2] == ["keysets"] and segments[-1] == "jwks.json" else ""
         self.keyset = keyset or named
-        # What follows a question mark may be a secret.
-        self.place = f"{parts.scheme}://{parts.netloc}{parts.path}"
-        self._host, self._port = parts.hostname, port or (443 if parts.scheme == "https" else 80)
-        self._target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
-        self._tls = _tls(ca_file) if parts.scheme == "https" else None
+        # Without the query, which may hold a secret.
+        self.place = f"{split.scheme}://{split.netloc}{split.path}"
+        self._host, self._port = split.hostname, port or (443 if split.scheme == "https" else 80)
+        self._target = (split.path or "/") + (f"?{split.query}" if split.query else "")
+        self._tls = _tls(ca_file) if split.scheme == "https" else None
         self._timing = timing
-        # The last answer that was a set, and what it was read as: of use for as long as those are the keys in hand.
+        # The last answer that was a set, and the keys that it gave. Used as long as those are the reader's keys.
         self._etag, self._text = "", b""
         self._verifying: object = None
 
     def read(self, known: Keys | None, timeout: float, *, fresh: bool) -> tuple[Keys, timedelta | None]:
         """
-        Fetch the set; a redirect is refused, and so is what is no JWKS.
+        Fetch the set.
+
+        Raises PublicationError for a redirect or any other failure, and KeyMaterialError for a damaged set.
         """
         headers = {**_HEADERS, **({"Cache-Control": "no-cache"} if fresh else {})}
         answered = known is not None and known.verifying is self._verifying
@@ -96,7 +98,7 @@ class JwksSource:
 
     def changed(self) -> bool:
         """
-        A URL tells nothing by itself.
+        Return False: a URL does not announce changes.
         """
         return False
 
@@ -134,7 +136,7 @@ def _what(status: int) -> str:
 
 def _etag(response: HTTPResponse) -> str:
     """
-    Return what may be sent back as it came; one that is folded, or long, would spoil every request after it.
+    Return the ETag, "" if it is folded or long: sent back as it is, it would spoil every later request.
     """
     etag = response.headers.get("ETag", "")
     return etag if len(etag) <= _MAX_ETAG and etag.isascii() and etag.isprintable() else ""

@@ -1,5 +1,5 @@
 """
-Where a service reads its keyset: Vault, the URL of a JWKS, or the file store.
+A keyset in Vault or OpenBao, with a login that is kept alive.
 """
 
 import os
@@ -19,18 +19,18 @@ from rotator.model.secret import SecretText
 if TYPE_CHECKING:
     from rotator.adapters.vault.store import VaultStore
 
-# How often a token that may not be looked up, or never ends, is looked after.
-_SELDOM = 60.0
+# Seconds between two tries to renew a token that cannot be looked up, or never expires.
+_RENEW_INTERVAL = 60.0
 
 
 class VaultSource:
     """
     A keyset in Vault or OpenBao (KV version 2), at `<mount>/data/<prefix>/keys/<keyset>`.
 
-    Log in with one of: *token*; *token_file*, read again when it changes, as Vault Agent's sink does; *role_id_file* and
-    *secret_id_file* of an AppRole. The policy of `rotator policy signer KEYSET` is enough. With *public* the document
-    `jwks/<keyset>` is read instead: public halves and the deny-list, for which `rotator policy verifier KEYSET` is enough.
-    That one does not tell the policy, so *timing* does, as with JwksSource.
+    Log in with one of: *token*; *token_file*, read again when it changes, as Vault Agent's sink does; *role_id_file*
+    and *secret_id_file* of an AppRole. The policy of `rotator policy signer KEYSET` is enough. With *public* the
+    document `jwks/<keyset>` is read instead: public keys and revoked kids, for which `rotator policy verifier KEYSET`
+    is enough. It does not hold the policy, so give *timing* as for JwksSource.
     """
 
     def __init__(
@@ -64,7 +64,8 @@ class VaultSource:
             raise ConfigError("say one of token, token_file, or role_id_file with secret_id_file")
         if (role_id_file is None) != (secret_id_file is None):
             raise ConfigError("role_id_file and secret_id_file go together")
-        # Imported here, as others need no hvac, and not when reading: a process forked amid an import never ends it.
+        # Imported here, because other sources need no hvac; not in `read`, because a fork during an import would
+        # leave it unfinished.
         from rotator.adapters.vault.login.approle import AppRoleLogin  # noqa: PLC0415
         from rotator.adapters.vault.login.token import TokenLogin  # noqa: PLC0415
         from rotator.adapters.vault.session import VaultConnection  # noqa: PLC0415
@@ -78,14 +79,14 @@ class VaultSource:
             connection = VaultConnection(address, namespace, ca, login, StdlibLog(), deadline=deadline)
             return VaultStore(connection, mount, prefix)
 
-        opened(SecretText(""), 0.0)  # connects to nothing, and tells what is wrong with the address or the CA file
+        opened(SecretText(""), 0.0)  # connects to nothing; raises ConfigError if the address or the CA file is wrong
         self.keyset = keyset
         self._opened, self._approle = opened, approle is not None
         self._token, self._token_file = SecretText(token), Path(token_file) if token_file else None
         self._store: VaultStore | None = None
-        self._opened_by = 0
+        self._pid = 0
         self._opened_with = SecretText("")
-        self._looks_after_token_at = 0.0
+        self._renew_at = 0.0
         where = "/".join(part for part in (namespace.strip("/"), mount, prefix) if part)
         self._decoder = DocumentDecoder(keyset, f"{address} {where}", public, timing)
         self.place = self._decoder.place
@@ -94,34 +95,36 @@ class VaultSource:
         """
         Read the document.
         """
-        del fresh  # nothing between us and Vault keeps answers
+        del fresh  # there is no cache between us and Vault
         store = self._connected(timeout)
         try:
             return self._decoder.decode(store.load(self._decoder.tree, self.keyset), known), None
         finally:
-            store.close()  # readings are minutes apart
+            store.close()  # refreshes are minutes apart
 
     def changed(self) -> bool:
         """
-        Renew the token when that is due. Vault tells of no changes.
+        Renew the token if that is due, and return False: Vault does not announce changes.
         """
         store, now = self._store, time.monotonic()
-        if store is not None and self._opened_by == os.getpid() and now >= self._looks_after_token_at:
+        if store is not None and self._pid == os.getpid() and now >= self._renew_at:
             store.maintain()
             store.close()
-            # A token given to us may not be allowed to look itself up: then nobody knows when it ends.
+            # A token may lack the right to look itself up: then its end is not known.
             known = self._approle or store.token_expires_at is not None
-            self._looks_after_token_at = now if known else now + _SELDOM
+            self._renew_at = now if known else now + _RENEW_INTERVAL
         return False
 
     def _connected(self, timeout: float) -> "VaultStore":
         """
-        Return the store, made anew after a fork (logins and locks are not shared) and when the token's file has another.
+        Return the store.
+
+        It is made again after a fork, which must not share logins and locks, and for a new token in the file.
         """
         token = read_token(self._token_file) if self._token_file else self._token
-        if self._store is None or self._opened_by != os.getpid() or self._opened_with != token:
-            self._store, self._opened_by, self._opened_with = self._opened(token, timeout), os.getpid(), token
-            self._looks_after_token_at = 0.0
+        if self._store is None or self._pid != os.getpid() or self._opened_with != token:
+            self._store, self._pid, self._opened_with = self._opened(token, timeout), os.getpid(), token
+            self._renew_at = 0.0
         return self._store
 
 

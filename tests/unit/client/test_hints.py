@@ -236,7 +236,7 @@ def _flood(site: Site) -> None:
 def test_a_stream_that_cannot_be_followed_is_one_more_reading(
     site: Site, source: ScriptedSource, disaster: Any
 ) -> None:
-    """Something may have been missed: the source is read once, not at each ping; and the next entry is found as ever."""
+    """A hint may have been missed: the source is read once, not at each ping, and the next entry is found."""
     for _ in range(3):
         site.client.xadd(site.channel, {"event": "before"})
     with reading(source, site.hints()) as keyset:
@@ -271,7 +271,7 @@ def test_a_restart_is_a_re_read_and_no_end(fresh: Site, source: ScriptedSource) 
 
 @pytest.mark.slow
 def test_a_long_outage_is_outlived(fresh: Site, source: ScriptedSource, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Killed for over ten seconds, with data lost: the thread lives, the fault is told, keys are served, all comes back."""
+    """Killed for over ten seconds, with data lost: the thread lives, the status says why, keys are served."""
     monkeypatch.setattr(redis_listener, "random_backoff", lambda _: 1.0)
     with reading(source, fresh.hints()) as keyset:
         fresh.server.kill()

@@ -76,7 +76,7 @@ def test_no_policy_makes_a_hot_loop(propagation: timedelta, failures: int) -> No
 
 
 def test_failures_are_tried_again_soon_and_ever_less_often() -> None:
-    """The first retry comes a second after a failure, later ones within half a minute; a poll that is due sooner wins."""
+    """The first retry comes after a second, later ones within half a minute; a poll that is due sooner wins."""
     schedule = RefreshSchedule(None, None)
     read(schedule, keys())
     schedule.request(fresh=False)
@@ -121,7 +121,7 @@ def test_a_hint_allows_one_search_more() -> None:
 
 @pytest.mark.parametrize("epoch", [EPOCH, ""], ids=["document", "JWKS"])
 def test_hints_that_lead_to_nothing_cost_less_and_less(epoch: str) -> None:
-    """An hour of forged hints, each followed by a search: a reading or two in half a minute, and a few at the beginning."""
+    """An hour of forged hints, each with a search: a refresh or two in half a minute, and a few at first."""
     schedule = RefreshSchedule(None, None)
     found = keys(epoch=epoch)
     read(schedule, found)
@@ -184,7 +184,7 @@ def test_a_store_that_lags_is_read_again_within_seconds_and_not_for_ever() -> No
 
 
 def test_a_jwks_is_looked_at_again_though_a_change_was_found() -> None:
-    """It may have been the change before the one that the hint told of, as when a rotation is followed by a revocation."""
+    """It may be the change before the announced one, as when a rotation is followed by a revocation."""
     schedule = RefreshSchedule(None, None)
     found = keys(0, epoch="")
     start = read(schedule, found)

@@ -1,8 +1,9 @@
 """
 Publicly known holes of JOSE libraries, one case for each class that can apply here: none of them is ours.
 
-Each name says what went wrong, each docstring where. That a class cannot apply is said where a reader would look for it:
-there is no elliptic curve, no JWE, no PBES2 and no decompression in rotator.client, so their holes have nothing to get at.
+Each name says what went wrong, each docstring where. That a class cannot apply is said where a reader would look for
+it: there is no elliptic curve, no JWE, no PBES2 and no decompression in rotator.client, so their holes have nothing
+to get at.
 """
 
 import base64
@@ -65,7 +66,7 @@ def test_the_header_chooses_no_verification(forge: Forge) -> None:
 
 
 def test_the_header_chooses_no_hmac() -> None:
-    """CVE-2016-10555, CVE-2017-11424, CVE-2022-29217, CVE-2024-33663: a public key, in a form not thought of, as a secret."""
+    """CVE-2016-10555, CVE-2017-11424, CVE-2022-29217, CVE-2024-33663: a public key in some form, used as a secret."""
     public = private_key().public_key()
     forms = [
         public.public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo),
@@ -111,7 +112,7 @@ def test_a_jwk_is_no_secret() -> None:
 
 
 def test_a_key_is_bound_to_its_algorithm() -> None:
-    """GHSA-jq35-7prp-9v3f, CVE-2026-48523 (PyJWT): the header said one algorithm, the key another, and both were happy."""
+    """GHSA-jq35-7prp-9v3f, CVE-2026-48523 (PyJWT): the header said one algorithm and the key another."""
     forge = rsa_forge()
 
     for alg in ("RS384", "RS512", "PS256", "HS256", "ES256"):
@@ -129,7 +130,7 @@ def test_critical_headers_are_heeded(forge: Forge) -> None:
 
 @BOTH
 def test_an_unencoded_payload_is_refused_before_work_is_done(forge: Forge) -> None:
-    """GHSA-w7vc-732c-9m39, CVE-2026-48525 (PyJWT): b64 false, and megabytes of a payload that nobody needs are decoded."""
+    """GHSA-w7vc-732c-9m39, CVE-2026-48525 (PyJWT): with b64 false, megabytes of unused payload were decoded."""
     header = encode(json_of(forge.header(b64=False, crit=["b64"])))
 
     assert outcome(verifier_of(forge), forge.sign(header, "not base64")) == Rejection.HEADER
@@ -140,7 +141,7 @@ def test_an_unencoded_payload_is_refused_before_work_is_done(forge: Forge) -> No
 @BOTH
 @pytest.mark.parametrize("member", ["jwk", "jku", "x5u", "x5c"])
 def test_a_token_brings_no_key(forge: Forge, member: str) -> None:
-    """CVE-2018-0114 (node-jose, Cisco), CVE-2026-27962 (authlib): the key in the header verified the token it came with."""
+    """CVE-2018-0114 (node-jose, Cisco), CVE-2026-27962 (authlib): the key in the header verified its own token."""
     attacker = rsa_forge(5)
     jwk = jwk_of(private_key(5).public_key())
     values: dict[str, Any] = {"jwk": jwk, "jku": "https://attacker.example", "x5u": "file:///tmp/cert", "x5c": ["MII"]}
@@ -265,7 +266,7 @@ def test_an_absurd_key_costs_little() -> None:
 
 @BOTH
 def test_a_deny_list_cannot_be_dodged_by_spelling(forge: Forge) -> None:
-    """Measured on PyJWT 2.15.1: "=" behind the signature makes another text of the same token. Here there is one text."""
+    """Measured on PyJWT 2.15.1: "=" behind the signature gives the same token a second text."""
     token = forge.token()
     header, payload, signature = token.split(".")
     standard = base64.b64encode(base64.urlsafe_b64decode(signature + "==")).decode()

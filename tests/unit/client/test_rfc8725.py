@@ -72,7 +72,7 @@ def test_3_2_only_algorithms_that_are_fit_exist() -> None:
 
 @pytest.mark.parametrize("make", FORGES)
 def test_3_3_every_cryptographic_operation_is_checked(make: Callable[[], Forge]) -> None:
-    """3.3, validate all operations: one that fails refuses the token as a whole, and a token within one is not opened."""
+    """3.3, validate all operations: one that fails refuses the whole token; a nested token is not opened."""
     forge = make()
     inner = forge.token()
     body = inner.rpartition(".")[0]
@@ -91,7 +91,7 @@ def test_3_4_cryptographic_inputs_are_checked() -> None:
 
 
 def test_3_5_keys_have_enough_entropy() -> None:
-    """3.5, sufficient entropy: no secret shorter than the hash, none that a person thought of, no RSA below 2048 bits."""
+    """3.5, sufficient entropy: no secret shorter than the hash or invented by a person, no RSA below 2048 bits."""
     for text in (SECRET[:31], "correct horse battery staple correct horse battery staple", "x" * 64):
         with pytest.raises(WeakSecretError):
             verify_with(text, issuer=ISSUER, audience=AUDIENCE)
@@ -127,7 +127,7 @@ def test_3_7_json_is_utf_8(make: Callable[[], Forge], encoding: str) -> None:
 
 @pytest.mark.parametrize("make", FORGES)
 def test_3_8_issuer_and_subject_are_checked(make: Callable[[], Forge]) -> None:
-    """3.8, validate issuer and subject: the issuer is the one whose keys these are, to the letter; a subject there must be."""
+    """3.8, validate issuer and subject: the issuer is the owner of the keys, to the letter; a subject is required."""
     forge = make()
     for claims in ({"iss": ISSUER + "/"}, {"iss": [ISSUER]}, {"iss": ABSENT}, {"sub": ABSENT}, {"sub": ""}, {"sub": 7}):
         assert outcome(verifier_of(forge), forge.claiming(**claims)) == Rejection.CLAIMS
@@ -193,7 +193,7 @@ def test_3_11_types_are_explicit(make: Callable[[], Forge]) -> None:
 
 def test_3_12_kinds_of_tokens_exclude_each_other() -> None:
     """
-    3.12, mutually exclusive rules: another type, audience, issuer or key each keep tokens of two kinds apart, both ways.
+    3.12, mutually exclusive rules: type, audience, issuer and key each keep two kinds of tokens apart, both ways.
 
     And no check can be switched off.
     """

@@ -1,126 +1,35 @@
 """
-Tokens on a real Redis: pairs, refreshes that happen once, revocation, and what happens without Redis.
+Pairs of tokens: issued, refreshed once each, and followed by the same successor however often the answer is lost.
 """
 
 import asyncio
-import json
-import os
 import secrets
-import signal
 import threading
 import time
-import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from typing import Any
 
 import pytest
-import redis
 
 from rotator.client import (
     ConfigError,
     InvalidTokenError,
-    Keys,
     KeysUnavailableError,
     Rejection,
     SessionStore,
     SigningError,
     StaticKeys,
-    Timing,
     TokenPair,
     Tokens,
-    TokenStateError,
 )
 from tests.support.servers.redis import RedisServer
-
-ISSUER, AUDIENCE = "https://login.example", "api"
-POLICY = Timing(timedelta(hours=2), timedelta(days=30), timedelta(seconds=60))
-
-
-class Clock:
-    """A clock that moves when told."""
-
-    def __init__(self) -> None:
-        self.time = time.time()
-
-    def __call__(self) -> float:
-        """Return what `time.time` would."""
-        return self.time
-
-
-class Turning:
-    """A provider whose keys are replaced as a rotation would."""
-
-    def __init__(self) -> None:
-        self.now: StaticKeys | None = static()
-
-    def verifying(self, *, wait: bool = True) -> Keys:
-        """Return the keys, or none as when they are stale."""
-        if self.now is None:
-            raise KeysUnavailableError("stale")
-        return self.now.verifying(wait=wait)
-
-    def signing(self) -> Keys:
-        """Return the same."""
-        return self.verifying()
-
-    def search(self, kid: str) -> None:
-        """Know no others."""
-        del kid
-
-    async def asearch(self, kid: str) -> None:
-        """Know no others."""
-        del kid
-
-
-def static() -> StaticKeys:
-    """Return keys of one fresh secret."""
-    return StaticKeys(secrets.token_hex(32), timing=POLICY)
-
-
-@pytest.fixture
-def state(redis_server: RedisServer) -> Iterator[SessionStore]:
-    """A state with keys of its own."""
-    state = SessionStore(redis_server.url, prefix=f"test:{uuid.uuid4()}")
-    yield state
-    state.close()
-
-
-@pytest.fixture
-def clock() -> Clock:
-    """A clock for the tokens; Redis has its own."""
-    return Clock()
-
-
-@pytest.fixture
-def make(state: SessionStore, clock: Clock) -> Callable[..., Tokens]:
-    """Make Tokens on the same keys and state."""
-    keys = static()
-
-    def tokens(**options: Any) -> Tokens:
-        return Tokens(
-            options.pop("keys", keys),
-            options.pop("state", state),
-            issuer=ISSUER,
-            audience=AUDIENCE,
-            now=clock,
-            **options,
-        )
-
-    return tokens
-
-
-def reason(call: Callable[[], object]) -> Rejection:
-    """Return why *call* is refused."""
-    with pytest.raises(InvalidTokenError) as caught:
-        call()
-    assert str(caught.value) == "invalid token"
-    return caught.value.reason
+from tests.support.sessions import AUDIENCE, ISSUER, POLICY, Clock, Turning, reason, static
 
 
 def test_a_pair_serves_and_its_kinds_do_not_pass_for_each_other(make: Callable[..., Tokens]) -> None:
-    """The access token verifies, with the claims asked for; the refresh token is no access token, nor the other way round."""
+    """The access token verifies, with the claims asked for; neither token passes for the other kind."""
     tokens = make(claims_of=lambda subject: {"roles": [f"role of {subject}"]})
     pair = tokens.issue("alice")
     claims = tokens.verify(pair.access)
@@ -201,7 +110,7 @@ def test_a_crash_between_claim_and_answer_loses_nothing(make: Callable[..., Toke
 
 
 def test_a_replay_after_the_grace_ends_the_session(make: Callable[..., Tokens]) -> None:
-    """The predecessor shown too late, even a moment, ends the family: its refresh and access tokens are refused from then on."""
+    """The predecessor used a moment too late ends the family: its refresh and access tokens are refused."""
     tokens = make(grace=timedelta(0))
     first = tokens.issue("alice")
     second = tokens.refresh(first.refresh)
@@ -279,272 +188,6 @@ def test_a_refresh_without_keys_uses_nothing_up(state: SessionStore, clock: Cloc
     assert tokens.refresh(second.refresh).refresh != second.refresh
 
 
-def test_an_access_token_is_revoked_by_its_id(
-    make: Callable[..., Tokens], redis_server: RedisServer, state: SessionStore
-) -> None:
-    """Only that token is refused, for as long as it lives, and whatever its spelling."""
-    tokens = make()
-    pair, other = tokens.issue("alice"), tokens.issue("alice")
-    tokens.revoke(pair.access)
-
-    assert reason(lambda: tokens.verify(pair.access)) is Rejection.REVOKED
-    tokens.verify(other.access)
-    tokens.verify(tokens.refresh(pair.refresh).access)
-    for spelling in (pair.access + "=", pair.access + "\n", " " + pair.access):
-        reason(lambda text=spelling: tokens.verify(text))  # type: ignore[misc]
-    with redis.Redis.from_url(redis_server.url) as client:
-        (entry,) = client.keys(f"{state._prefix}:jti:*")
-        # As long as a verifier may take it whose clock is a minute behind, with a minute's leeway.
-        assert 1_010_000 <= client.pttl(entry) <= 1_020_000
-
-
-def test_logout_ends_the_whole_session(make: Callable[..., Tokens]) -> None:
-    """Revoking the refresh token refuses it, its successors and the session's access tokens."""
-    tokens = make()
-    first = tokens.issue("alice")
-    second = tokens.refresh(first.refresh)
-    tokens.revoke(second.refresh)
-
-    assert reason(lambda: tokens.verify(first.access)) is Rejection.REVOKED
-    assert reason(lambda: tokens.verify(second.access)) is Rejection.REVOKED
-    assert reason(lambda: tokens.refresh(second.refresh)) is Rejection.REVOKED
-    assert reason(lambda: tokens.refresh(first.refresh)) is Rejection.REVOKED
-    assert reason(lambda: tokens.revoke("nonsense")) is Rejection.MALFORMED
-
-
-def test_revocation_by_kid(state: SessionStore, clock: Clock) -> None:
-    """Every token that the named key signed is refused, refresh tokens too."""
-    tokens = Tokens(Named(), state, issuer=ISSUER, audience=AUDIENCE, now=clock)
-    pair = tokens.issue("alice")
-    tokens.verify(pair.access)
-    tokens.revoke_kid("another")
-    tokens.verify(pair.access)
-    tokens.revoke_kid("key-1")
-
-    assert reason(lambda: tokens.verify(pair.access)) is Rejection.REVOKED
-    assert reason(lambda: tokens.refresh(pair.refresh)) is Rejection.REVOKED
-
-
-class Named(StaticKeys):
-    """One secret under a kid, as a keyset has it."""
-
-    def __init__(self) -> None:
-        super().__init__(secrets.token_hex(32), timing=POLICY)
-        from dataclasses import replace  # noqa: PLC0415
-
-        key = next(iter(self._keys.verifying.values()))
-        assert self._keys.signing is not None
-        self._keys = replace(
-            self._keys,
-            named=True,
-            verifying={"key-1": replace(key, kid="key-1")},
-            signing=replace(self._keys.signing, kid="key-1"),
-        )
-
-
-@pytest.mark.parametrize("subject", ["alice", None])
-def test_revocation_by_age(make: Callable[..., Tokens], clock: Clock, subject: str | None) -> None:
-    """What was issued before is refused, for the subject or for all; what is issued next is good, within the same second too."""
-    tokens = make()
-    alice, bob = tokens.issue("alice"), tokens.issue("bob")
-    tokens.revoke_issued_before(subject=subject)
-    fresh = tokens.issue("alice")
-
-    assert reason(lambda: tokens.verify(alice.access)) is Rejection.REVOKED
-    assert reason(lambda: tokens.refresh(alice.refresh)) is Rejection.REVOKED
-    tokens.verify(fresh.access)
-    tokens.verify(tokens.refresh(fresh.refresh).access)
-    if subject is None:
-        assert reason(lambda: tokens.verify(bob.access)) is Rejection.REVOKED
-    else:
-        tokens.verify(bob.access)
-    # An earlier moment takes nothing back.
-    tokens.revoke_issued_before(datetime.fromtimestamp(clock.time - 3600, UTC), subject=subject)
-    assert reason(lambda: tokens.verify(alice.access)) is Rejection.REVOKED
-    with pytest.raises(ConfigError, match="future"):
-        tokens.revoke_issued_before(datetime.fromtimestamp(clock.time + 3600, UTC))
-
-
-@pytest.mark.parametrize("behind", [50, -50])
-def test_revocation_by_age_needs_no_clock_of_ours(make: Callable[..., Tokens], clock: Clock, behind: int) -> None:
-    """A host whose clock is off ends every session there is, and none that begins afterwards, on whichever host."""
-    tokens = make()
-    before = tokens.issue("alice")
-    clock.time -= behind
-    tokens.revoke_issued_before(subject="alice")
-    meanwhile = tokens.issue("alice")
-    clock.time += behind
-    after = tokens.issue("alice")
-
-    assert reason(lambda: tokens.verify(before.access)) is Rejection.REVOKED
-    assert reason(lambda: tokens.refresh(before.refresh)) is Rejection.REVOKED
-    for pair in (meanwhile, after):
-        tokens.verify(pair.access)
-        tokens.refresh(pair.refresh)
-
-
-def test_a_users_version_ends_all_of_their_sessions(make: Callable[..., Tokens]) -> None:
-    """Tokens of another version than the user's present one are refused; those issued since are good."""
-    versions = {"alice": 1, "bob": 1}
-    tokens = make(version_of=versions.__getitem__)
-    alice, bob = tokens.issue("alice"), tokens.issue("bob")
-    tokens.verify(alice.access)
-    versions["alice"] = 2
-
-    assert reason(lambda: tokens.verify(alice.access)) is Rejection.REVOKED
-    assert reason(lambda: tokens.refresh(alice.refresh)) is Rejection.REVOKED
-    tokens.verify(bob.access)
-    tokens.verify(tokens.refresh(tokens.issue("alice").refresh).access)
-    assert reason(lambda: tokens.verify(make().issue("alice").access)) is Rejection.REVOKED
-
-
-def test_a_user_who_is_gone_has_no_tokens(make: Callable[..., Tokens]) -> None:
-    """No version, as `dict.get` tells of nobody, is no leave to take or issue any."""
-    versions: dict[str, int] = {"alice": 3}
-    tokens = make(version_of=versions.get)
-    pair = tokens.issue("alice")
-    del versions["alice"]
-
-    for attempt in (
-        lambda: tokens.verify(pair.access),
-        lambda: tokens.refresh(pair.refresh),
-        lambda: tokens.issue("alice"),
-    ):
-        assert reason(attempt) is Rejection.REVOKED
-    versions["alice"] = 3
-    tokens.verify(tokens.refresh(pair.refresh).access)
-
-
-def test_a_version_raised_amid_a_refresh_counts(make: Callable[..., Tokens]) -> None:
-    """The successors bear the version that was checked, not the one that ended them."""
-    versions = iter([1, 1, *[2] * 10])
-    tokens = make(version_of=lambda _: next(versions))
-    pair = tokens.refresh(tokens.issue("alice").refresh)
-    assert reason(lambda: tokens.verify(pair.access)) is Rejection.REVOKED
-    assert reason(lambda: tokens.refresh(pair.refresh)) is Rejection.REVOKED
-
-
-def test_a_redis_that_takes_no_writes_still_denies(fresh_redis: RedisServer, clock: Clock) -> None:
-    """Full, or a replica: nobody is refreshed, and what was revoked stays so, since it can be read."""
-    state = SessionStore(fresh_redis.url)
-    tokens = Tokens(static(), state, issuer=ISSUER, audience=AUDIENCE, now=clock)
-    good, bad = tokens.issue("alice"), tokens.issue("mallory")
-    tokens.revoke(bad.access)
-    with redis.Redis.from_url(fresh_redis.url) as client:
-        client.config_set("maxmemory-policy", "noeviction")
-        client.config_set("maxmemory", "100kb")
-        for _ in range(3):
-            with pytest.raises(TokenStateError, match="used memory > 'maxmemory'"):
-                tokens.refresh(good.refresh)
-            assert reason(lambda: tokens.verify(bad.access)) is Rejection.REVOKED
-            tokens.verify(good.access)
-        client.config_set("maxmemory", "0")
-    tokens.refresh(good.refresh)
-    state.close()
-
-
-@pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
-def test_a_fork_amid_a_call_leaves_the_child_free(make: Callable[..., Tokens], state: SessionStore) -> None:
-    """The lock that another thread held in the moment of the fork is not the child's."""
-    tokens = make()
-    pair = tokens.issue("alice")
-    with state._breaker._lock:
-        child = os.fork()
-        if child == 0:
-            signal.alarm(10)  # ends a child that waits for ever
-            os._exit(0 if tokens.verify(pair.access).subject == "alice" else 1)
-    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
-
-
-def test_without_redis(fresh_redis: RedisServer, clock: Clock) -> None:
-    """Nobody logs in or is refreshed, nothing is used up, and access tokens go by the policy; all is well when it is back."""
-    state, keys = SessionStore(fresh_redis.url), static()
-    lenient = Tokens(keys, state, issuer=ISSUER, audience=AUDIENCE, now=clock)
-    strict = Tokens(keys, state, issuer=ISSUER, audience=AUDIENCE, now=clock, access_without_redis="refuse")
-    pair = lenient.issue("alice")
-    fresh_redis.stop()
-
-    lenient.verify(pair.access)
-    for call in (
-        lambda: strict.verify(pair.access),
-        lambda: lenient.issue("alice"),
-        lambda: lenient.refresh(pair.refresh),
-        lambda: lenient.revoke(pair.access),
-    ):
-        with pytest.raises(TokenStateError, match="redis at"):
-            call()
-
-    fresh_redis.start()
-    second = _eventually(lambda: lenient.refresh(pair.refresh))
-    strict.verify(second.access)
-    state.close()
-
-
-def test_a_silent_redis_holds_up_few(fresh_redis: RedisServer, clock: Clock) -> None:
-    """A Redis that takes connections and says nothing costs one caller its time-out; the others go on at once."""
-    state = SessionStore(fresh_redis.url)
-    tokens = Tokens(static(), state, issuer=ISSUER, audience=AUDIENCE, now=clock)
-    pair = tokens.issue("alice")
-    fresh_redis.pause()
-    started = time.monotonic()
-    tokens.verify(pair.access)
-    assert time.monotonic() - started < 5
-    started = time.monotonic()
-    for _ in range(20):
-        tokens.verify(pair.access)
-    assert time.monotonic() - started < 3
-    fresh_redis.resume()
-    state.close()
-
-
-def test_redis_holds_no_token_and_no_name(
-    make: Callable[..., Tokens], redis_server: RedisServer, state: SessionStore
-) -> None:
-    """Neither tokens nor subjects are in Redis, and every entry goes by itself."""
-    tokens = make()
-    pair = tokens.refresh(tokens.issue("alice@example.org").refresh)
-    tokens.revoke(pair.access)
-    tokens.revoke_issued_before(subject="alice@example.org")
-    tokens.end_session(pair.session)
-    tokens.issue("alice@example.org")
-    with redis.Redis.from_url(redis_server.url) as client:
-        entries = client.keys(f"{state._prefix}:*")
-        assert len(entries) == 4
-        for entry in entries:
-            held = client.hgetall(entry) if client.type(entry) == b"hash" else client.get(entry)
-            text = f"{entry!r} {held!r}"
-            assert "alice" not in text
-            assert pair.refresh.rpartition(".")[2] not in text
-            assert "eyJ" not in text
-            assert client.ttl(entry) > 0
-
-
-def test_an_acl_user_with_the_rights_named_is_enough(fresh_redis: RedisServer, clock: Clock) -> None:
-    """The rights that the docstring of SessionStore names suffice for everything, and for nothing else."""
-    rights = (SessionStore.__doc__ or "").split("needs `")[1].split("`")[0].split()
-    with redis.Redis.from_url(fresh_redis.url) as client:
-        client.execute_command(
-            "ACL",
-            "SETUSER",
-            "tokens",
-            "reset",
-            "on",
-            ">" + "p" * 32,
-            *[r.replace("PREFIX", "rotator:tokens") for r in rights],
-        )
-    state = SessionStore(fresh_redis.url, username="tokens", password="p" * 32)
-    tokens = Tokens(static(), state, issuer=ISSUER, audience=AUDIENCE, now=clock)
-    pair = tokens.refresh(tokens.issue("alice").refresh)
-    tokens.revoke(pair.access)
-    tokens.revoke_kid("some")
-    tokens.revoke_issued_before(subject="bob")
-    tokens.revoke(pair.refresh)
-    assert reason(lambda: tokens.verify(pair.access)) is Rejection.REVOKED
-    with pytest.raises(redis.exceptions.NoPermissionError):
-        state._redis.get("rotator:events")
-    state.close()
-
-
 def test_asyncio(make: Callable[..., Tokens]) -> None:
     """The methods for asyncio do what the others do, and fifty refreshes at once bring one successor."""
     tokens = make()
@@ -579,43 +222,3 @@ def test_options_that_cannot_work_are_refused(make: Callable[..., Tokens], state
         make(claims_of=lambda _: {"sid": "mine"}).issue("alice")
     with pytest.raises(SigningError, match="max_token_lifetime"):
         make(refresh_lifetime=timedelta(days=31)).issue("alice")
-
-
-def _eventually(call: Callable[[], TokenPair]) -> TokenPair:
-    end = time.monotonic() + 20
-    while True:
-        try:
-            return call()
-        except TokenStateError:
-            assert time.monotonic() < end, "Redis is back and nobody noticed"
-            time.sleep(0.1)
-
-
-def test_a_successor_made_long_ago_comes_with_an_access_token_that_lives(
-    make: Callable[..., Tokens], clock: Clock
-) -> None:
-    """Whoever gets a lost answer after the access token in it is over gets another one, beside the same refresh token."""
-    tokens = make()
-    first = tokens.issue("alice")
-    lost = tokens.refresh(first.refresh)
-    clock.time += 901  # as if Redis, whose clock counts the grace, had stood still
-    again = tokens.refresh(first.refresh)
-
-    assert again.refresh == lost.refresh
-    tokens.verify(again.access)
-    assert again.access_expires_at > lost.access_expires_at + timedelta(seconds=900)
-    tokens.refresh(again.refresh)
-
-
-def test_successors_are_stored_as_ids(
-    make: Callable[..., Tokens], redis_server: RedisServer, state: SessionStore
-) -> None:
-    """What a family keeps of a successor are ids and seconds, from which any process makes the same pair."""
-    tokens = make()
-    pair = tokens.refresh(tokens.issue("alice").refresh)
-    with redis.Redis.from_url(redis_server.url) as client:
-        (family,) = client.keys(f"{state._prefix}:family:*")
-        refresh, refreshed, access, issued = json.loads(client.hget(family, "successor") or b"")
-    claims = tokens.verify(pair.access)
-    assert (access, issued, refreshed) == (claims.token_id, claims["iat"], claims["iat"])
-    assert str(uuid.UUID(refresh)) == refresh

@@ -45,7 +45,7 @@ EXAMPLES = int(os.environ.get("ROTATOR_FUZZ_EXAMPLES", "100000"))
 SEED = int(os.environ.get("ROTATOR_FUZZ_SEED", "") or random.SystemRandom().getrandbits(32))
 FORGES: dict[str, Callable[[], Forge]] = {"HS256": hmac_forge, "RS256": rsa_forge}
 BASE64URL = string.ascii_letters + string.digits + "-_"
-# What stands in tokens and JSON, what looks like it, and what has no business there.
+# Characters of tokens and JSON, similar ones, and ones that must not occur there.
 CHARACTERS = BASE64URL + "=+/. \n\t\r\0{}[]\":,\\'ueE9nN" + "é\u200b\ud800😀"
 PIECES = [
     *(
@@ -367,7 +367,7 @@ def test_any_claims_and_any_header(changed: dict[str, object], header: dict[str,
     text=st.one_of(st.text(), st.text(CHARACTERS), st.lists(st.text(BASE64URL), min_size=2, max_size=5).map(".".join))
 )
 def test_any_text(text: str) -> None:
-    """What nobody signed is refused, whatever it is."""
+    """A token without a signature of ours is refused, whatever it is."""
     assert not isinstance(outcome(verifier_of(hmac_forge()), text), Claims)
     assert not isinstance(outcome(verifier_of(rsa_forge(), kid_optional=True), text), Claims)
 
@@ -375,7 +375,7 @@ def test_any_text(text: str) -> None:
 @fuzzed
 @given(thing=st.one_of(VALUES, st.binary(), st.tuples(TEXT)))
 def test_any_thing(thing: object) -> None:
-    """What is no text is no token."""
+    """A token that is not a text is refused."""
     assert not isinstance(outcome(verifier_of(hmac_forge()), thing), Claims)
 
 

@@ -83,7 +83,7 @@ def changed(change: Callable[[str], object]) -> Attack:
 
 def segments(change: Callable[[str, str, str], object]) -> Attack:
     """
-    Return an attack that puts the segments of a good token together anew.
+    Return an attack that joins the segments of a good token in another way.
     """
     return lambda forge: change(*forge.token().split("."))
 

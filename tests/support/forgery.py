@@ -67,7 +67,7 @@ def good_claims(**changes: object) -> dict[str, object]:
 @dataclass(frozen=True)
 class Forge:
     """
-    Whoever has a key and signs anything with it; *public* is what may be known of it, None for a shared secret.
+    A holder of a key who signs anything with it; *public* is the public key, None for a shared secret.
     """
 
     algorithm: str
@@ -135,7 +135,7 @@ def rsa_forge(number: int = 0) -> Forge:
 
 def jwk_of(public: rsa.RSAPublicKey, **changes: object) -> dict[str, Any]:
     """
-    Return the JWK of a public half as rotator publishes it, with *changes*.
+    Return the JWK of a public key as rotator publishes it, with *changes*.
     """
     numbers = public.public_numbers()
     jwk = {
@@ -151,7 +151,7 @@ def jwk_of(public: rsa.RSAPublicKey, **changes: object) -> dict[str, Any]:
 
 def keys_for(forge: Forge, **more: Any) -> Keys:
     """
-    Return what a verifier has who trusts *forge* under KID.
+    Return the keys of a verifier that trusts *forge* under KID.
     """
     if forge.public is None:
         verifying = {KID: secret_key(KID, Algorithm(forge.algorithm), SECRET.encode())[0]}
@@ -213,7 +213,7 @@ class FixedKeys:
 
 def verifier_of(forge: Forge, **options: Any) -> Verifier:
     """
-    Return the verifier of whoever trusts *forge*, at NOW, with *options*.
+    Return a verifier that trusts *forge*, at NOW, with *options*.
     """
     given: dict[str, Any] = {"issuer": ISSUER, "audience": AUDIENCE, "now": lambda: NOW} | options
     return Verifier(given.pop("keys", FixedKeys(keys_for(forge))), **given)

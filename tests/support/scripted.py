@@ -45,7 +45,7 @@ def keys(sequence: int = 1, *kids: str, epoch: str = EPOCH, op_id: str = "", tim
 
 class ScriptedSource:
     """
-    A Source with `document` in it; `answer` replaces what a reading does. It counts, and notices two readings at once.
+    A Source with `document` in it; `answer` replaces what `read` does. It counts, and notices two reads at once.
     """
 
     place = "the source"
@@ -66,7 +66,7 @@ class ScriptedSource:
     @property
     def readings(self) -> int:
         """
-        How many readings have begun.
+        How many reads have begun.
         """
         return len(self.began)
 
@@ -93,7 +93,7 @@ class ScriptedSource:
 
     def unchanged(self, known: Keys | None) -> Keys:
         """
-        Return *known* where it is the document.
+        Return *known* if it is the document.
         """
         document = self.document
         same = known is not None and (known.epoch, known.sequence, known.op_id) == (
@@ -105,7 +105,7 @@ class ScriptedSource:
 
     def fail(self, error: BaseException | None) -> None:
         """
-        Raise *error* at each reading from now on; None: answer well again.
+        Raise *error* at each read from now on; None: answer well again.
         """
 
         def failing(_: Keys | None) -> Keys:
@@ -117,7 +117,7 @@ class ScriptedSource:
     @contextmanager
     def hanging(self) -> Iterator[None]:
         """
-        Let readings hang within the block.
+        Let reads hang within the block.
         """
         self._open.clear()
         try:
@@ -174,7 +174,7 @@ class HandMadeHints:
 
     def listen(self, on_hint: Callable[[Hint], None], on_gap: Callable[[], None]) -> "HandMadeHints":
         """
-        Remember whom to tell.
+        Keep the callbacks.
         """
         self._on_hint, self.gap = on_hint, on_gap
         self.listening += 1
@@ -188,7 +188,7 @@ class HandMadeHints:
 
     def stop(self) -> None:
         """
-        Tell nobody any more.
+        Stop listening.
         """
         self.listening -= 1
 
@@ -205,7 +205,7 @@ def until(condition: Callable[[], object], seconds: float = 5) -> None:
 
 def settled(source: ScriptedSource, seconds: float = 0.5) -> int:
     """
-    Return how many readings there were once none began for so many *seconds*.
+    Return how many reads there were once none began for so many *seconds*.
     """
     count, since = source.readings, time.monotonic()
     while time.monotonic() - since < seconds:

@@ -48,7 +48,7 @@ def timing(*durations: Any) -> Timing:
 
 
 async def version_later(subject: str) -> int:
-    """Return a version, to whoever waits."""
+    """Return a version, to callers that await it."""
     return len(subject)
 
 
@@ -203,7 +203,7 @@ def test_a_lifetime_is_a_timedelta(lifetime: Any) -> None:
 
 @pytest.mark.parametrize("claims", ["x", ["x"], 5])
 def test_claims_are_a_mapping(claims: Any) -> None:
-    """What is none is no claim."""
+    """Anything else is an error."""
     with pytest.raises(SigningError, match=r"^claims must be a mapping"):
         Signer(StaticKeys(SECRET), **NAMES).sign("alice", claims=claims)
 

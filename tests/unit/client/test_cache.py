@@ -87,7 +87,7 @@ BAD_SETS: dict[str, tuple[object, str]] = {
 
 @pytest.mark.parametrize("error", ERRORS, ids=lambda error: type(error).__name__)
 def test_the_last_good_keys_survive_any_error(source: ScriptedSource, error: BaseException) -> None:
-    """Whatever a reading raises, the keys stay, the fault is told, and the next good reading mends it."""
+    """Whatever a fetch raises, the keys stay, `fault` says why, and the next good fetch clears it."""
     with reader_of(source) as keyset:
         source.fail(error)
         assert serves(keyset, "k1")
@@ -117,7 +117,7 @@ def test_a_set_that_cannot_follow_is_refused(answer: Any, text: str) -> None:
 
 
 def test_an_empty_set_is_refused_at_start(source: ScriptedSource) -> None:
-    """No keys at all are no keys to start with."""
+    """A reader does not start with a set of no keys."""
     source.document = Keys(verifying={})
     with pytest.raises(KeysUnavailableError, match="the source holds no keys"):
         reader_of(source).start(0.2)
@@ -136,7 +136,7 @@ def test_keys_are_not_refreshed_by_a_refused_reading(time_: Leaping) -> None:
 
 
 def test_verifying_ends_at_max_stale(source: ScriptedSource, time_: Leaping) -> None:
-    """Until then with the last good keys, from then on not at all, and again with the next good reading."""
+    """Until then with the last good keys, from then on not at all, and again after the next good fetch."""
     with reader_of(source, time_, max_stale=timedelta(hours=10)) as keyset:
         source.fail(StoreUnavailableError("vault is sealed"))
         time_.leap(timedelta(hours=10) - MINUTE)
@@ -152,7 +152,7 @@ def test_verifying_ends_at_max_stale(source: ScriptedSource, time_: Leaping) -> 
         assert keyset.search("k1") is None
         assert keyset.status.stale
         source.fail(None)
-        time_.leap(30)  # the longest that a failed reading is not tried again
+        time_.leap(30)  # the longest back-off after a failed fetch
         until(lambda: not keyset.status.stale)
         assert serves(keyset, "k1")
         assert keyset.signing().sequence == 1
@@ -166,7 +166,7 @@ def test_verifying_ends_at_max_stale(source: ScriptedSource, time_: Leaping) -> 
 def test_signing_ends_at_the_propagation_time(
     source: ScriptedSource, time_: Leaping, max_stale: timedelta | None, ends: timedelta, verifies: bool
 ) -> None:
-    """From then on others may have retired the key, so that nobody would verify what it signs."""
+    """From then on other services may have retired the key, and would refuse what it signs."""
     with reader_of(source, time_, max_stale=max_stale) as keyset:
         source.fail(StoreUnavailableError("vault is sealed"))
         signer = Signer(keyset, issuer="i", audience="a")
@@ -183,7 +183,7 @@ def test_signing_ends_at_the_propagation_time(
 
 
 def test_age_counts_from_when_the_reading_began(source: ScriptedSource, time_: Leaping) -> None:
-    """A reading that was under way through a suspend brings keys as old as the suspend."""
+    """A fetch that was under way during a suspend brings keys as old as the suspend."""
     with reader_of(source, time_, max_stale=timedelta(hours=10)) as keyset:
 
         def slow(_: Keys | None) -> Keys:
@@ -215,7 +215,7 @@ def test_by_default_keys_verify_as_long_as_none_can_be_retired(time_: Leaping, t
 
 
 def test_after_a_suspend_the_first_caller_waits_for_one_reading(source: ScriptedSource, time_: Leaping) -> None:
-    """Nobody is refused because the machine slept, and nobody gets keys from before."""
+    """No caller is refused because the machine slept, and none gets keys from before."""
     with reader_of(source, time_, max_stale=timedelta(hours=1)) as keyset:
         source.document = keys(2)
         time_.leap(timedelta(hours=8))
@@ -225,7 +225,7 @@ def test_after_a_suspend_the_first_caller_waits_for_one_reading(source: Scripted
 
 
 def test_stale_keys_do_not_make_every_caller_wait(source: ScriptedSource, time_: Leaping) -> None:
-    """While the source is away, who asks is refused at once: readings are tried again by themselves."""
+    """While the source is away, callers are refused at once: the thread retries by itself."""
     with reader_of(source, time_, max_stale=MINUTE) as keyset:
         source.fail(OSError())
         time_.leap(90)
@@ -238,7 +238,7 @@ def test_stale_keys_do_not_make_every_caller_wait(source: ScriptedSource, time_:
 
 
 def test_on_change_is_told_once_of_each_change(source: ScriptedSource) -> None:
-    """At once where there are keys, and not at readings that bring nothing new."""
+    """At once if there are keys, and not after fetches that bring nothing new."""
     told: list[tuple[str, int]] = []
     keyset = reader_of(source)
     keyset.on_change(lambda found: told.append(("early", found.sequence)))
@@ -256,7 +256,7 @@ def test_on_change_is_told_once_of_each_change(source: ScriptedSource) -> None:
 
 @pytest.mark.parametrize("error", [ValueError("no"), SystemExit(1)], ids=lambda error: type(error).__name__)
 def test_a_callback_that_raises_harms_nothing(source: ScriptedSource, error: BaseException) -> None:
-    """The others are told, and the reader goes on."""
+    """The others are called, and the reader goes on."""
 
     def fail(_: Keys) -> None:
         raise error
@@ -275,7 +275,7 @@ def test_a_callback_that_raises_harms_nothing(source: ScriptedSource, error: Bas
 
 
 def test_a_callback_may_use_the_reader_and_close_it(source: ScriptedSource) -> None:
-    """From the reading thread: no deadlock."""
+    """From the reader's thread: no deadlock."""
     seen: list[object] = []
     keyset = reader_of(source)
 
@@ -292,7 +292,7 @@ def test_a_callback_may_use_the_reader_and_close_it(source: ScriptedSource) -> N
 
 
 def test_a_slow_callback_does_not_hold_those_who_wait(source: ScriptedSource) -> None:
-    """Who waits for a reading has it before others are told."""
+    """Callers that wait for a refresh have it before subscribers are called."""
     over = threading.Event()
     keyset = reader_of(source)
     keyset.on_change(lambda _: over.wait(10))
@@ -303,7 +303,7 @@ def test_a_slow_callback_does_not_hold_those_who_wait(source: ScriptedSource) ->
 
 
 def test_who_registers_amid_changes_misses_none(source: ScriptedSource) -> None:
-    """Everybody is told each change once, in order, up to the last."""
+    """Each subscriber is called once per change, in order, up to the last."""
     told: list[list[int]] = []
     with reader_of(source) as keyset:
 
@@ -327,7 +327,7 @@ def test_who_registers_amid_changes_misses_none(source: ScriptedSource) -> None:
 
 
 def test_a_change_amid_a_registration_is_told_after_it(source: ScriptedSource) -> None:
-    """Nobody ends with older keys than there are because two threads told them in the wrong order."""
+    """No subscriber ends with older keys because two threads called it in the wrong order."""
     told: list[int] = []
     with reader_of(source) as keyset:
 

@@ -1,5 +1,5 @@
 """
-Hints over a real Redis: quick when all is well, found again when the channel lost them, harmless whoever sends them.
+Hints over a real Redis: quick when all is well, found again when the channel lost them, harmless when forged.
 """
 
 import json
@@ -58,7 +58,7 @@ def _source() -> ScriptedSource:
 
 class Site:
     """
-    A channel on a Redis, what a daemon announces there, and what somebody else does.
+    A channel on a Redis, what a daemon announces there, and what others do there.
     """
 
     def __init__(self, server: RedisServer, channel: str) -> None:
@@ -147,7 +147,7 @@ def test_what_the_channel_lost_is_found_in_the_stream(site: Site, source: Script
 
 
 def test_what_the_stream_repeats_costs_little(site: Site, source: ScriptedSource) -> None:
-    """The next pings find what the channel said; a reader that knows no sequences looks again, ever more seldom."""
+    """The next pings find it; a reader of a JWKS, which has no sequences, refreshes ever more seldom."""
     source.document, source.keyset = keys(0, epoch=""), ""
     site.add(1)
     with reading(source, site.hints()):
@@ -190,7 +190,7 @@ def _delete(site: Site) -> None:
 
 
 def _trim(site: Site) -> None:
-    """Cut everything but two entries that nobody was told of."""
+    """Trim all but two entries, which were not published."""
     for _ in range(5):
         site.client.xadd(site.channel, {"event": "cut"})
     site.client.xtrim(site.channel, maxlen=2, approximate=False)
@@ -220,7 +220,7 @@ def _replace(site: Site) -> None:
 
 
 def _flood(site: Site) -> None:
-    """More entries than are looked through."""
+    """More entries than are read at once."""
     with site.client.pipeline() as transaction:
         for _ in range(MAX_MISSED + 1):
             transaction.xadd(site.channel, {"event": "more"})
@@ -298,7 +298,7 @@ def test_a_long_outage_is_outlived(fresh: Site, source: ScriptedSource, monkeypa
 @pytest.mark.slow
 @pytest.mark.parametrize("stream", [True, False], ids=["with the stream", "with the channel alone"])
 def test_a_redis_that_hangs_is_noticed_within_two_pings(fresh: Site, source: ScriptedSource, stream: bool) -> None:
-    """Connections stay, answers do not come: told as a fault, and when it goes on, the source is read once more."""
+    """Connections stay, answers do not come: the status says so, and when it goes on, the source is read once."""
     options: dict[str, Any] = {"ping_interval": 0.5}
     if not stream:
         options |= grant(fresh, "poor", f"&{fresh.channel}", "+subscribe", "+ping")
@@ -429,7 +429,7 @@ def test_without_the_right_to_the_stream_the_channel_alone_is_used(fresh: Site, 
 
 
 def test_a_password_may_stand_in_a_file(fresh: Site, source: ScriptedSource, tmp_path: Path) -> None:
-    """Without its newline; a wrong one is told of as such, and never told itself."""
+    """Without its newline; a wrong one is reported, and never quoted."""
     grant(fresh, "reader", *documented(fresh.channel))
     file = tmp_path / "password"
     file.write_text("pw\n")
@@ -472,7 +472,7 @@ GARBAGE: dict[str, bytes] = {
 
 
 def test_garbage_is_ignored(site: Site, source: ScriptedSource) -> None:
-    """On the channel and in the stream: no reading, no end of the connection, and true hints are heard after it."""
+    """On the channel and in the stream: no fetch, no end of the connection, and true hints are heard afterwards."""
     site.add(1)
     with reading(source, site.hints()) as keyset:
         listener = keyset._refresher.listener

@@ -76,7 +76,7 @@ def test_a_service_may_start_without_keys(source: ScriptedSource) -> None:
 
 
 def test_a_closed_reader_says_so_and_reads_no_more(source: ScriptedSource) -> None:
-    """What it has would do until the next rotation, and nobody would notice before; nothing wakes it but a start."""
+    """Its old keys would work until the next rotation and hide the mistake; only a start wakes it."""
     hints = HandMadeHints()
     keyset = reader_of(source, hints=hints, max_stale=timedelta(hours=1)).start()
     keyset.close()
@@ -100,7 +100,7 @@ def test_a_closed_reader_says_so_and_reads_no_more(source: ScriptedSource) -> No
 
 
 def test_a_reader_started_again_begins_anew(source: ScriptedSource) -> None:
-    """What was taken out meanwhile is not served until the first reading ends, and another epoch is accepted."""
+    """Keys retired meanwhile are not served before the first fetch ends, and another epoch is accepted."""
     keyset = reader_of(source)
     told: list[int] = []
     with keyset:
@@ -180,7 +180,7 @@ def test_options_must_make_sense(source: ScriptedSource) -> None:
 
 
 def test_hints_that_cannot_be_had_leave_nothing_running(source: ScriptedSource) -> None:
-    """Start says why, and there is no reader without the hints that were asked for."""
+    """Start says why, and no reader runs without the hints that it was given."""
 
     class Unusable(HandMadeHints):
         def listen(self, *_: object) -> HandMadeHints:
@@ -251,7 +251,7 @@ def test_status_tells_how_it_is(source: ScriptedSource, time_: Leaping) -> None:
 
 
 def test_public_keys_sign_nothing(source: ScriptedSource) -> None:
-    """And who asks for secrets is told that there are none."""
+    """And `secrets` raises, because there are none."""
     source.document = Keys(verifying=keys().verifying, epoch=EPOCH, sequence=1)
     with reader_of(source) as keyset:
         with pytest.raises(KeysUnavailableError, match="no key signs here"):
@@ -293,7 +293,7 @@ def test_a_search_does_not_block_the_event_loop(source: ScriptedSource) -> None:
 
 
 def test_stale_keys_do_not_block_the_event_loop(source: ScriptedSource, time_: Leaping) -> None:
-    """The first task after a suspend waits for a reading in a thread."""
+    """The first task after a suspend waits for a refresh in a thread."""
     with reader_of(source, time_) as keyset:
         token = Signer(keyset, issuer="i", audience="a").sign("alice")
         verifier = Verifier(keyset, issuer="i", audience="a")

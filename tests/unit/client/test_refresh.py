@@ -1,5 +1,5 @@
 """
-When a reader reads next: never later than half the propagation time, never more often than is good for the source.
+When a reader refreshes next: never later than half the propagation time, never more often than is good for the source.
 """
 
 from datetime import timedelta
@@ -173,7 +173,7 @@ def test_quiet_makes_hints_quick_again() -> None:
 
 
 def test_a_store_that_lags_is_read_again_within_seconds_and_not_for_ever() -> None:
-    """A hint spoke of a save that is not there yet: five more readings within eight seconds, then the poll finds it."""
+    """A hint announced a save that is not there yet: five more refreshes within eight seconds, then the poll."""
     schedule = RefreshSchedule(None, None)
     start = read(schedule, keys())
     schedule.hint(start, EPOCH, 2)
@@ -183,7 +183,7 @@ def test_a_store_that_lags_is_read_again_within_seconds_and_not_for_ever() -> No
     assert at[6] > 60
 
 
-def test_a_jwks_is_looked_at_again_though_a_change_was_found() -> None:
+def test_a_jwks_is_fetched_again_though_a_change_was_found() -> None:
     """It may be the change before the announced one, as when a rotation is followed by a revocation."""
     schedule = RefreshSchedule(None, None)
     found = keys(0, epoch="")
@@ -199,7 +199,7 @@ def test_a_jwks_is_looked_at_again_though_a_change_was_found() -> None:
     assert at[5] > 40
 
 
-def test_a_hint_of_another_epoch_ends_no_looking() -> None:
+def test_a_hint_of_another_epoch_does_not_end_the_repeats() -> None:
     """Forged, or of another installation with a keyset of the same name on the channel."""
     schedule = RefreshSchedule(None, None)
     start = read(schedule, keys(3))
@@ -209,7 +209,7 @@ def test_a_hint_of_another_epoch_ends_no_looking() -> None:
     assert at[-1] < 6
     read(schedule, keys(4), changed=True)
     assert schedule.due > start + 60
-    # Alone it is worth one reading, and no looking for what will never be there.
+    # Alone it causes one refresh, and no repeats for a sequence that will never arrive.
     schedule.hint(schedule.due, "another", 99)
     at = read(schedule, keys(4))
     assert schedule.due > at + 60
@@ -226,7 +226,7 @@ def test_out_of_order_hints_do_not_forget_the_latest() -> None:
 
 
 def test_what_was_asked_for_is_fresh_and_polls_are_not() -> None:
-    """Caches are asked to look again for whoever asks, and for hints, once."""
+    """Caches are asked for a new answer by a request and by a hint, once each."""
     schedule = RefreshSchedule(None, None)
     assert not schedule.begin(NOW)
     schedule.end(NOW, keys(), None, changed=True)

@@ -59,7 +59,7 @@ def in_threads(count: int, work: Callable[[int], object]) -> list[Any]:
 
 @pytest.mark.parametrize("started", [False, True], ids=["never started", "started without waiting"])
 def test_a_cold_start_is_one_reading(source: ScriptedSource, started: bool) -> None:
-    """A hundred threads that come before there are keys wait for the one reading, and all get its keys."""
+    """A hundred threads that come before there are keys wait for the one fetch, and all get its keys."""
     keyset = reader_of(source)
     with source.hanging():
         if started:
@@ -74,7 +74,7 @@ def test_a_cold_start_is_one_reading(source: ScriptedSource, started: bool) -> N
 
 
 def test_unknown_kids_cost_one_reading_per_cooldown(source: ScriptedSource, time_: Leaping) -> None:
-    """A thousand forged kids from twenty threads: one reading; none until the cooldown is over, then one."""
+    """A thousand forged kids from twenty threads: one refresh; none until the cooldown is over, then one."""
     with reader_of(source, time_) as keyset:
         time_.leap(1)
 
@@ -90,7 +90,7 @@ def test_unknown_kids_cost_one_reading_per_cooldown(source: ScriptedSource, time
 
 
 def test_everybody_who_searches_gets_the_answer(source: ScriptedSource) -> None:
-    """Twenty threads with a token of a new key wait for one reading, and all get the key."""
+    """Twenty threads with a token of a new key wait for one refresh, and all get the key."""
     with reader_of(source) as keyset:
         source.document = keys(2, "k1", "new")
         found = in_threads(20, lambda _: keyset.search("new"))
@@ -99,7 +99,7 @@ def test_everybody_who_searches_gets_the_answer(source: ScriptedSource) -> None:
 
 
 def test_a_search_after_a_hint_is_always_one_more(source: ScriptedSource) -> None:
-    """The cooldown holds what nobody told of; who was told of a change may look, once."""
+    """The cooldown holds searches without a hint; after one, a search is allowed once more."""
     hints = HandMadeHints()
     with reader_of(source, hints=hints) as keyset:
         assert keyset.search("new") is None
@@ -117,7 +117,7 @@ def test_a_search_after_a_hint_is_always_one_more(source: ScriptedSource) -> Non
 
 
 def test_a_reading_that_outlasts_a_search_is_not_the_answer_to_the_next(source: ScriptedSource, time_: Leaping) -> None:
-    """After the cooldown the next search reads anew, although nobody waited for the end of the last."""
+    """After the cooldown the next search refreshes again, although no caller waited for the end of the last."""
     with reader_of(source, time_, pace=Pace(min_gap=0.02, search_timeout=0.5)) as keyset:
         with source.hanging():
             assert keyset.search("new") is None
@@ -128,7 +128,7 @@ def test_a_reading_that_outlasts_a_search_is_not_the_answer_to_the_next(source: 
 
 
 def test_refresh_reads_now(source: ScriptedSource) -> None:
-    """Also within the cooldown, and with caches told to look again."""
+    """Also within the cooldown, and past caches."""
     with reader_of(source) as keyset:
         source.document = keys(2)
         assert keyset.refresh().sequence == 2
@@ -152,7 +152,7 @@ def test_polls_do_not_ask_past_caches(source: ScriptedSource, time_: Leaping) ->
 
 
 def test_hints_bring_changes_at_once(source: ScriptedSource) -> None:
-    """Ten changes in a row, each told by one hint, are each there within moments."""
+    """Ten changes in a row, each announced by one hint, are each there within moments."""
     hints = HandMadeHints()
     with reader_of(source, hints=hints) as keyset:
         for sequence in range(2, 12):
@@ -163,7 +163,7 @@ def test_hints_bring_changes_at_once(source: ScriptedSource) -> None:
 
 
 def test_hints_of_nothing_new_are_not_followed(source: ScriptedSource) -> None:
-    """What was read already, and another keyset; the same unknown thing a hundred times over costs a reading or two."""
+    """Known sequences and other keysets cost nothing; a hundred hints of one unknown epoch a refresh or two."""
     source.document = keys(5)
     hints = HandMadeHints()
     with reader_of(source, hints=hints):
@@ -177,11 +177,11 @@ def test_hints_of_nothing_new_are_not_followed(source: ScriptedSource) -> None:
 
 
 def test_a_forged_hint_does_not_mute_the_true_one(source: ScriptedSource) -> None:
-    """Whoever foretells the next sequence only has it read once for nothing."""
+    """A hint that foretells the next sequence causes one refresh for nothing."""
     hints = HandMadeHints()
     with reader_of(source, hints=hints) as keyset:
         hints.hint("web", EPOCH, 2)
-        settled(source, 1)  # until it is no longer looked for
+        settled(source, 1)  # until the repeats are over
         source.document = keys(2)
         hints.hint("web", EPOCH, 2)
         until(lambda: serves(keyset, "k2"), 5)
@@ -267,7 +267,7 @@ def test_a_forged_flood_is_a_handful_of_readings(source: ScriptedSource) -> None
 
 
 def test_a_store_that_lags_behind_a_hint_is_read_again(source: ScriptedSource) -> None:
-    """A standby shows the old document for a while after the hint: nobody waits for the poll."""
+    """A standby serves the old document for a while after the hint; the change does not wait for the poll."""
     hints = HandMadeHints()
     with reader_of(source, hints=hints) as keyset:
         hints.hint("web", EPOCH, 2)
@@ -300,7 +300,7 @@ def test_a_hanging_source_holds_nobody_who_has_keys(source: ScriptedSource) -> N
 
 
 def test_a_source_that_hangs_at_start_is_bounded(source: ScriptedSource) -> None:
-    """Start gives up in its time, leaves no thread once the source comes back, and what came too late is not taken."""
+    """Start gives up in time, leaves no thread once the source comes back, and late keys are not accepted."""
     keyset = reader_of(source)
     late = pytest.raises(KeysUnavailableError, match=r"^no keys within 0\.2 s: the source$")
     with source.hanging(), within(1), late:
@@ -335,7 +335,7 @@ def test_a_reader_that_is_started_again_never_reads_twice_at_once(source: Script
 
 @pytest.mark.slow
 def test_polls_come_within_half_the_propagation_time_whatever_was_asked_for() -> None:
-    """Also where a reading takes long: from one beginning to the next."""
+    """Also if a fetch takes long: counted from one beginning to the next."""
     source = ScriptedSource(keys(1, timing=Timing(timedelta(seconds=1), MINUTE, MINUTE)))
 
     def slow(known: Keys | None) -> Keys:

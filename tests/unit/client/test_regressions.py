@@ -100,7 +100,7 @@ def test_public_keys_of_other_kinds_are_no_secrets(kind: str) -> None:
 
 
 def test_a_jwk_is_no_secret() -> None:
-    """GHSA-xgmm-8j9v-c9wx, CVE-2026-48526 (PyJWT): the JSON text of a public JWK, taken for a shared secret."""
+    """GHSA-xgmm-8j9v-c9wx, CVE-2026-48526 (PyJWT): the JSON text of a public JWK, used as a shared secret."""
     public = private_key().public_key()
     for text in (
         json.dumps(jwk_of(public)),
@@ -151,7 +151,7 @@ def test_a_token_brings_no_key(forge: Forge, member: str) -> None:
 
 
 def test_an_empty_secret_is_no_secret() -> None:
-    """CVE-2019-20933 (InfluxDB), CVE-2026-49852 (joserfc): nobody set a secret, and everybody knew it."""
+    """CVE-2019-20933 (InfluxDB), CVE-2026-49852 (joserfc): an empty secret, which every attacker knows."""
     for nothing in (b"", b"\0", b"\0" * 31):
         with pytest.raises(WeakSecretError):
             secret_key(KID, Algorithm.HS256, nothing)
@@ -207,7 +207,7 @@ def test_the_issuer_is_compared_whole(forge: Forge) -> None:
 
 @BOTH
 def test_an_audience_of_nothing_is_not_ours(forge: Forge) -> None:
-    """Libraries that look at an audience only where there is one: a token for nobody was for everybody."""
+    """Libraries that check an audience only if there is one: a token without one passed everywhere."""
     for audience in (None, ABSENT, [], "", [None], {}, False, 0):
         assert outcome(verifier_of(forge), forge.claiming(aud=audience)) == Rejection.CLAIMS
 
@@ -256,7 +256,7 @@ def test_no_work_is_bought_with_a_header(forge: Forge) -> None:
 
 
 def test_an_absurd_key_costs_little() -> None:
-    """Keys that make each verification slow: beyond what OpenSSL takes they verify nothing, and raise nothing else."""
+    """Keys that make each verification slow: above the limit of OpenSSL they verify nothing, and do not raise."""
     for bits in (16385, 32768):
         key = key_of_jwk(jwk_of(private_key().public_key(), n=encode(((1 << bits) + 1).to_bytes(bits // 8 + 1, "big"))))
         assert key is not None

@@ -61,7 +61,7 @@ def test_3_1_the_algorithm_is_the_keys_not_the_tokens(make: Callable[[], Forge])
 
 
 def test_3_2_only_algorithms_that_are_fit_exist() -> None:
-    """3.2, use appropriate algorithms: four there are, none of them "none", and nobody can ask for more."""
+    """3.2, use appropriate algorithms: there are four, without "none", and a token cannot ask for others."""
     assert {algorithm.value for algorithm in Algorithm} == {"RS256", "HS256", "HS384", "HS512"}
     for wish in ("none", "RS1", "HS1", "RSA1_5", "ES256K"):
         with pytest.raises(ConfigError):
@@ -161,7 +161,7 @@ def test_3_9_the_audience_is_checked(make: Callable[[], Forge]) -> None:
     ],
 )
 def test_a_log_can_say_which_claim_was_wrong(changes: dict[str, object], claim: str) -> None:
-    """The message, which may be shown to anybody, does not."""
+    """The message, which may reach the sender, does not."""
     forge = hmac_forge()
     with pytest.raises(InvalidTokenError, match=r"^invalid token$") as raised:
         verifier_of(forge).verify(forge.claiming(**changes))
@@ -182,7 +182,7 @@ def test_3_10_received_claims_are_not_trusted(make: Callable[[], Forge]) -> None
 
 @pytest.mark.parametrize("make", FORGES)
 def test_3_11_types_are_explicit(make: Callable[[], Forge]) -> None:
-    """3.11, use explicit typing: a token says what it is, and a verifier which kind it takes; there is no other way."""
+    """3.11, use explicit typing: each token has a type, and each verifier accepts one type only."""
     forge = make()
     for typ in (ABSENT, "", "JWT", "jwt", "secevent+jwt", REFRESH):
         assert outcome(verifier_of(forge), forge.token(typ=typ)) == Rejection.TYPE

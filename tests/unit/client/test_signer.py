@@ -118,7 +118,7 @@ UNSIGNED: dict[str, dict[str, Any]] = {
 
 @pytest.mark.parametrize("name", UNSIGNED)
 def test_nothing_is_signed_that_a_verifier_would_refuse(name: str) -> None:
-    """It fails for whoever asks for it, not for whoever gets the token."""
+    """The signer raises, so that no verifier has to refuse the token."""
     signer = Signer(StaticKeys(SECRET, timing=TIMING), issuer=ISSUER, audience=AUDIENCE, now=lambda: NOW)
     options = {"subject": "alice"} | UNSIGNED[name]
 

@@ -36,7 +36,7 @@ def test_shared_secrets_go_with_hmac_only(algorithm: str) -> None:
 
 
 def test_static_secrets_old_and_new_verify() -> None:
-    """Each of them, whatever kid a token names; one that is no longer there does not."""
+    """Each of them, whatever kid a token names; a secret that was removed does not."""
     old, older = SECRET[::-1], SECRET[7:] + SECRET[:7]
     keys = StaticKeys(SECRET, old, None, "", timing=TIMING)
     verifier = verifier_of(hmac_forge(), keys=keys)

@@ -139,7 +139,7 @@ def test_a_good_token_is_accepted(forge: Forge, name: str) -> None:
 def test_leeway_is_the_clock_skew_at_the_end_of_a_life(
     forge: Forge, leeway: timedelta | None, after: int, expected: bool
 ) -> None:
-    """A token is taken until exp and the leeway, that moment not included; the leeway is the keyset's clock_skew."""
+    """A token is accepted until exp plus leeway, that moment excluded; the leeway is the keyset's clock_skew."""
     verifier = verifier_of(forge, leeway=leeway, now=lambda: NOW + 900 + after)
 
     assert outcome(verifier, forge.token()) == EXPIRED if not expected else verifier.verify(forge.token())
@@ -148,7 +148,7 @@ def test_leeway_is_the_clock_skew_at_the_end_of_a_life(
 @pytest.mark.parametrize("claim", ["iat", "nbf"])
 @pytest.mark.parametrize(("before", "expected"), [(59, True), (60, True), (61, False)])
 def test_leeway_at_the_beginning_of_a_life(forge: Forge, claim: str, before: int, expected: bool) -> None:
-    """A token is taken from iat and nbf less the leeway on, that moment included."""
+    """A token is accepted from iat and nbf minus leeway on, that moment included."""
     token = forge.claiming(**{"iat": NOW - 300, claim: NOW})
     result = outcome(verifier_of(forge, now=lambda: NOW - before), token)
 
@@ -181,7 +181,7 @@ def test_the_policy_of_today_counts(forge: Forge) -> None:
 
 
 def test_leeway_is_never_above_a_minute(forge: Forge) -> None:
-    """Whatever the keyset says, and whoever asks."""
+    """Whatever the keyset or the caller says."""
     sloppy = keys_for(forge, timing=Timing(TIMING.propagation_time, TIMING.max_token_lifetime, timedelta(hours=1)))
     verifier = verifier_of(forge, keys=FixedKeys(sloppy), now=lambda: NOW + 960)
 
@@ -194,7 +194,7 @@ def test_leeway_is_never_above_a_minute(forge: Forge) -> None:
 @pytest.mark.parametrize("option", ["issuer", "audience", "typ"])
 @pytest.mark.parametrize("value", ["", None, ["a"], 1, b"api"])
 def test_a_verifier_cannot_be_made_without_saying_whose_tokens_it_takes(option: str, value: Any) -> None:
-    """Issuer, audience and type are texts, none of them empty: there is no way to leave a check out."""
+    """Issuer, audience and type are texts that are not empty: no check can be left out."""
     with pytest.raises(ConfigError, match=option):
         verifier_of(hmac_forge(), **{option: value})
 
@@ -222,7 +222,7 @@ def test_rsa_tokens_of_another_library_are_accepted() -> None:
 
 
 def test_another_librarys_defaults_are_refused() -> None:
-    """PyJWT writes typ JWT and no kid unless told: neither is what an access token bears."""
+    """PyJWT by default writes typ JWT and no kid, which an access token must not have."""
     assert outcome(verifier_of(hmac_forge()), jwt.encode(good_claims(), SECRET, headers={"kid": KID})) == TYPE
     assert outcome(verifier_of(hmac_forge()), jwt.encode(good_claims(), SECRET, headers={"typ": ACCESS})) == UNKNOWN_KEY
 
@@ -285,19 +285,18 @@ def test_a_longer_policy_is_read_before_a_token_of_it_is_refused(asynchronous: b
     assert said(long, before, after) == (NOW + 7200, 1)
     assert said(too_long, before, after) == (Rejection.CLAIMS, 1)
     assert said(long, before, replace(before, read_at=clock.now())) == (Rejection.CLAIMS, 1)
-    # Where it cannot be read, nothing is said of the token; a revoked key is no key; and no policy is read where none
-    # is told.
+    # If it cannot be read, the token is not judged; a revoked key stays revoked; without a policy there is no refresh.
     assert said(long, before, None) == ("unavailable", 1)
     assert said(long, before, replace(after, revoked=frozenset({KID}))) == (Rejection.REVOKED, 1)
     assert said(long, before, replace(after, verifying={})) == (Rejection.CLAIMS, 1)
     assert said(long, replace(before, policy_known=False), after) == (Rejection.CLAIMS, 0)
-    # What was signed well before the reading was allowed then, or never.
+    # What was signed well before the fetch was allowed then, or never.
     assert said(forge.claiming(iat=NOW - 80, exp=NOW + 7000), before, after) == (Rejection.CLAIMS, 0)
     assert said(forge.claiming(iat=NOW - 60, exp=NOW + 7000), before, after) == (NOW + 7000, 1)
     assert said(forge.claiming(iat=NOW - 9000, exp=NOW - 60), before, after) == (Rejection.EXPIRED, 0)
 
 
-# -- the steps, and who takes them -------------------------------------------------------------------------------------
+# -- the steps, and their drivers --------------------------------------------------------------------------------------
 
 
 def ended(steps: Generator[Any, Keys | None, Claims], answer: Keys | None = None) -> object:

@@ -22,7 +22,7 @@ from tests.support.forgery import (
 
 @pytest.mark.parametrize("name", SPELLING)
 def test_a_token_has_one_spelling(forge: Forge, name: str) -> None:
-    """Whatever differs from the one canonical text of a token is refused, whoever signed it."""
+    """Any other text than the canonical one of a token is refused, although it is signed."""
     attack, reason = SPELLING[name]
 
     assert outcome(verifier_of(forge), attack(forge)) == reason
@@ -34,7 +34,7 @@ def test_what_is_within_the_limits_is_accepted(forge: Forge) -> None:
     longest, longest_header = of_length(forge, MAX_TOKEN), of_header_length(forge, MAX_HEADER)
 
     assert (len(longest), len(decode(longest_header.split(".")[0]))) == (8192, 1024)
-    # Few brackets are not even looked at more closely; many are.
+    # Only texts with many brackets are checked for depth.
     beside = deep(16).replace(b'"deep"', b'"beside":[[],[],{}],"deep"')
     for token in (longest, longest_header, forge.raw(deep(16)), forge.raw(beside)):
         assert isinstance(outcome(verifier, token), Claims)
@@ -57,7 +57,7 @@ def test_a_segment_is_the_base64url_of_its_bytes(data: bytes) -> None:
 
 @given(st.text("AQgwBZz09-_+/=.! \n\x00é", max_size=12))
 def test_a_segment_has_one_spelling(segment: str) -> None:
-    """A segment that decodes is what its bytes encode to: no padding, no other alphabet, no spare bit, no stray character."""
+    """A segment that decodes is what its bytes encode to: no padding, other alphabet, spare bit or stray character."""
     try:
         data = decode_segment(segment)
     except ValueError:

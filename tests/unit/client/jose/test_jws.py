@@ -100,7 +100,7 @@ def test_alg_none_is_no_algorithm(forge: Forge, spelling: str) -> None:
     ],
 )
 def test_a_kid_is_no_path_and_no_query(forge: Forge, kid: str) -> None:
-    """A kid that could mean something elsewhere is not even looked for."""
+    """A kid that could mean something elsewhere is never searched for."""
     keys = FixedKeys(keys_for(forge))
 
     assert outcome(verifier_of(forge, keys=keys), forge.token(kid=kid)) == UNKNOWN_KEY
@@ -146,7 +146,7 @@ def test_nothing_in_a_token_is_fetched(forge: Forge, member: str) -> None:
 
 def public_texts() -> dict[str, bytes]:
     """
-    Return the ways to write down the public half, each a secret for whoever confuses the kinds of key.
+    Return the ways to write a public key, each a secret to code that confuses the kinds of key.
     """
     public = private_key().public_key()
     pem = public.public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
@@ -174,8 +174,8 @@ def public_texts() -> dict[str, bytes]:
 
 @pytest.mark.parametrize("form", public_texts())
 @pytest.mark.parametrize("algorithm", ["HS256", "HS384", "HS512"])
-def test_a_public_half_is_no_secret(form: str, algorithm: str) -> None:
-    """What is known of an RSA key makes no HMAC that its verifier takes, in whatever form."""
+def test_a_public_key_is_not_a_secret(form: str, algorithm: str) -> None:
+    """A public RSA key in any form, used as an HMAC secret, signs nothing that its verifier accepts."""
     attacker = hmac_forge(public_texts()[form], algorithm)
     verifier = verifier_of(rsa_forge())
 
@@ -188,8 +188,8 @@ def test_a_public_half_is_no_secret(form: str, algorithm: str) -> None:
     "form",
     [name for name, text in public_texts().items() if text.isascii() and not name.endswith(("DER", "base64url"))],
 )
-def test_a_public_half_cannot_be_made_a_secret(form: str) -> None:
-    """Nobody gets a verifier with a shared secret out of a public key by mistake."""
+def test_a_public_key_cannot_be_made_a_secret(form: str) -> None:
+    """A public key cannot become the shared secret of a verifier by mistake."""
     text = public_texts()[form].decode()
 
     with pytest.raises(RotatorError, match=r"no shared secret|fewer than"):
@@ -199,7 +199,7 @@ def test_a_public_half_cannot_be_made_a_secret(form: str) -> None:
 
 
 def test_a_remembered_header_lets_nothing_by(forge: Forge) -> None:
-    """After a good token, the same header is worth nothing to whoever has no key, and a revoked kid is refused."""
+    """After a good token, the same header does not help without the key, and a revoked kid is refused."""
     keys = keys_for(forge)
     fixed = FixedKeys(keys)
     verifier = verifier_of(forge, keys=fixed)
@@ -242,7 +242,7 @@ def test_another_key_signs_in_vain(forge: Forge) -> None:
     [b"\0", b"\0" * 32, b"\xff" * 32, b"\0" * 255, b"\0" * 256, b"\0" * 255 + b"\1", b"\xff" * 256, b"\0" * 257],
 )
 def test_made_up_signatures_do_not_verify(forge: Forge, signature: bytes) -> None:
-    """Zeros, ones, and lengths that are no signature's."""
+    """Zeros, ones, and lengths that no signature has."""
     body = forge.token().rpartition(".")[0]
 
     assert outcome(verifier_of(forge), f"{body}.{encode(signature)}") == SIGNATURE
@@ -263,7 +263,7 @@ def test_a_signature_is_whole(forge: Forge) -> None:
 
 
 def test_an_rsa_signature_plus_the_modulus_is_another_one() -> None:
-    """Not the same number again: s and s + n mean the same to whoever does not look at the size."""
+    """S and s + n are the same modulo n: the size of the signature must be checked."""
     forge = rsa_forge()
     modulus = private_key().public_key().public_numbers().n
     tried = 0

@@ -70,7 +70,7 @@ def flawed_modulus(seed: int) -> int:
     """
     primes = [n for n in range(2, 702) if all(n % d for d in range(2, n))]
     primorial = math.prod(primes)
-    numbers = random.Random(seed)  # noqa: S311 - a key that nobody uses
+    numbers = random.Random(seed)  # noqa: S311 - a key for this test only
 
     def factor() -> int:
         return numbers.getrandbits(55) * primorial + pow(65537, numbers.getrandbits(40), primorial)
@@ -240,7 +240,7 @@ def test_usual_sizes_are_accepted(bits: int) -> None:
 
 
 def test_hmac_and_rsa_are_never_in_one_set() -> None:
-    """Neither a JWKS nor a signing document brings them together, nor does whoever makes a set by hand."""
+    """Neither a JWKS nor a signing document nor a set made by hand may hold both."""
     secret, _ = secret_key("hs", Algorithm.HS256, SECRET.encode())
     with pytest.raises(RotatorError, match="in one set"):
         Keys(verifying={"hs": secret, **keys_of_jwks(jwks(OURS))})

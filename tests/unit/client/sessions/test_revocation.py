@@ -35,7 +35,7 @@ def test_an_access_token_is_revoked_by_its_id(
         reason(lambda text=spelling: tokens.verify(text))  # type: ignore[misc]
     with redis.Redis.from_url(redis_server.url) as client:
         (entry,) = client.keys(f"{state._prefix}:jti:*")
-        # As long as a verifier may take it whose clock is a minute behind, with a minute's leeway.
+        # As long as a verifier may accept it: with a clock a minute behind, and a minute's leeway.
         assert 1_010_000 <= client.pttl(entry) <= 1_020_000
 
 
@@ -99,7 +99,7 @@ def test_revocation_by_age(make: Callable[..., Tokens], clock: Clock, subject: s
         assert reason(lambda: tokens.verify(bob.access)) is Rejection.REVOKED
     else:
         tokens.verify(bob.access)
-    # An earlier moment takes nothing back.
+    # An earlier moment revokes nothing that a later one allowed.
     tokens.revoke_issued_before(datetime.fromtimestamp(clock.time - 3600, UTC), subject=subject)
     assert reason(lambda: tokens.verify(alice.access)) is Rejection.REVOKED
     with pytest.raises(ConfigError, match="future"):
@@ -140,7 +140,7 @@ def test_a_users_version_ends_all_of_their_sessions(make: Callable[..., Tokens])
 
 
 def test_a_user_who_is_gone_has_no_tokens(make: Callable[..., Tokens]) -> None:
-    """No version, as `dict.get` tells of nobody, is no leave to take or issue any."""
+    """None, as `dict.get` returns for an unknown user: tokens are neither accepted nor issued."""
     versions: dict[str, int] = {"alice": 3}
     tokens = make(version_of=versions.get)
     pair = tokens.issue("alice")

@@ -22,7 +22,7 @@ from tests.support.sessions import AUDIENCE, ISSUER, Clock, reason, static
 
 
 def test_a_redis_that_takes_no_writes_still_denies(fresh_redis: RedisServer, clock: Clock) -> None:
-    """Full, or a replica: nobody is refreshed, and what was revoked stays so, since it can be read."""
+    """Full, or a replica: no refresh works, and revoked tokens stay revoked, because the list can be read."""
     state = SessionStore(fresh_redis.url)
     tokens = Tokens(static(), state, issuer=ISSUER, audience=AUDIENCE, now=clock)
     good, bad = tokens.issue("alice"), tokens.issue("mallory")
@@ -78,7 +78,7 @@ def test_without_redis(fresh_redis: RedisServer, clock: Clock) -> None:
 
 
 def test_a_silent_redis_holds_up_few(fresh_redis: RedisServer, clock: Clock) -> None:
-    """A Redis that takes connections and says nothing costs one caller its time-out; the others go on at once."""
+    """A Redis that accepts connections and is silent costs one caller its timeout; the others fail at once."""
     state = SessionStore(fresh_redis.url)
     tokens = Tokens(static(), state, issuer=ISSUER, audience=AUDIENCE, now=clock)
     pair = tokens.issue("alice")
@@ -148,5 +148,5 @@ def _eventually(call: Callable[[], TokenPair]) -> TokenPair:
         try:
             return call()
         except TokenStateError:
-            assert time.monotonic() < end, "Redis is back and nobody noticed"
+            assert time.monotonic() < end, "Redis is back, and calls still fail"
             time.sleep(0.1)

@@ -78,7 +78,7 @@ def test_fifty_processes_agree_as_well(
 
 
 def test_a_lost_answer_brings_the_same_successor_again(make: Callable[..., Tokens]) -> None:
-    """Whoever asks again with the same token within the grace gets what was lost."""
+    """The same token asked again within the grace brings what was lost."""
     tokens = make()
     first = tokens.issue("alice")
     lost = tokens.refresh(first.refresh)
@@ -136,7 +136,7 @@ def test_only_the_immediate_predecessor_has_grace(make: Callable[..., Tokens]) -
 
 
 def test_grace_does_not_lengthen_itself(make: Callable[..., Tokens]) -> None:
-    """Asking again within the grace does not begin it anew."""
+    """Asking again within the grace does not extend it."""
     tokens = make(grace=timedelta(seconds=1))
     first = tokens.issue("alice")
     tokens.refresh(first.refresh)

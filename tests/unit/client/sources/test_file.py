@@ -71,7 +71,7 @@ def test_a_file_store_without_the_document(tmp_path: Path) -> None:
 
 
 def test_a_file_that_cannot_be_read_is_not_read_again_and_again(tmp_path: Path, time_: Leaping) -> None:
-    """A damaged one neither: not at each look, but when it is due."""
+    """A damaged one is not read at each check for changes, but when a poll is due."""
     store = FileStore(tmp_path)
     save(store, keyset(1))
     source = FileSource(tmp_path, "web")
@@ -85,7 +85,7 @@ def test_a_file_that_cannot_be_read_is_not_read_again_and_again(tmp_path: Path, 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can make a folder that is not ours")
 def test_a_folder_of_somebody_else_is_refused(tmp_path: Path) -> None:
-    """Who owns it could make everybody trust other keys."""
+    """Its owner could make all readers trust other keys."""
     store = FileStore(tmp_path)
     save(store, keyset(1))
     os.chown(tmp_path / "keys", 12345, 12345)

@@ -69,7 +69,7 @@ def serving(script: Callable[[Request], Answer], **options: Any) -> Iterator[tup
 
 
 def test_an_unchanged_set_is_not_sent_again() -> None:
-    """The second reading is conditional, and brings the same keys; a changed set is read."""
+    """The second request is conditional, and brings the same keys; a changed set is read."""
     server = Jwks(1, headers={"Cache-Control": "public, max-age=60"})
     with serving(server) as (peer, source):
         first, may_keep = source.read(None, TIMEOUT, fresh=False)
@@ -85,7 +85,7 @@ def test_an_unchanged_set_is_not_sent_again() -> None:
 
 
 def test_the_same_bytes_are_the_same_keys() -> None:
-    """A server without ETags: nothing is parsed, told or verified anew."""
+    """A server without ETags: the keys are not parsed again."""
     with serving(lambda _: answer(200, jwks(1).encode())) as (_, source):
         first, _ = source.read(None, TIMEOUT, fresh=False)
         assert source.read(first, TIMEOUT, fresh=False)[0] is first
@@ -120,7 +120,7 @@ def key_set(*members: object) -> bytes:
 
 
 def drip(data: bytes) -> Iterator[bytes | float]:
-    """The bytes one by one, each in time for a timeout that counts anew for each read."""
+    """The bytes one by one, each in time for a timeout that begins again with each byte."""
     for byte in data:
         yield bytes([byte])
         yield 0.2
@@ -160,7 +160,7 @@ BAD: dict[str, tuple[Callable[[], Answer], str]] = {
 
 @pytest.mark.parametrize(("bad", "text"), BAD.values(), ids=BAD)
 def test_what_is_no_good_set_leaves_the_last_one(bad: Callable[[], Answer], text: str) -> None:
-    """The keys stay, the fault names the place and what was wrong there, and the next good set is taken."""
+    """The keys stay, the fault names the place and the problem, and the next good set is accepted."""
     server = Jwks(1)
     with serving(server) as (peer, source), reader_of(source) as keys:
         server.answer = lambda _: bad()
@@ -175,7 +175,7 @@ def test_what_is_no_good_set_leaves_the_last_one(bad: Callable[[], Answer], text
 
 
 def test_a_bad_set_does_not_become_an_unchanged_one() -> None:
-    """Its ETag is not taken, so that the server cannot say that it is still the same and hide what is wrong."""
+    """Its ETag is not kept, so that a 304 cannot hide that the set is bad."""
     server = Jwks(1)
     with serving(server) as (_, source):
         good, _ = source.read(None, TIMEOUT, fresh=False)
@@ -189,7 +189,7 @@ def test_a_bad_set_does_not_become_an_unchanged_one() -> None:
 
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
 def test_a_redirect_of_a_jwks_is_refused(status: int) -> None:
-    """Whoever can redirect could else make everybody trust another host's keys."""
+    """A redirect could make verifiers trust another host's keys."""
     with Peer(Jwks(2)) as other:
         redirect = {"Location": f"{other.address}/jwks.json"}
         refused = pytest.raises(PublicationError, match=rf"redirects; name the address it redirects to \({status}\)")
@@ -263,7 +263,7 @@ def test_nobody_there(host: str, text: str) -> None:
     ids=["good", "unknown CA", "other host"],
 )
 def test_tls_fails_closed(tmp_path: Path, name: str, trusted: bool) -> None:
-    """A certificate of an unknown CA, or for another host, ends the reading before anything is asked."""
+    """A certificate of an unknown CA, or for another host, ends the fetch before a request is sent."""
     ca_file, context = certificate(tmp_path, name)
     with Peer(Jwks(1), context) as peer:
         source = JwksSource(f"{peer.address}/jwks.json", ca_file=ca_file if trusted else None)
@@ -311,7 +311,7 @@ def test_a_set_says_how_long_it_may_be_kept(header: str, seconds: int | None) ->
 
 
 def test_a_set_is_polled_when_it_may_no_longer_be_kept(time_: Leaping) -> None:
-    """Not before, and past no cache; hints and unknown kids ask caches to look again."""
+    """Not before, and through caches; only hints and unknown kids ask caches for a new answer."""
     server, hints = Jwks(1, headers={"Cache-Control": "max-age=100"}), HandMadeHints()
     with serving(server) as (peer, source), reader_of(source, time_, hints=hints) as keys:
         time_.leap(79)
@@ -348,7 +348,7 @@ def test_a_jwks_host_that_goes_away(time_: Leaping) -> None:
 
 
 def test_no_text_holds_what_a_url_may_hide() -> None:
-    """A key to an API in the query is sent, and not told."""
+    """An API key in the query is sent, and never quoted."""
     with Peer(lambda _: answer(500)) as peer:
         source = JwksSource(f"{peer.address}/jwks.json?key=CANARY")
         keys = reader_of(source)

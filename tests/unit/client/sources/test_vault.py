@@ -134,7 +134,7 @@ def test_the_printed_policy_of_a_verifier_is_enough(
 def test_the_printed_policy_of_an_hmac_verifier_is_enough(
     vault_server: VaultServer, mount: str, store: VaultStore, allowed: Callable[[str, str], str]
 ) -> None:
-    """It holds the secret; who asks for public keys is told that there are none, and where."""
+    """It holds the secret; with *public* the error says that there is no such document, and where."""
     save(store, keyset(1, name="api"))
     document = publication("api").document
     store.save(Tree.JWKS, "api", encode_public(document), 0)
@@ -160,7 +160,7 @@ def test_absence_is_told_apart_from_a_lack_of_rights(
 def test_a_token_file_is_read_again(
     vault_server: VaultServer, mount: str, store: VaultStore, allowed: Callable[[str, str], str], tmp_path: Path
 ) -> None:
-    """It may come late, and be replaced while running: nobody restarts a service for a new token."""
+    """It may come late, and be replaced while the service runs."""
     save(store, keyset(1, name="api"))
     file = tmp_path / "token"
     source = VaultSource("api", address=vault_server.address, mount=mount, token_file=file)
@@ -188,7 +188,7 @@ def test_a_token_file_is_read_again(
 def test_an_approle_outlives_its_tokens(
     vault_server: VaultServer, mount: str, store: VaultStore, allowed: Callable[[str, str], str], tmp_path: Path
 ) -> None:
-    """With the printed policy, which lets no token be renewed: it logs in again, and misses no reading."""
+    """With the printed policy, which allows no renewal: it logs in again, and no fetch fails."""
     save(store, keyset(1, name="api"))
     allowed("signer", "api")
     policies = [f"{mount}-signer-api"]
@@ -214,7 +214,7 @@ def test_an_approle_outlives_its_tokens(
 def test_a_deleted_document_leaves_the_last_keys(
     vault_server: VaultServer, mount: str, store: VaultStore, time_: Leaping
 ) -> None:
-    """Deleted, destroyed or gone with its metadata: served until stale, and told; brought back, it is read again."""
+    """Deleted, destroyed or gone with its metadata: the keys are served until stale; undeleted, it is read again."""
     save(store, keyset(1))
     source = VaultSource("web", address=vault_server.address, mount=mount, token=vault_server.root_token)
     with reader_of(source, time_) as keys:
@@ -365,7 +365,7 @@ def test_a_forked_process_has_a_login_of_its_own(
 
 @forks
 def test_a_forked_process_does_not_look_after_its_parents_token() -> None:
-    """Before it has one of its own it looks after none."""
+    """It renews no token before it has one of its own."""
     with Peer(lambda _: answer(503)) as peer:
         source = VaultSource("web", address=peer.address, token=TOKEN)
         with pytest.raises(StoreUnavailableError):

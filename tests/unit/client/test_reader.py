@@ -329,6 +329,28 @@ def test_async_with_does_not_block_the_event_loop(source: ScriptedSource) -> Non
         assert asyncio.run(main()) < 0.2
 
 
+def test_starting_that_is_cancelled_late_ends_all_the_same(source: ScriptedSource) -> None:
+    """`async with` cancelled when the start has just succeeded leaves no thread behind."""
+    keyset = reader_of(source)
+
+    async def use() -> None:
+        async with keyset:
+            await asyncio.sleep(100)
+
+    async def cancel_late() -> None:
+        task = asyncio.ensure_future(use())
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)  # by now the start is in its thread
+        time.sleep(0.3)  # noqa: ASYNC251 - the loop is busy while the start succeeds in its thread
+        task.cancel()
+        assert keyset.status.age is not None
+        with pytest.raises(asyncio.CancelledError):
+            await task
+
+    asyncio.run(cancel_late())
+    until(lambda: not readers_threads(), 2)
+
+
 def test_a_cancelled_beginning_leaves_nothing_running(source: ScriptedSource) -> None:
     """A task that is cancelled while it waits for keys takes its reader with it."""
     source.fail(StoreUnavailableError("vault is sealed"))

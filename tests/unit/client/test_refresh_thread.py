@@ -220,26 +220,6 @@ def test_searching_takes_none_of_an_event_loops_threads(source: ScriptedSource) 
         assert settled(source, QUIET) == 2
 
 
-def test_starting_that_is_cancelled_late_ends_all_the_same(source: ScriptedSource) -> None:
-    """`async with` cancelled when the start has just succeeded leaves no thread behind."""
-    keyset = reader_of(source)
-
-    async def use() -> None:
-        async with keyset:
-            await asyncio.sleep(100)
-
-    async def cancel_late() -> None:
-        task = asyncio.ensure_future(use())
-        await asyncio.sleep(0)
-        time.sleep(0.3)  # noqa: ASYNC251 - the loop is busy while the start succeeds in its thread
-        task.cancel()
-        with pytest.raises(asyncio.CancelledError):
-            await task
-
-    asyncio.run(cancel_late())
-    until(lambda: not readers_threads(), 2)
-
-
 def test_a_reader_of_any_keyset_follows_hints_of_all() -> None:
     """The combined JWKS does not say which keysets are in it."""
     source, hints = ScriptedSource(keyset=""), HandMadeHints()

@@ -318,6 +318,13 @@ def test_a_verification_with_the_keys_at_hand_asks_for_nothing(forge: Forge) -> 
     assert ended(verifier._steps(forge.token(kid="no/kid"), keys)) is Rejection.UNKNOWN_KEY
 
 
+def test_a_kid_that_is_revoked_or_means_nothing_asks_for_nothing(forge: Forge) -> None:
+    """A search could not change the end: revoked kids stay revoked, and unnamed keys are all tried."""
+    keys = keys_for(forge, revoked=frozenset({"gone"}))
+    assert ended(verifier_of(forge)._steps(forge.token(kid="gone"), keys)) is Rejection.REVOKED
+    assert ended(verifier_of(forge)._steps(forge.token(kid="any"), replace(keys, named=False))) == good_claims()
+
+
 def test_an_unknown_kid_asks_for_one_search(forge: Forge) -> None:
     """And the answer decides: keys with the kid, keys that revoked it, or none."""
     keys = keys_for(forge)

@@ -2,7 +2,6 @@
 Serving a keyset that cannot be reconciled: what was verified last, so that an outage of the store is not one of the JWKS.
 """
 
-from rotator.adapters.jwks.cache import JwksCache
 from rotator.documents.jwk import parse_jwks
 from rotator.documents.public import decode_public
 from rotator.errors import FrozenError, KeyMaterialError, StoreError
@@ -10,6 +9,7 @@ from rotator.model.document import Tree
 from rotator.model.policy import Policy
 from rotator.model.publication import LastSeen, Publication, PublicDocument
 from rotator.ports.last_seen import LastSeenStore
+from rotator.ports.publication_cache import PublicationCache
 from rotator.ports.store import DocumentStore
 
 
@@ -18,7 +18,7 @@ class LastKnown:
     Fills the cache that our listener and our file serve from, without a pass over the keyset.
     """
 
-    def __init__(self, store: DocumentStore, last_seen: LastSeenStore | None, cache: JwksCache) -> None:
+    def __init__(self, store: DocumentStore, last_seen: LastSeenStore | None, cache: PublicationCache) -> None:
         self._store = store
         self._last_seen = last_seen
         self._cache = cache

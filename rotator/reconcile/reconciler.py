@@ -8,7 +8,6 @@ from collections.abc import Callable, Mapping
 from datetime import timedelta
 from typing import assert_never
 
-from rotator.adapters.jwks.cache import JwksCache
 from rotator.errors import PublicationError, StandbyLostError, StoreConflictError
 from rotator.lifecycle.decisions import (
     Activate,
@@ -28,6 +27,7 @@ from rotator.model.reasons import AlarmReason
 from rotator.ports.clocks import Clocks
 from rotator.ports.last_seen import LastSeenStore
 from rotator.ports.log import Log
+from rotator.ports.publication_cache import PublicationCache
 from rotator.ports.store import DocumentStore
 from rotator.reconcile.alarms import Alarms
 from rotator.reconcile.effects import Effects
@@ -53,7 +53,7 @@ class Reconciler:
         effects: Effects,
         publishing: Publishing,
         last_seen: LastSeenStore | None,
-        cache: JwksCache,
+        cache: PublicationCache,
         alarms: Alarms,
         log: Log,
         clocks: Clocks,

@@ -5,6 +5,7 @@ Proof that adapters and fakes satisfy their ports; mypy reads it, nothing runs i
 from rotator.adapters.clocks import LocalClocks
 from rotator.adapters.files.last_seen import LastSeenFiles
 from rotator.adapters.files.store import FileStore
+from rotator.adapters.jwks.cache import JwksCache
 from rotator.adapters.jwks.file import FilePublisher
 from rotator.adapters.jwks.http import HttpPublisher, VerifyUrls
 from rotator.adapters.jwks.store import StorePublisher
@@ -20,6 +21,7 @@ from rotator.ports.keygen import KeyGenerator
 from rotator.ports.last_seen import LastSeenStore
 from rotator.ports.notifier import Notifier
 from rotator.ports.probe import StoreProbe
+from rotator.ports.publication_cache import PublicationCache
 from rotator.ports.publisher import JwksPublisher
 from rotator.ports.store import DocumentStore
 from tests.support.fakes import ManualClock, MemoryLastSeen, MemoryNotifier, MemoryPublisher, PooledKeyGenerator
@@ -39,3 +41,4 @@ PUBLISHERS: tuple[type[JwksPublisher], ...] = (
 LAST_SEEN: tuple[type[LastSeenStore], ...] = (LastSeenFiles, MemoryLastSeen)
 NOTIFIERS: tuple[type[Notifier], ...] = (RedisNotifier, MemoryNotifier)
 KEY_GENERATORS: tuple[type[KeyGenerator], ...] = (Keygen, PooledKeyGenerator)
+PUBLICATION_CACHES: tuple[type[PublicationCache], ...] = (JwksCache,)

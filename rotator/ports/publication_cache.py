@@ -1,0 +1,25 @@
+"""
+The publications that this process serves by itself, from memory.
+"""
+
+from typing import Protocol
+
+from rotator.model.publication import Publication
+
+
+class PublicationCache(Protocol):
+    """
+    The latest publication of each keyset, for the listener and the file of this host. Safe to use from several threads.
+    """
+
+    def put(self, publication: Publication) -> None:
+        """
+        Keep *publication*, unless a later one of the same epoch is kept already; raises PublicationError if it is unfit.
+        """
+        ...
+
+    def mark_absent(self, name: str) -> None:
+        """
+        Note that a keyset contributes nothing for now: it does not exist yet, or cannot be read. What was put stays.
+        """
+        ...

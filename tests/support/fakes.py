@@ -10,7 +10,7 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 
 from rotator.documents.jwk import parse_jwks
 from rotator.documents.private_key import pair_of
-from rotator.errors import LastSeenWriteError, NotificationError, PublicationError
+from rotator.errors import KeyMaterialError, LastSeenWriteError, NotificationError, PublicationError
 from rotator.model.algorithms import Algorithm
 from rotator.model.event import Event
 from rotator.model.keys import GeneratedKey, HmacSecret, Kid
@@ -193,6 +193,10 @@ class MemoryPublisher:
         Show *publication*, unless a later one of the same epoch is written.
         """
         self._works()
+        try:
+            parse_jwks(publication.document.jwks)
+        except KeyMaterialError as error:
+            raise PublicationError(f"{self._name}: {error}") from error
         name, new = publication.document.keyset, publication.document
         old = self._written[name].document if name in self._written else None
         if old and old.epoch == new.epoch and old.sequence > new.sequence:

@@ -3,11 +3,9 @@ The store of documents as files, for one host without a Vault: no versions are k
 """
 
 import errno
-import fcntl
 import json
 import os
 import threading
-import time
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime, timedelta
@@ -15,13 +13,13 @@ from pathlib import Path
 
 from rotator.adapters.clocks import LOCAL_CLOCKS
 from rotator.adapters.files.atomic import safe_directory, write_atomically
+from rotator.adapters.files.lock import wait_for_lock
 from rotator.errors import DocumentError, StoreConflictError, StoreDeniedError, StoreUnavailableError, UnsafePathError
 from rotator.model.document import ClockReading, Fields, Stored, Tree
 from rotator.model.times import parse_time
 from rotator.ports.clocks import Clocks
 
 LOCK_TIMEOUT = 5.0
-_LOCK_POLL = 0.01
 _LOCK = ".lock"
 _READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC
 _WAY_OUT = {
@@ -30,12 +28,11 @@ _WAY_OUT = {
     errno.EROFS: "; mount its disk writable",
     errno.ELOOP: "; it is a symbolic link, replace it by a regular file",
 }
-_OPEN_LOCK = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
 class FileStore:
     """
-    A DocumentStore in the folder *path* (made 0700 when missing): `<tree>/<keyset>.json`, mode 0600.
+    A DocumentStore in the folder *path* (made 0700 if missing): `<tree>/<keyset>.json`, mode 0600.
 
     A save holds the lock of the whole store, against threads and processes of this host alike; the folder must not be
     on a network. Waiting for the lock ends with StoreUnavailableError after *lock_timeout* seconds.
@@ -43,14 +40,14 @@ class FileStore:
 
     def __init__(self, path: Path, *, lock_timeout: float = LOCK_TIMEOUT, clocks: Clocks = LOCAL_CLOCKS) -> None:
         self._path = path
-        self._timeout = lock_timeout
+        self._lock_timeout = lock_timeout
         self._clocks = clocks
         self._threads = threading.Lock()
         self._swept = False
 
     def load(self, tree: Tree, keyset: str) -> Stored:
         """
-        Return the document; raises DocumentError when the file is there and is none of ours.
+        Return the document; raises DocumentError if the file exists and is not one of ours.
         """
         before = self._clocks.wall()
         file = self._file(tree, keyset)
@@ -128,36 +125,27 @@ class FileStore:
 
     @contextmanager
     def _locked(self, file: Path) -> Iterator[None]:
-        deadline = self._clocks.monotonic() + self._timeout
-        if not self._threads.acquire(timeout=self._timeout):
+        deadline = self._clocks.monotonic() + self._lock_timeout
+        if not self._threads.acquire(timeout=self._lock_timeout):
             raise self._busy()
         try:
             with _translated(file):
                 self._path.mkdir(mode=0o700, parents=True, exist_ok=True)
                 file.parent.mkdir(mode=0o700, exist_ok=True)
-                with safe_directory(self._path) as directory:
-                    lock = os.open(_LOCK, _OPEN_LOCK, 0o600, dir_fd=directory)
-                with os.fdopen(lock, "wb"):
-                    self._wait_for(lock, deadline)
+                lock = wait_for_lock(self._path / _LOCK, deadline, self._clocks.monotonic)
+                if lock is None:
+                    raise self._busy()
+                try:
                     self._sweep()
                     yield
+                finally:
+                    os.close(lock)
         finally:
             self._threads.release()
 
-    def _wait_for(self, lock: int, deadline: float) -> None:
-        while True:
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                if self._clocks.monotonic() > deadline:
-                    raise self._busy() from None
-                time.sleep(_LOCK_POLL)
-            else:
-                return
-
     def _busy(self) -> StoreUnavailableError:
         return StoreUnavailableError(
-            f"{self._path / _LOCK} was locked by another process for {self._timeout:g} s; look which one hangs"
+            f"{self._path / _LOCK} was locked by another process for {self._lock_timeout:g} s; look which one hangs"
         )
 
     def _sweep(self) -> None:

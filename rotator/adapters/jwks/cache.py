@@ -1,5 +1,5 @@
 """
-What this process knows of every keyset's public side: what its listener serves and its JWKS file holds.
+The public documents that this process knows: what its listener serves and its JWKS file holds.
 """
 
 import threading
@@ -37,14 +37,14 @@ class JwksCache:
     """
     The latest publication of each keyset, in memory. Safe to use from several threads.
 
-    The combined set is withheld until every keyset in *well_known* has been put or settled: a set that lacks a keyset's
-    keys would make good tokens fail.
+    The combined set is withheld until every keyset in *well_known* has been put or marked absent: a set that lacks a
+    keyset's keys would make good tokens fail.
     """
 
     def __init__(self, well_known: Iterable[str]) -> None:
         self._lock = threading.Lock()
         self._entries: dict[str, _Entry] = {}
-        self._settled: set[str] = set()
+        self._absent: set[str] = set()
         self._combined: Combined | None = None
         self._changed = True
         self._expected = frozenset(well_known)
@@ -58,7 +58,7 @@ class JwksCache:
 
     def put(self, publication: Publication) -> None:
         """
-        Keep *publication*, unless a later one of the same epoch is here already.
+        Keep *publication*, unless a later one of the same epoch is already there.
 
         Raises PublicationError for a text that may not leave, which is then not kept, and while two well-known keysets
         use one kid for different keys: then the combined set stays as it last was.
@@ -79,10 +79,10 @@ class JwksCache:
 
     def mark_absent(self, name: str) -> None:
         """
-        Note that a keyset contributes nothing for now: it does not exist yet, or cannot be read. What was put stays.
+        Record that a keyset contributes nothing for now: it does not exist yet, or cannot be read. What was put stays.
         """
         with self._lock:
-            self._settled.add(name)
+            self._absent.add(name)
             self._changed = True
 
     def get(self, name: str) -> Publication | None:
@@ -103,7 +103,7 @@ class JwksCache:
         """
         Return the union of all well-known asymmetric keysets, in the order of their names; None until it is complete.
 
-        Keysets gone from the configuration are in it as long as they are put. It never becomes None again.
+        Keysets that left the configuration stay in it as long as they are put. It never becomes None again.
         """
         with self._lock:
             if self._changed and not self._missing():
@@ -112,7 +112,7 @@ class JwksCache:
             return self._combined
 
     def _missing(self) -> tuple[str, ...]:
-        return tuple(sorted(self._expected - self._entries.keys() - self._settled))
+        return tuple(sorted(self._expected - self._entries.keys() - self._absent))
 
     def _union(self) -> Combined | None:
         shared = [entry.publication for _, entry in sorted(self._entries.items()) if entry.shared]

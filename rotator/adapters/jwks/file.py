@@ -2,12 +2,12 @@
 The JWKS as a file, for nginx or any other web server to serve.
 """
 
-import fcntl
 import os
 from collections.abc import Collection
 from pathlib import Path
 
-from rotator.adapters.files.atomic import safe_directory, write_atomically
+from rotator.adapters.files.atomic import write_atomically
+from rotator.adapters.files.lock import try_lock
 from rotator.adapters.jwks.cache import JwksCache
 from rotator.adapters.jwks.read_back import require_keys
 from rotator.documents.jwk import parse_jwks
@@ -15,22 +15,20 @@ from rotator.errors import ConfigError, KeyMaterialError, PublicationError, Rota
 from rotator.model.keys import Kid
 from rotator.model.publication import Jwks, Publication
 
-_LOCK_FLAGS = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
-
 
 class FilePublisher:
     """
     A file for any web server to serve: the combined set, or with "{keyset}" in its name one for each asymmetric keyset.
 
-    The first process that publishes owns the files for its life; others only look. Raises ConfigError on construction
-    when "{keyset}" stands in the folder's name.
+    The first process that publishes owns the files for its life; others only compare. Raises ConfigError on construction
+    if "{keyset}" is part of the folder's name.
     """
 
     name = "file"
 
-    def __init__(self, template: str | os.PathLike[str], board: JwksCache) -> None:
+    def __init__(self, template: str | os.PathLike[str], cache: JwksCache) -> None:
         self._template = Path(template)
-        self._board = board
+        self._cache = cache
         self._lock: int | None = None
         self._each = "{keyset}" in self._template.name
         if "{keyset}" in str(self._template.parent):
@@ -38,30 +36,30 @@ class FilePublisher:
 
     def publish(self, publication: Publication) -> None:
         """
-        Write the file unless it is as it should be. Another process's file is as it should be when it shows our keys.
+        Write the file unless it is as it should be. Another process's file is as it should be if it has our keys.
         """
-        self._board.put(publication)
+        self._cache.put(publication)
         path = self._path(publication)
         if path is None:
             return
         try:
             owner = self._own()
-            held = _read(path)
+            found = _read(path)
             wanted = self._wanted(publication)
-            if (wanted is None or not owner) and _shows(publication, held):
+            if (wanted is None or not owner) and _has(publication, found):
                 return
             if wanted is None:
-                raise PublicationError(f"{path} waits for the keys of {', '.join(self._board.missing())}")
+                raise PublicationError(f"{path} waits for the keys of {', '.join(self._cache.missing())}")
             if not owner:
                 raise PublicationError(f"another process owns {path} and has not written these keys yet")
-            if held != wanted:
+            if found != wanted:
                 write_atomically(path, wanted.encode(), 0o644)
         except (OSError, RotatorError) as error:
             raise _explained(error, path) from error
 
     def served_kids(self, publication: Publication) -> Collection[Kid] | None:
         """
-        Return the kids in the file, none where it is missing or no JWKS; None where it does not concern the keyset.
+        Return the kids in the file, none if it is missing or no JWKS; None if it does not concern the keyset.
         """
         path = self._path(publication)
         if path is None:
@@ -87,7 +85,7 @@ class FilePublisher:
 
     def close(self) -> None:
         """
-        Leave the files to another process.
+        Give up the lock, so that another process may own the files.
         """
         if self._lock is not None:
             os.close(self._lock)
@@ -100,9 +98,9 @@ class FilePublisher:
 
     def _wanted(self, publication: Publication) -> Jwks | None:
         if self._each:
-            latest = self._board.get(publication.document.keyset) or publication
+            latest = self._cache.get(publication.document.keyset) or publication
             return latest.document.jwks
-        combined = self._board.combined()
+        combined = self._cache.combined()
         return combined.jwks if combined else None
 
     def _own(self) -> bool:
@@ -112,17 +110,8 @@ class FilePublisher:
         if not folder.is_dir():
             folder.mkdir(parents=True, exist_ok=True)
             folder.chmod(0o755)  # whatever the umask: a web server of another user reads here
-        with safe_directory(folder) as directory:
-            lock = os.open(f".{self._template.name}.lock", _LOCK_FLAGS, 0o600, dir_fd=directory)
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            os.close(lock)
-            if isinstance(error, BlockingIOError):
-                return False
-            raise
-        self._lock = lock
-        return True
+        self._lock = try_lock(folder / f".{self._template.name}.lock")
+        return self._lock is not None
 
 
 def _read(path: Path) -> str:
@@ -138,7 +127,7 @@ def _explained(error: OSError | RotatorError, path: Path) -> PublicationError:
     return PublicationError(f"{path}: {error.strerror if isinstance(error, OSError) else error}")
 
 
-def _shows(publication: Publication, text: str) -> bool:
+def _has(publication: Publication, text: str) -> bool:
     """
     Whether *text* has every key of *publication* and none that it revokes.
     """

@@ -12,8 +12,6 @@ from rotator.model.keys import Kid
 from rotator.model.publication import Publication
 
 FETCH_TIMEOUT = 10.0
-
-
 WELL_KNOWN_PATH = "/.well-known/jwks.json"
 
 
@@ -26,26 +24,26 @@ def keyset_path(name: str) -> str:
 
 class HttpPublisher:
     """
-    Our own listener, which serves what the board holds. *url_base* tells its address, without a slash at the end.
+    Our own listener, which serves what *cache* holds. *url_base* returns its address, without a slash at the end.
     """
 
     name = "http"
 
-    def __init__(self, board: JwksCache, url_base: Callable[[], str]) -> None:
-        self._board = board
+    def __init__(self, cache: JwksCache, url_base: Callable[[], str]) -> None:
+        self._cache = cache
         self._url_base = url_base
 
     def publish(self, publication: Publication) -> None:
         """
-        Put it on the board.
+        Put it into the cache.
         """
-        self._board.put(publication)
+        self._cache.put(publication)
 
     def served_kids(self, publication: Publication) -> Collection[Kid] | None:
         """
         Return the kids this process serves; None before it has served the keyset.
         """
-        known = self._board.get(publication.document.keyset)
+        known = self._cache.get(publication.document.keyset)
         return None if known is None or publication.symmetric else parse_jwks(known.document.jwks).keys()
 
     def read_back(self, publication: Publication) -> None:
@@ -64,7 +62,7 @@ class HttpPublisher:
 
 class VerifyUrls:
     """
-    Addresses where consumers really fetch the JWKS, served by others: read back only, all within *timeout* seconds.
+    Addresses where consumers fetch the JWKS, served by others: read back only, all within *timeout* seconds.
 
     "{keyset}" in an address stands for the name; an address without it concerns well-known keysets only.
     """
@@ -77,7 +75,7 @@ class VerifyUrls:
 
     def publish(self, publication: Publication) -> None:
         """
-        Do nothing: whoever serves these addresses reads the other places.
+        Do nothing: those who serve these addresses read the other places.
         """
 
     def served_kids(self, publication: Publication) -> Collection[Kid] | None:  # noqa: ARG002 - the port's signature

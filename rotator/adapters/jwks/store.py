@@ -19,9 +19,9 @@ ATTEMPTS = 3
 
 
 @dataclass(frozen=True, slots=True)
-class _Seen:
+class _Read:
     """
-    A public document as the store last showed it: *at* is monotonic seconds, *fields* None where there is none of ours.
+    A public document as last read: `at` in monotonic seconds, `fields` None if the store has none of ours.
     """
 
     version: int
@@ -31,7 +31,7 @@ class _Seen:
 
 class StorePublisher:
     """
-    The tree `jwks/` of the store. What it holds is remembered for a propagation time at most, to spare requests.
+    The tree `jwks/` of the store. What was read is trusted for a propagation time at most, to spare requests.
     """
 
     name = "store"
@@ -39,7 +39,7 @@ class StorePublisher:
     def __init__(self, store: DocumentStore, monotonic: Callable[[], float] = time.monotonic) -> None:
         self._store = store
         self._monotonic = monotonic
-        self._seen: dict[str, _Seen] = {}
+        self._seen: dict[str, _Read] = {}
 
     def publish(self, publication: Publication) -> None:
         """
@@ -52,7 +52,7 @@ class StorePublisher:
         for _ in range(ATTEMPTS):
             seen = self._seen.get(keyset)
             if seen is None or self._monotonic() - seen.at >= publication.timing.propagation_time.total_seconds():
-                seen = self._look(keyset)
+                seen = self._load(keyset)
             if not _outdated(seen.fields, fields, symmetric=publication.symmetric):
                 return
             try:
@@ -63,16 +63,16 @@ class StorePublisher:
                 self._seen.pop(keyset, None)
                 raise
             else:
-                self._seen[keyset] = _Seen(stored.version, fields, self._monotonic())
+                self._seen[keyset] = _Read(stored.version, fields, self._monotonic())
                 return
         raise PublicationError(f"{keyset}: its public document keeps changing under us; find out who else writes it")
 
     def served_kids(self, publication: Publication) -> Collection[Kid] | None:
         """
-        Return the kids of the stored set; none where there is no document, or none that verifiers can read.
+        Return the kids of the stored set; none if there is no document, or none that verifiers can read.
         """
         try:
-            return parse_jwks(_text_of(self._look(publication.document.keyset).fields)).keys()
+            return parse_jwks(_text_of(self._load(publication.document.keyset).fields)).keys()
         except (PublicationError, KeyMaterialError):
             return ()
 
@@ -81,7 +81,7 @@ class StorePublisher:
         Read the document back.
         """
         if not publication.symmetric:
-            fields = self._look(publication.document.keyset).fields
+            fields = self._load(publication.document.keyset).fields
             require_keys(publication, _text_of(fields), f"the public document of {publication.document.keyset}")
 
     def close(self) -> None:
@@ -89,7 +89,7 @@ class StorePublisher:
         Do nothing: the store has an owner of its own.
         """
 
-    def _look(self, keyset: str) -> _Seen:
+    def _load(self, keyset: str) -> _Read:
         stored = self._store.load(Tree.JWKS, keyset)
         fields: Fields | None = None
         if stored.fields is not None:
@@ -100,7 +100,7 @@ class StorePublisher:
                 raise PublicationError(
                     f"{error}; move {Tree.JWKS}/{keyset} away, or give rotator a prefix of its own"
                 ) from error
-        self._seen[keyset] = seen = _Seen(stored.version, fields, self._monotonic())
+        self._seen[keyset] = seen = _Read(stored.version, fields, self._monotonic())
         return seen
 
 
@@ -115,9 +115,9 @@ def _text_of(fields: Fields | None) -> str:
     return str(fields["jwks"]) if fields else EMPTY
 
 
-def _outdated(shown: Fields | None, wanted: Fields, *, symmetric: bool) -> bool:
-    if shown is None or shown["epoch"] != wanted["epoch"]:
+def _outdated(stored: Fields | None, wanted: Fields, *, symmetric: bool) -> bool:
+    if stored is None or stored["epoch"] != wanted["epoch"]:
         return True
-    lag = int(wanted["sequence"]) - int(shown["sequence"])
-    changed = any(shown[member] != wanted[member] for member in ("jwks", "revoked"))
+    lag = int(wanted["sequence"]) - int(stored["sequence"])
+    changed = any(stored[member] != wanted[member] for member in ("jwks", "revoked"))
     return lag >= 0 and (changed or (lag > 0 and not symmetric))

@@ -1,0 +1,69 @@
+"""
+What this process serves: the latest of each keyset, and the combined set only while it is complete.
+"""
+
+import dataclasses
+import json
+
+import pytest
+
+from rotator.adapters.jwks.cache import JwksCache
+from rotator.documents.jwk import EMPTY
+from rotator.errors import PublicationError
+from rotator.model.policy import max_age
+from rotator.model.publication import Jwks
+from tests.support.publications import P, jwks, kid, publication
+
+
+def test_the_cache_withholds_an_incomplete_combined_set() -> None:
+    """Every well-known keyset must have come or be known to contribute nothing; never again is it withheld."""
+    cache = JwksCache(["api", "web"])
+    assert cache.missing() == ("api", "web")
+    cache.put(publication("web", 1))
+    assert cache.combined() is None
+    cache.mark_absent("api")
+    combined = cache.combined()
+    assert combined is not None
+    assert combined.jwks == jwks(1)
+    cache.put(publication("gone", 2))
+    cache.put(publication("hidden", 3, well_known=False))
+    cache.put(publication("secrets"))
+    union = cache.combined()
+    assert union is not None
+    assert union.jwks == jwks(2, 1)
+    assert union.max_age == max_age(publication("web", 1).timing)
+
+
+def test_the_combined_set_lives_as_short_as_its_shortest_member() -> None:
+    """A verifier of the slower keyset may cache no longer than one of the faster."""
+    cache = JwksCache(["api", "web"])
+    cache.put(publication("api", 1, propagation=P))
+    cache.put(publication("web", 2, propagation=P / 5))
+    combined = cache.combined()
+    assert combined is not None
+    assert combined.max_age == 5
+
+
+def test_one_kid_for_two_keys_is_refused_and_takes_nothing_away() -> None:
+    """The combined set stays as it last was; one key in two keysets appears once."""
+    cache = JwksCache(["api", "web"])
+    cache.put(publication("api", 1))
+    cache.put(publication("web", 1, 2))
+    combined = cache.combined()
+    assert combined is not None
+    assert combined.jwks == jwks(1, 2)
+    clash = json.loads(jwks(3))
+    clash["keys"][0]["kid"] = kid(1)
+    document = dataclasses.replace(publication("web", 1).document, sequence=2, jwks=Jwks(json.dumps(clash)))
+    with pytest.raises(PublicationError, match="well_known = false"):
+        cache.put(dataclasses.replace(publication("web", 1), document=document))
+    assert cache.combined() == combined
+
+
+@pytest.mark.parametrize("text", [EMPTY, "", "null", '{"keys":[{"kty":"oct","kid":"a"}]}', '{"keys":[{"kid":"a"}]}'])
+def test_the_cache_takes_nothing_unfit(text: str) -> None:
+    """An empty set for an asymmetric keyset, no set, a symmetric key, a key without a type."""
+    cache, web = JwksCache([]), publication("web", 1)
+    with pytest.raises(PublicationError, match="web"):
+        cache.put(dataclasses.replace(web, document=dataclasses.replace(web.document, jwks=Jwks(text))))
+    assert cache.get("web") is None

@@ -1,0 +1,147 @@
+"""
+The JWKS in the store: as few requests as possible, and other writers.
+"""
+
+from collections import Counter
+from collections.abc import Collection
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+
+import pytest
+
+from rotator.adapters.files.store import FileStore
+from rotator.adapters.jwks.store import StorePublisher
+from rotator.errors import PublicationError
+from rotator.model.document import Fields, Stored, Tree
+from rotator.model.keys import Kid
+from tests.support.publications import P, jwks, kid, publication
+
+
+@dataclass
+class CountedStore:
+    """A file store that counts what is asked of it."""
+
+    inner: FileStore
+    asked: Counter[str] = field(default_factory=Counter)
+    token_expires_at: datetime | None = None
+
+    def maintain(self) -> None:
+        """Do nothing."""
+
+    def fingerprint(self) -> object:
+        """Return the file store's."""
+        return self.inner.fingerprint()
+
+    def close(self) -> None:
+        """Count it."""
+        self.asked["close"] += 1
+
+    def load(self, tree: Tree, keyset: str) -> Stored:
+        """Count and load."""
+        self.asked["load"] += 1
+        return self.inner.load(tree, keyset)
+
+    def save(self, tree: Tree, keyset: str, fields: Fields, cas: int) -> Stored:
+        """Count and save."""
+        self.asked["save"] += 1
+        return self.inner.save(tree, keyset, fields, cas)
+
+    def versions(self, tree: Tree, keyset: str) -> Collection[int]:
+        """Count and list."""
+        return self.inner.versions(tree, keyset)
+
+    def destroy(self, tree: Tree, keyset: str, versions: Collection[int]) -> None:
+        """Count and destroy."""
+        self.inner.destroy(tree, keyset, versions)
+
+
+@pytest.fixture(name="store")
+def _store(tmp_path: Path) -> CountedStore:
+    """Return a store of files, counted."""
+    return CountedStore(FileStore(tmp_path / "store"))
+
+
+def test_the_store_is_asked_no_more_than_needed(store: CountedStore) -> None:
+    """The first time one load and one save, then one save for each change and nothing for none."""
+    publisher = StorePublisher(store)
+    publisher.publish(publication("web", 1))
+    assert store.asked == {"load": 1, "save": 1}
+    publisher.publish(publication("web", 1, 2, sequence=2))
+    publisher.publish(publication("web", 1, 2, sequence=2))
+    assert store.asked == {"load": 1, "save": 2}
+
+
+def test_what_was_seen_is_trusted_for_a_propagation_time_only(store: CountedStore) -> None:
+    """So that even the empty set of a symmetric keyset is mended one day."""
+    now = [0.0]
+    publisher = StorePublisher(store, lambda: now[0])
+    hmac = publication("web")
+    publisher.publish(hmac)
+    seen = store.inner.load(Tree.JWKS, "web")
+    store.inner.save(Tree.JWKS, "web", {**(seen.fields or {}), "jwks": jwks(1)}, seen.version)
+    now[0] = P.total_seconds() - 1
+    publisher.publish(hmac)
+    assert kid(1) in str(store.inner.load(Tree.JWKS, "web").fields)
+    now[0] += 1
+    publisher.publish(hmac)
+    assert kid(1) not in str(store.inner.load(Tree.JWKS, "web").fields)
+
+
+def test_the_store_keeps_a_symmetric_document_while_nothing_in_it_changes(store: CountedStore) -> None:
+    """Its sequence may lag, which spares a save for each rotation; a revocation is written."""
+    publisher = StorePublisher(store)
+    publisher.publish(publication("web"))
+    publisher.publish(publication("web", sequence=7))
+    assert store.asked["save"] == 1
+    publisher.publish(publication("web", sequence=8, revoked=(Kid("gone"),)))
+    fields = store.inner.load(Tree.JWKS, "web").fields or {}
+    assert (fields["sequence"], fields["revoked"][0]["kid"]) == ("8", "gone")
+    StorePublisher(store).publish(publication("web", sequence=7))
+    assert (store.inner.load(Tree.JWKS, "web").fields or {})["sequence"] == "8"
+
+
+def test_two_daemons_agree_on_the_store(store: CountedStore) -> None:
+    """Whoever lost the compare-and-set reads again, writes what is later and leaves what is."""
+    one, two = StorePublisher(store), StorePublisher(store)
+    for number in range(1, 6):
+        one.publish(publication("web", number, number + 1, sequence=2 * number - 1))
+        two.publish(publication("web", number + 1, number + 2, sequence=2 * number))
+    one.publish(publication("web", 1, 2, sequence=3))
+    assert store.inner.load(Tree.JWKS, "web").fields == {
+        "schema": "1",
+        "keyset": "web",
+        "epoch": "epoch-1",
+        "sequence": "10",
+        "jwks": jwks(6, 7),
+        "revoked": [],
+    }
+
+
+def test_a_document_of_somebody_else_is_left_alone(store: CountedStore) -> None:
+    """The error names the way out; nothing of ours is shown."""
+    store.inner.save(Tree.JWKS, "web", {"password": "theirs"}, 0)
+    publisher, web = StorePublisher(store), publication("web", 1)
+    with pytest.raises(PublicationError, match="move jwks/web away"):
+        publisher.publish(web)
+    with pytest.raises(PublicationError):
+        publisher.read_back(web)
+    assert publisher.served_kids(web) == ()
+    assert store.inner.load(Tree.JWKS, "web").fields == {"password": "theirs"}
+
+
+class Contested(CountedStore):
+    """A store where somebody else saves just before every save of ours."""
+
+    def save(self, tree: Tree, keyset: str, fields: Fields, cas: int) -> Stored:
+        """Save something else first."""
+        self.inner.save(tree, keyset, {**fields, "sequence": "0"}, self.inner.load(tree, keyset).version)
+        return super().save(tree, keyset, fields, cas)
+
+
+def test_a_store_that_keeps_changing_is_an_error(tmp_path: Path) -> None:
+    """Three lost races are enough."""
+    store = Contested(FileStore(tmp_path / "store"))
+    with pytest.raises(PublicationError, match="keeps changing"):
+        StorePublisher(store).publish(publication("web", 1))
+    assert store.asked["save"] == 3

@@ -218,11 +218,11 @@ def test_a_lacking_right_of_a_token_that_may_not_look_itself_up(
 @pytest.mark.vault
 def test_renewing_that_leads_nowhere_ends_in_a_login(vault_server: VaultServer, mount: str, tmp_path: Path) -> None:
     """A token that cannot be renewed is replaced before it ends."""
-    site = real_site(tmp_path, vault_server, mount, token_ttl="3s", token_type="batch")
+    site = real_site(tmp_path, vault_server, mount, token_ttl="6s", token_type="batch")
     with site.open(mount) as store:
         store.load(Tree.KEYS, "web")
         first = store.token_expires_at
-        maintain_until(store, lambda: site.seen["login", "ok"] == 2, 2.9)
+        maintain_until(store, lambda: site.seen["login", "ok"] == 2, 5.9)
         assert store.token_expires_at is not None
         assert first is not None
         assert datetime.now(UTC) < first < store.token_expires_at
@@ -280,7 +280,7 @@ def renewals(peer: Peer) -> int:
 @pytest.mark.vault
 def test_a_given_token_is_renewed(vault_server: VaultServer, mount: str, tmp_path: Path) -> None:
     """Its life is looked up, and prolonged while Vault grants that."""
-    token = TokenLogin(SecretText(vault_server.token(["default"], ttl="2s", period="2s")))
+    token = TokenLogin(SecretText(vault_server.token(["default"], ttl="4s", period="4s")))
     site = Site(tmp_path, vault_server.address)
     with site.open(mount, token) as store:
         with pytest.raises(StoreDeniedError):
@@ -288,7 +288,7 @@ def test_a_given_token_is_renewed(vault_server: VaultServer, mount: str, tmp_pat
         store.maintain()
         first = store.token_expires_at
         assert first is not None
-        maintain_until(store, lambda: site.seen["renew", "ok"] == 2, 5)
+        maintain_until(store, lambda: site.seen["renew", "ok"] == 2, 9)
         assert store.token_expires_at is not None
         assert store.token_expires_at > first
     assert site.warnings() == []
@@ -298,12 +298,13 @@ def test_a_given_token_is_renewed(vault_server: VaultServer, mount: str, tmp_pat
 def test_a_given_token_that_will_end_is_told_once(vault_server: VaultServer, mount: str, tmp_path: Path) -> None:
     """Nobody but its keygen can replace it, so the log names its end; once it ended, the error says so."""
     vault_server.policy(mount, ALL.format(mount=mount))
-    token = TokenLogin(SecretText(vault_server.token([mount], ttl="3s", explicit_max_ttl="4s")))
+    token = TokenLogin(SecretText(vault_server.token([mount], ttl="6s", explicit_max_ttl="8s")))
+    ended = time.monotonic() + 8
     site = Site(tmp_path, vault_server.address)
     with site.open(mount, token) as store:
         store.load(Tree.KEYS, "web")
-        maintain_until(store, site.warnings, 4)
-        end = time.monotonic() + 2
+        maintain_until(store, site.warnings, 8)
+        end = ended + 1
         while time.monotonic() < end:
             store.maintain()
             time.sleep(0.1)

@@ -10,6 +10,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from pathlib import Path
 from typing import Self
@@ -83,8 +84,8 @@ class Services:
         self._stop.set()
         for thread in self._threads:
             thread.join()
-        for reader in self._readers:
-            reader.close()
+        with ThreadPoolExecutor(len(self._readers)) as pool:  # each waits for its listener's next look at its socket
+            list(pool.map(KeysetReader.close, self._readers))
 
     def _vault(self, name: str) -> VaultSource:
         vault = self._site.vault

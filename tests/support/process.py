@@ -23,6 +23,7 @@ from rotator.reconcile.operator_effects import Operator, OperatorEffects
 from rotator.reconcile.publishing import Publishing
 from rotator.reconcile.reconciler import Reconciler
 from rotator.reconcile.saving import SeenRecord
+from rotator.reconcile.snapshot import Snapshot, load
 from rotator.reconcile.tracker import Tracker
 from tests.support.fakes import ManualClock, MemoryNotifier, MemoryPublisher, PooledKeyGenerator
 from tests.support.memory_store import Fuses, MemoryStore
@@ -142,15 +143,25 @@ class Place(Outside):
     def current(self) -> CurrentKey:
         """The key that signs; there must be one."""
         current = self.keyset.current
-        assert current is not None
+        assert current is not None, "no key signs"
         return current
 
     @property
     def next_key(self) -> NextKey:
         """The next key; there must be one."""
         next_key = self.keyset.next
-        assert next_key is not None
+        assert next_key is not None, "there is no next key"
         return next_key
+
+    def snapshot(self) -> Snapshot:
+        """Load the keyset."""
+        return load(self.store, "web", self.policy)
+
+    def effects_of(self, act: Callable[[], object]) -> list[str]:
+        """Return the names of the effects that *act* has, in their order."""
+        before = len(self.fuses.done)
+        act()
+        return self.fuses.done[before:]
 
     def reasons(self) -> set[AlarmReason]:
         """The reasons of the active alarms."""

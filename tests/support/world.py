@@ -3,7 +3,7 @@ A pure world for tests of the core: decisions replayed on a clock that only the 
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 
 from rotator.lifecycle.changes import (
@@ -21,8 +21,8 @@ from rotator.lifecycle.decisions import Activate, Confirm, Converge, Extend, Gen
 from rotator.lifecycle.evolve import evolve
 from rotator.lifecycle.holds import Evidence
 from rotator.model.algorithms import Algorithm
-from rotator.model.keys import HmacSecret, Kid, NextKey, PublicKey
-from rotator.model.keyset import Keyset
+from rotator.model.keys import CurrentKey, HmacSecret, Kid, NextKey, PublicKey
+from rotator.model.keyset import Keyset, RotateRequest
 from rotator.model.policy import Policy, Readers, Timing
 from rotator.model.secret import SecretText
 
@@ -59,11 +59,37 @@ class World:
     """One keyset, made and moved by nothing but decide and evolve."""
 
     policy: Policy
-    keyset: Keyset | None = None
+    stored: Keyset | None = None
     made: int = 0
     steps: list[tuple[int, str]] = field(default_factory=list)
     evidence: Evidence = field(default_factory=Evidence)
     shared: bool = False
+
+    @property
+    def keyset(self) -> Keyset:
+        """The keyset; there must be one."""
+        assert self.stored is not None, "there is no keyset"
+        return self.stored
+
+    @keyset.setter
+    def keyset(self, keyset: Keyset) -> None:
+        self.stored = keyset
+
+    @property
+    def current(self) -> CurrentKey:
+        """The key that signs; there must be one."""
+        assert self.keyset.current is not None, "no key signs"
+        return self.keyset.current
+
+    @property
+    def next_key(self) -> NextKey:
+        """The next key; there must be one."""
+        assert self.keyset.next is not None, "there is no next key"
+        return self.keyset.next
+
+    def ask(self, moment: float, op_id: str = "op") -> None:
+        """Note a request to rotate at second *moment*."""
+        self.keyset = replace(self.keyset, rotate_requested=RotateRequest(op_id, at(moment), "test"))
 
     def key(self, now: datetime) -> NextKey:
         """Return a fresh next."""
@@ -74,12 +100,12 @@ class World:
 
     def stamp(self, now: datetime) -> Stamp:
         """Return the stamp of the next save."""
-        sequence = self.keyset.sequence if self.keyset else 0
+        sequence = self.stored.sequence if self.stored else 0
         return Stamp(now, now, f"op-{sequence + 1}", sequence + 1)
 
     def change(self, change: Change, now: datetime) -> Keyset:
         """Save a change."""
-        self.keyset = evolve(self.keyset, change, self.policy, self.stamp(now))
+        self.keyset = evolve(self.stored, change, self.policy, self.stamp(now))
         return self.keyset
 
     def create(self, now: datetime) -> Change:
@@ -90,19 +116,19 @@ class World:
         return Create("web", "epoch", self.key(now))
 
     def private(self) -> SecretText | None:
-        """Return a private half where one is needed."""
+        """Return a private key where one is needed."""
         return None if self.policy.algorithm.symmetric else SecretText("0" * 64)
 
     def act(self, now: datetime) -> Wait:
         """Do what is due now, note each step, and return the wait."""
         for _ in range(20):
-            decision = decide(self.keyset, self.policy, self.evidence, now)
+            decision = decide(self.stored, self.policy, self.evidence, now)
             change: Change
             match decision:
                 case Wait():
                     return decision
                 case Generate(replaces=replaces):
-                    change = AddNext(self.key(now), replaces) if self.keyset else self.create(now)
+                    change = AddNext(self.key(now), replaces) if self.stored else self.create(now)
                 case Confirm():
                     change = Confirmed(now, self.shared)
                 case Unconfirm():
@@ -120,7 +146,7 @@ class World:
         raise AssertionError("the decisions do not come to rest")
 
     def run(self, until: float, begin: float = 0, every: float = 1) -> list[tuple[int, str]]:
-        """Look every so many seconds from begin until the end; return all steps so far."""
+        """Act every so many seconds from begin until the end; return all steps so far."""
         for now in _range(begin, until, every):
             self.act(at(now))
         return self.steps

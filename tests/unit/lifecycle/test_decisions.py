@@ -10,7 +10,6 @@ from rotator.commands.status import KeysetReport
 from rotator.lifecycle.decisions import Wait, decide
 from rotator.lifecycle.holds import Evidence, activation_hold, due_at, overdue
 from rotator.lifecycle.timeline import timeline
-from rotator.model.keyset import RotateRequest
 from rotator.model.policy import Policy
 from rotator.model.reasons import HoldReason
 from tests.support.world import KEYS, START, World, at, policy, seconds
@@ -122,8 +121,7 @@ def test_activation_is_held_until_propagated() -> None:
     """A due rotation waits for usable_at, and says so."""
     world = World(policy())
     world.act(at(0))
-    assert world.keyset is not None
-    world.keyset = replace(world.keyset, rotate_requested=RotateRequest("op", at(1), "test"))
+    world.ask(1)
 
     wait = world.act(at(9))
     assert (wait.held, wait.until) == (HoldReason.PROPAGATING, at(10))
@@ -133,10 +131,7 @@ def test_failed_confirmation_holds_and_is_put_off() -> None:
     """After a failed confirmation nothing is confirmed before confirm_after."""
     world = World(policy())
     world.act(at(0))
-    keyset = world.keyset
-    assert keyset is not None
-    assert keyset.next is not None
-    world.keyset = replace(keyset, next=replace(keyset.next, published_at=None, usable_at=None))
+    world.keyset = replace(world.keyset, next=replace(world.next_key, published_at=None, usable_at=None))
     world.evidence = Evidence(confirm_after=at(5))
 
     assert world.act(at(4)) == Wait(at(5))
@@ -147,10 +142,9 @@ def test_failed_confirmation_holds_and_is_put_off() -> None:
 def test_second_old_hmac_key_waits_for_the_first() -> None:
     """Readers of the flat fields know one old secret, so a due activation waits while it is needed."""
     world = settled("HS256")
-    assert world.keyset is not None
-    world.keyset = replace(world.keyset, rotate_requested=RotateRequest("op", at(20), "test"))
+    world.ask(20)
     world.run(30, 21)
-    world.keyset = replace(world.keyset, rotate_requested=RotateRequest("op", at(31), "test"))
+    world.ask(31)
 
     assert world.act(at(40)).held is HoldReason.OLD_NEEDED
     assert len(world.keyset.old) == 1
@@ -159,9 +153,8 @@ def test_second_old_hmac_key_waits_for_the_first() -> None:
 def test_readers_of_keys_need_not_wait() -> None:
     """With readers = "keys" several old secrets may be alive."""
     world = settled("HS256", readers=KEYS)
-    assert world.keyset is not None
     for moment in (20, 40):
-        world.keyset = replace(world.keyset, rotate_requested=RotateRequest("op", at(moment), "test"))
+        world.ask(moment)
         world.run(moment + 10, moment)
 
     assert len(world.keyset.old) == 2
@@ -170,12 +163,10 @@ def test_readers_of_keys_need_not_wait() -> None:
 def test_request_is_activated_once_safe_and_cleared() -> None:
     """A request waits for `at`, is done by the first daemon that may, and does not come back."""
     world = settled()
-    assert world.keyset is not None
-    world.keyset = replace(world.keyset, rotate_requested=RotateRequest("op", at(50), "test"))
+    world.ask(50)
     world.run(60, 20)
 
     assert [step for step in world.steps if step[1] == "Activate"] == [(0, "Activate"), (50, "Activate")]
-    assert world.keyset is not None
     assert world.keyset.rotate_requested is None
 
 
@@ -188,19 +179,15 @@ def test_publisher_that_lacked_next_for_long_starts_propagation_anew() -> None:
     assert isinstance(world.act(at(2)), Wait)
     world.act(at(3))
     assert world.steps[-2:] == [(3, "Unconfirm"), (3, "Confirm")]
-    assert world.keyset is not None
-    assert world.keyset.next is not None
-    assert world.keyset.next.usable_at == at(13)
+    assert world.next_key.usable_at == at(13)
 
 
 def test_lost_standby_replaces_next() -> None:
-    """A next whose private half is lost is withdrawn and made anew, after two sights only."""
+    """A next whose private key is lost is withdrawn and made anew, after two sights only."""
     world = settled()
     world.evidence = Evidence(standby_doubted=True)
     assert world.act(at(100)).held is HoldReason.STANDBY_LOST
-    assert world.keyset is not None
-    assert world.keyset.next is not None
-    lost = world.keyset.next.kid
+    lost = world.next_key.kid
 
     world.evidence = Evidence(standby_doubted=True, standby_lost=True)
     decision = decide(world.keyset, world.policy, world.evidence, at(101))
@@ -211,7 +198,6 @@ def test_longer_policy_is_saved_at_once_and_moves_deadlines_later() -> None:
     """Extend raises each duration, usable_at, longest_token and retire_at; never shortens one."""
     world = World(policy())
     world.run(105)
-    assert world.keyset is not None
     before = world.keyset
     world.policy = policy(p=20, life=10, skew=1)
     world.act(at(105))
@@ -220,8 +206,7 @@ def test_longer_policy_is_saved_at_once_and_moves_deadlines_later() -> None:
     assert world.steps[-1] == (105, "Extend")
     assert after.timing == replace(before.timing, propagation_time=seconds(20))
     assert after.old[0].retire_at == before.old[0].retire_at + seconds(10)
-    assert after.next is not None
-    assert after.next.usable_at == at(120)
+    assert world.next_key.usable_at == at(120)
 
 
 def test_shorter_policy_rides_and_shortens_no_promise() -> None:
@@ -233,7 +218,6 @@ def test_shorter_policy_rides_and_shortens_no_promise() -> None:
     assert steps == world.steps
 
     world.run(100, 100)
-    assert world.keyset is not None
     assert world.keyset.timing.max_token_lifetime == seconds(5)
     assert world.keyset.old[0].retire_at == at(100) + seconds(41)
 
@@ -243,7 +227,6 @@ def test_legal_hold_retires_nothing() -> None:
     world = World(policy("HS256", period=50, retain=True))
     world.run(200)
 
-    assert world.keyset is not None
     assert len(world.keyset.old) == 4
 
 
@@ -254,7 +237,6 @@ def test_a_keyset_out_of_the_configuration_is_retired_never_rotated() -> None:
     world.policy = replace(world.policy, rotates=False)
     world.run(400, 111)
 
-    assert world.keyset is not None
     assert due_at(world.keyset, world.policy) is None
     assert world.steps[-1] == (141, "Retire")
 
@@ -262,7 +244,6 @@ def test_a_keyset_out_of_the_configuration_is_retired_never_rotated() -> None:
 def test_overdue_counts_from_a_propagation_time_after_due() -> None:
     """A rotation is overdue, not merely due, a propagation time later."""
     world = settled()
-    assert world.keyset is not None
 
     assert overdue(world.keyset, world.policy, at(110)) == seconds(0)
     assert overdue(world.keyset, world.policy, at(111)) == seconds(1)
@@ -272,7 +253,6 @@ def test_rotate_now_is_safe_with_a_propagated_next() -> None:
     """The same rule answers the command: safe after usable_at, before that it names the moment."""
     world = World(policy())
     world.act(at(0))
-    assert world.keyset is not None
 
     hold = activation_hold(world.keyset, world.policy, Evidence(), at(5))
     assert hold is not None
@@ -284,7 +264,6 @@ def test_rotate_now_is_safe_with_a_propagated_next() -> None:
 def test_timeline_foretells_what_happens(algorithm: str) -> None:
     """Replayed into the future, the same rules give the steps that are then taken, at the same moments."""
     world = settled(algorithm)
-    assert world.keyset is not None
     before = len(world.steps)
     foretold = [
         (int((m.at - START).total_seconds()), m.step)
@@ -299,7 +278,6 @@ def test_timeline_foretells_what_happens(algorithm: str) -> None:
 def test_status_tells_the_next_steps_only() -> None:
     """Tokens of ten days under keys of two minutes: thousands of steps lie ahead, and nobody waits for their reckoning."""
     world = settled("HS256", period=120, life=864_000, readers=KEYS)
-    assert world.keyset is not None
 
     foretold = KeysetReport.of(world.keyset, world.policy, at(20)).timeline
 

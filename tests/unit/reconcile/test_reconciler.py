@@ -1,5 +1,5 @@
 """
-Looks at a keyset with fakes of every port: crashes at each effect, stale views, contradictions, and what is told of them.
+Passes over a keyset with fakes of every port: crashes at each effect, stale views, contradictions, and what is logged of them.
 """
 
 from dataclasses import replace
@@ -13,12 +13,20 @@ from rotator.documents.public import encode_public, public_document
 from rotator.errors import DocumentError, FrozenError, StoreUnavailableError
 from rotator.model.document import Tree
 from rotator.model.event import EventType
+from rotator.model.publication import Publication
 from rotator.model.reasons import AlarmReason, HoldReason
 from tests.support.memory_store import Crash
 from tests.support.process import Place
 from tests.support.world import policy, seconds
 
 POLICIES = {"RS256": policy(p=8, life=20), "HS256": policy("HS256", p=8, life=20)}
+
+
+def without_next(place: Place) -> Publication:
+    """Return what a publisher showed before the present next joined."""
+    seen = place.publisher.visible("web")
+    assert seen is not None
+    return replace(seen, document=replace(seen.document, sequence=1, jwks=jwks_of(replace(place.keyset, next=None))))
 
 
 @pytest.mark.parametrize("algorithm", POLICIES)
@@ -40,15 +48,14 @@ def test_interrupted_at_every_effect(algorithm: str, after: bool, kind: type[Bas
         if place.fuses.armed:
             break
         keyset = place.keyset
-        assert keyset.current is not None, nth
-        assert keyset.next is not None, nth
+        assert place.current.kid != place.next_key.kid, nth
         assert keyset.old == (), nth
         assert place.notifier.positions["web"] == f"{keyset.epoch}:{keyset.sequence}", nth
         alive = {key.kid for key in keyset.keys()}
         for version in place.store.history(Tree.KEYS, "web"):
             assert version is None or {key["kid"] for key in version["keys"]} <= alive, nth
         standbys = [s for s in place.store.history(Tree.STANDBY, "web") if s]
-        assert all(standby["kid"] == keyset.next.kid for standby in standbys), nth
+        assert all(standby["kid"] == place.next_key.kid for standby in standbys), nth
         made = [m.kid for m in place.keygen.made]
         assert len(made) <= 4 + (kind is Crash or not after), (nth, made)
     assert nth > 12
@@ -64,47 +71,62 @@ def test_a_stale_view_holds_the_first_activation() -> None:
     assert AlarmReason.UNCONFIRMED in place.reasons()
     place.publisher.stale = False
     place.live(10)
-    assert place.keyset.current is not None
+    assert place.current.kid
     assert place.reasons() == set()
 
 
 def test_a_view_gone_stale_holds_the_rotation() -> None:
-    """A publisher that lost next by the time of activation starts its propagation anew; the old key goes on signing."""
+    """A set that was lost by the moment of activation is found missing by the read-back: the old key goes on signing."""
     place = Place(POLICIES["RS256"])
     place.live(50)
-    signing = place.keyset.current
-    assert signing is not None
-    visible = place.publisher.visible("web")
-    assert visible is not None
+    signing = place.current
     place.publisher.lose("web")
+    place.tracker.converged_at = float("inf")
+    place.clock.advance(51.0)
+    wait = place.reconcile()
+
+    assert wait.held is HoldReason.UNCONFIRMED
+    assert place.current == signing
+    assert AlarmReason.UNCONFIRMED in place.reasons()
+    place.live(20)
+    assert place.current.kid != signing.kid
+    assert place.reasons() == set()
+
+
+def test_a_view_without_next_at_the_moment_of_activation_starts_propagation_again() -> None:
+    """A publisher that went back to an older set by then hid next from consumers for an unknown time."""
+    place = Place(POLICIES["RS256"])
+    place.live(50)
+    signing, confirmed = place.current, place.next_key.published_at
+    place.publisher.serve(without_next(place))
     place.tracker.converged_at = float("inf")
     place.clock.advance(51.0)
     place.reconcile()
 
-    assert place.keyset.current is not None
-    assert place.keyset.current.kid != signing.kid or place.keyset.next is not None
-    place.live(20)
-    assert place.keyset.current.kid != signing.kid
-    assert place.reasons() == set()
+    assert place.current == signing
+    assert place.next_key.published_at is None
+    assert AlarmReason.PUBLISHER_LACKED in place.reasons()
+    place.live(4)
+    assert place.current == signing
+    assert place.next_key.published_at
+    assert confirmed
+    assert place.next_key.published_at > confirmed
+    assert place.next_key.usable_at == place.next_key.published_at + seconds(8)
 
 
 def test_a_daemon_cut_off_unconfirms_before_it_repairs() -> None:
     """Our listener lacked next for longer than P/4: published_at is emptied first, and propagation starts anew."""
     place = Place(POLICIES["RS256"])
     place.live(20)
-    seen = place.publisher.visible("web")
-    assert seen is not None
-    assert place.keyset.next is not None
-    early = replace(seen, document=replace(seen.document, sequence=1, jwks=jwks_of(replace(place.keyset, next=None))))
-    confirmed = place.keyset.next.published_at
+    confirmed = place.next_key.published_at
     place.restart()
-    place.publisher.serve(early)
+    place.publisher.serve(without_next(place))
     place.reconcile()
 
-    assert place.keyset.next.published_at is not None
-    assert confirmed is not None
-    assert place.keyset.next.published_at > confirmed
-    assert place.keyset.next.usable_at == place.keyset.next.published_at + seconds(8)
+    assert place.next_key.published_at
+    assert confirmed
+    assert place.next_key.published_at > confirmed
+    assert place.next_key.usable_at == place.next_key.published_at + seconds(8)
 
 
 def test_a_failing_publisher_does_not_stop_retirement() -> None:
@@ -167,18 +189,16 @@ def test_lost_standby_is_withdrawn_after_two_sights() -> None:
     """One mismatch holds; a second one P/8 later replaces next."""
     place = Place(POLICIES["RS256"])
     place.live(20)
-    lost = place.keyset.next
-    assert lost is not None
+    lost = place.next_key
     place.store.delete(Tree.STANDBY, "web")
     place.restart()
     place.reconcile()
     assert AlarmReason.STANDBY_LOST in place.reasons()
-    assert place.keyset.next == lost
+    assert place.next_key == lost
     place.clock.advance(2.0)
     place.live(3)
 
-    assert place.keyset.next is not None
-    assert place.keyset.next.kid != lost.kid
+    assert place.next_key.kid != lost.kid
     assert AlarmReason.STANDBY_LOST not in place.reasons()
 
 
@@ -253,8 +273,8 @@ def test_symmetric_and_asymmetric_do_not_follow_each_other() -> None:
     place = Place(POLICIES["RS256"])
     place.live(20)
     place.tracker.policy = POLICIES["HS256"]
-    current = place.keyset.current
+    current = place.current
     place.live(200)
 
     assert AlarmReason.NOT_CONFIGURED in place.reasons()
-    assert place.keyset.current == current
+    assert place.current == current

@@ -15,6 +15,7 @@ CODES = {
     "StoreConflictError": 75,
     "StoreDeniedError": 77,
     "StoreUnavailableError": 69,
+    "LostReplyError": 69,
     "DocumentError": 65,
     "KeyMaterialError": 2,
     "WeakSecretError": 2,
@@ -22,6 +23,9 @@ CODES = {
     "NotificationError": 70,
     "InvariantError": 70,
     "StoreError": 70,
+    "StandbyLostError": 70,
+    "LastSeenWriteError": 70,
+    "UnsafePathError": 70,
     "RotatorError": 70,
 }
 

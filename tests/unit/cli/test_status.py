@@ -14,11 +14,12 @@ import pytest
 
 from rotator.adapters.files.atomic import write_atomically
 from rotator.cli.exit_codes import Exit
-from rotator.daemon.admin_pages import AdminServer, Readiness
+from rotator.daemon.admin_pages import AdminServer
+from rotator.daemon.health import Readiness
 from rotator.daemon.http_server import HttpServer, Response
 from rotator.model.keys import Kid
 from rotator.model.keyset import Revocation, RotateRequest
-from rotator.model.reasons import Reason
+from rotator.model.reasons import AlarmReason
 from rotator.model.times import format_time
 from rotator.reconcile.alarms import Alarm
 from tests.support.command_line import CommandLine, hmac_keyset, with_old
@@ -175,7 +176,7 @@ class _Health:
 
     def readiness(self) -> Readiness:
         """Return how it fares."""
-        alarms = (Alarm("internal", Reason.OVERDUE, "late"), Alarm("other", Reason.FROZEN, "gone"))
+        alarms = (Alarm("internal", AlarmReason.OVERDUE, "late"), Alarm("other", AlarmReason.FROZEN, "gone"))
         return Readiness(False, {"internal": "rotation overdue"}, alarms)
 
 

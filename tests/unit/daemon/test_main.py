@@ -20,10 +20,11 @@ INSTANTS = 30
 
 
 @pytest.mark.parametrize("nth", range(INSTANTS))
-def test_a_signal_may_come_at_any_instant(tmp_path: Path, nth: int) -> None:
+def test_a_signal_may_come_at_any_instant(tmp_path: Path, nth: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """
     A handler runs in the main thread, between any two of its steps: what it calls must not wait for what that thread holds.
     """
+    monkeypatch.setenv("WATCHDOG_USEC", "20000")  # so that each wait is short
     rotator = CommandLine(tmp_path, INTERNAL)
     daemon = Daemon(Context(str(rotator.config)).settings(command_line=False), StderrLog())
     reload: SimpleQueue[None] = SimpleQueue()

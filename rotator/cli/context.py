@@ -65,11 +65,13 @@ class Context:
 
     def operator(self) -> "Operator":
         """
-        Return what a command that changes something works with.
+        Return what a command that changes something works with; its connections are closed when the command ends.
         """
         from rotator.wiring import wire_operator
 
-        return wire_operator(self.settings(), self.log)
+        operator = wire_operator(self.settings(), self.log)
+        at_end(operator.close)
+        return operator
 
     def say_target(self) -> None:
         """

@@ -8,7 +8,9 @@ import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from datetime import UTC
+from queue import Empty, SimpleQueue
 
 from apscheduler.events import EVENT_JOB_ERROR, EVENT_JOB_MAX_INSTANCES, EVENT_JOB_MISSED, JobExecutionEvent
 from apscheduler.schedulers.background import BackgroundScheduler
@@ -35,7 +37,8 @@ class Daemon:
 
     def __init__(self, settings: Settings, log: Log) -> None:
         self._log = log
-        self._stop = threading.Event()
+        self._stopping = False
+        self._woken: SimpleQueue[None] = SimpleQueue()
         self._started = False
         self._fingerprint: object = None
         self._period = min([1.0, *(p.timing.propagation_time.total_seconds() / 10 for p in settings.keysets.values())])
@@ -82,7 +85,7 @@ class Daemon:
 
     def _wake(self) -> None:
         self.health.beat()
-        if self._stop.is_set():
+        if self._stopping:
             return
         if (fingerprint := self._engine.store.fingerprint()) != self._fingerprint:
             self._fingerprint = fingerprint
@@ -102,13 +105,13 @@ class Daemon:
         if isinstance(error, SystemExit | KeyboardInterrupt):
             self.stop()
 
-    def wait(self, reload: threading.Event) -> bool:
+    def wait(self, reload: SimpleQueue[None]) -> bool:
         """
-        Tell systemd what is true, once a second or faster, until `stop` is called (False) or *reload* is set (True).
+        Tell systemd what is true, once a second or faster, until `stop` is called (False) or *reload* holds something (True).
         """
         interval = min(1.0, systemd.watchdog_interval() or 1.0)
         said = ""
-        while not self._stop.wait(interval):
+        while self._pause(interval):
             status = self.health.readiness().summary
             if not self._started and self.health.serving():
                 self._started = True
@@ -121,16 +124,28 @@ class Daemon:
             said = status
             if self.health.alive():
                 systemd.notify(WATCHDOG="1")
-            if reload.is_set():
+            if not reload.empty():
                 return True
         return False
 
+    def _pause(self, seconds: float) -> bool:
+        """
+        Wait, at most until `stop` is called; return whether the daemon goes on.
+        """
+        if not self._stopping:
+            with suppress(Empty):
+                self._woken.get(timeout=seconds)
+        return not self._stopping
+
     def stop(self) -> None:
         """
-        Ask for the end. Safe to call from a signal handler.
+        Ask for the end. Safe to call from a signal handler: it waits for nothing that the interrupted code may hold.
+
+        An Event would not be: its lock is not reentrant, and the main thread holds it now and then while it waits.
         """
         self._engine.reconciler.stopping = True
-        self._stop.set()
+        self._stopping = True
+        self._woken.put(None)
 
     def close(self, *, reloading: bool = False) -> None:
         """
@@ -166,11 +181,11 @@ def run(settings: Settings, log: Log, read_again: Callable[[], Settings]) -> boo
     systemd.no_core_dumps()
     faulthandler.enable()
     daemon = Daemon(settings, log)
-    reload = threading.Event()
+    reload: SimpleQueue[None] = SimpleQueue()
 
     def on_signal(number: int, _frame: object) -> None:
         if number == signal.SIGHUP:
-            reload.set()
+            reload.put(None)
         else:
             daemon.stop()
 
@@ -180,7 +195,8 @@ def run(settings: Settings, log: Log, read_again: Callable[[], Settings]) -> boo
     changed = False
     try:
         while not changed and daemon.wait(reload):
-            reload.clear()
+            while not reload.empty():
+                reload.get()
             try:
                 read_again()
             except ConfigError as error:

@@ -88,3 +88,10 @@ class Operator:
     store: DocumentStore
     publishing: Publishing
     effects: OperatorEffects
+
+    def close(self) -> None:
+        """
+        Close the connections to the store, to publishers and to Redis.
+        """
+        self.publishing.close()
+        self.store.close()

@@ -31,6 +31,15 @@ class Publishing:
         self._alarms = alarms
         self._log = log
 
+    def close(self) -> None:
+        """
+        Give back connections and file locks.
+        """
+        for publisher in self._publishers:
+            publisher.close()
+        if self._notifier is not None:
+            self._notifier.close()
+
     def publish(self, snapshot: Snapshot) -> tuple[str, ...]:
         """
         Show the keyset on every publisher, and return what failed: empty if all of them show it.

@@ -6,11 +6,7 @@ import base64
 import json
 from collections.abc import Callable, Iterator
 
-from rotator.client import (
-    ACCESS,
-    REFRESH,
-    Rejection,
-)
+from rotator.client import ACCESS, REFRESH, Rejection
 from rotator.client.jose.compact import MAX_HEADER, MAX_TOKEN
 from tests.support.forgery import (
     ABSENT,

@@ -9,14 +9,7 @@ from datetime import timedelta
 
 import pytest
 
-from rotator.client import (
-    InvalidTokenError,
-    Keys,
-    KeysUnavailableError,
-    Rejection,
-    StaticKeys,
-    Timing,
-)
+from rotator.client import InvalidTokenError, Keys, KeysUnavailableError, Rejection, StaticKeys, Timing
 
 ISSUER, AUDIENCE = "https://login.example", "api"
 

@@ -13,11 +13,7 @@ from typing import Any
 
 import pytest
 
-from rotator.client import (
-    Keys,
-    KeysUnavailableError,
-    Signer,
-)
+from rotator.client import Keys, KeysUnavailableError, Signer
 from rotator.client.cache import KeyCache
 from rotator.client.jose.keys import DEFAULT_TIMING
 from rotator.errors import KeyMaterialError, PublicationError, StoreDeniedError, StoreUnavailableError

@@ -7,13 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from rotator.client import (
-    InvalidTokenError,
-    Keys,
-    Rejection,
-    Signer,
-    Verifier,
-)
+from rotator.client import InvalidTokenError, Keys, Rejection, Signer, Verifier
 from tests.support.scripted import (
     EPOCH,
     HandMadeHints,

@@ -12,15 +12,7 @@ from typing import Any
 
 import pytest
 
-from rotator.client import (
-    ConfigError,
-    Keys,
-    KeysetReader,
-    KeysUnavailableError,
-    Rejection,
-    Signer,
-    Verifier,
-)
+from rotator.client import ConfigError, Keys, KeysetReader, KeysUnavailableError, Rejection, Signer, Verifier
 from rotator.client.refresh import Pace
 from rotator.errors import StoreDeniedError, StoreUnavailableError
 from tests.support.scripted import (

@@ -14,11 +14,7 @@ from typing import Any
 
 import pytest
 
-from rotator.client import (
-    Keys,
-    KeysetReader,
-    KeysUnavailableError,
-)
+from rotator.client import Keys, KeysetReader, KeysUnavailableError
 from rotator.client.refresh import Pace
 from rotator.model.policy import Timing
 from tests.support.scripted import (

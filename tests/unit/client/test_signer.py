@@ -10,29 +10,11 @@ from typing import Any
 import jwt
 import pytest
 
-from rotator.client import (
-    ACCESS,
-    REFRESH,
-    Provider,
-    Signer,
-    SigningError,
-    StaticKeys,
-    Verifier,
-)
+from rotator.client import ACCESS, REFRESH, Provider, Signer, SigningError, StaticKeys, Verifier
 from rotator.client.jose.keys import keys_of
 from rotator.documents.signing import decode_keyset
 from tests.support.attacks import TYPE
-from tests.support.forgery import (
-    AUDIENCE,
-    ISSUER,
-    NOW,
-    SECRET,
-    TIMING,
-    FixedKeys,
-    keys_for,
-    outcome,
-    rsa_forge,
-)
+from tests.support.forgery import AUDIENCE, ISSUER, NOW, SECRET, TIMING, FixedKeys, keys_for, outcome, rsa_forge
 from tests.unit.documents.test_signing import golden
 
 

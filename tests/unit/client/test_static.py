@@ -4,13 +4,7 @@ Secrets from the environment, the current one and former ones.
 
 import pytest
 
-from rotator.client import (
-    Claims,
-    ConfigError,
-    StaticKeys,
-    WeakSecretError,
-    verify_with,
-)
+from rotator.client import Claims, ConfigError, StaticKeys, WeakSecretError, verify_with
 from rotator.client.jose.keys import secret_key
 from rotator.model.algorithms import Algorithm
 from tests.support.attacks import SIGNATURE

@@ -6,18 +6,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rotator.client import (
-    Claims,
-)
+from rotator.client import Claims
 from rotator.client.jose.compact import MAX_HEADER, MAX_TOKEN, decode_segment
 from rotator.documents.jwk import base64url
 from tests.support.attacks import JSON, MALFORMED, SPELLING, deep, of_header_length, of_length
-from tests.support.forgery import (
-    Forge,
-    decode,
-    outcome,
-    verifier_of,
-)
+from tests.support.forgery import Forge, decode, outcome, verifier_of
 
 
 @pytest.mark.parametrize("name", SPELLING)

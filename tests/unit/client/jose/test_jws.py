@@ -12,25 +12,10 @@ from typing import Any
 import pytest
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
-from rotator.client import (
-    REFRESH,
-    Claims,
-    Keys,
-    Rejection,
-    RotatorError,
-    verify_with,
-)
+from rotator.client import REFRESH, Claims, Keys, Rejection, RotatorError, verify_with
 from rotator.client.jose.keys import VerifyingKey, secret_key
 from rotator.model.algorithms import Algorithm
-from tests.support.attacks import (
-    HEADER,
-    HEADERS,
-    MALFORMED,
-    REVOKED,
-    SIGNATURE,
-    TYPE,
-    UNKNOWN_KEY,
-)
+from tests.support.attacks import HEADER, HEADERS, MALFORMED, REVOKED, SIGNATURE, TYPE, UNKNOWN_KEY
 from tests.support.forgery import (
     ABSENT,
     AUDIENCE,

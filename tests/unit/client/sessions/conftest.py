@@ -8,10 +8,7 @@ from typing import Any
 
 import pytest
 
-from rotator.client import (
-    SessionStore,
-    Tokens,
-)
+from rotator.client import SessionStore, Tokens
 from tests.support.servers.redis import RedisServer
 from tests.support.sessions import AUDIENCE, ISSUER, Clock, static
 

@@ -9,10 +9,7 @@ from datetime import timedelta
 
 import redis
 
-from rotator.client import (
-    SessionStore,
-    Tokens,
-)
+from rotator.client import SessionStore, Tokens
 from tests.support.servers.redis import RedisServer
 from tests.support.sessions import Clock
 

@@ -9,13 +9,7 @@ from datetime import UTC, datetime
 import pytest
 import redis
 
-from rotator.client import (
-    ConfigError,
-    Rejection,
-    SessionStore,
-    StaticKeys,
-    Tokens,
-)
+from rotator.client import ConfigError, Rejection, SessionStore, StaticKeys, Tokens
 from tests.support.servers.redis import RedisServer
 from tests.support.sessions import AUDIENCE, ISSUER, POLICY, Clock, reason
 

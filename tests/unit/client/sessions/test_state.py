@@ -10,13 +10,7 @@ from collections.abc import Callable
 import pytest
 import redis
 
-from rotator.client import (
-    Rejection,
-    SessionStore,
-    TokenPair,
-    Tokens,
-    TokenStateError,
-)
+from rotator.client import Rejection, SessionStore, TokenPair, Tokens, TokenStateError
 from tests.support.servers.redis import RedisServer
 from tests.support.sessions import AUDIENCE, ISSUER, Clock, reason, static
 

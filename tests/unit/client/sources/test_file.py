@@ -9,21 +9,11 @@ from pathlib import Path
 import pytest
 
 from rotator.adapters.files.store import FileStore
-from rotator.client import (
-    FileSource,
-    KeysUnavailableError,
-)
+from rotator.client import FileSource, KeysUnavailableError
 from rotator.errors import StoreDeniedError
 from tests.support.documents import keyset, publish, save
 from tests.support.publications import kid
-from tests.support.scripted import (
-    Leaping,
-    reader_of,
-    readers_threads,
-    serves,
-    until,
-    within,
-)
+from tests.support.scripted import Leaping, reader_of, readers_threads, serves, until, within
 
 TIMEOUT = 5.0
 

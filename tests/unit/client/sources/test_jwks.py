@@ -12,25 +12,14 @@ from typing import Any
 
 import pytest
 
-from rotator.client import (
-    ConfigError,
-    JwksSource,
-    KeysUnavailableError,
-    RotatorError,
-)
+from rotator.client import ConfigError, JwksSource, KeysUnavailableError, RotatorError
 from rotator.client.jose.keys import MAX_JWKS
 from rotator.errors import KeyMaterialError, PublicationError
 from tests.support.certificates import certificate
 from tests.support.documents import TIMING
 from tests.support.peer import Answer, Hole, Peer, Request, answer, elapsed
 from tests.support.publications import jwks, kid
-from tests.support.scripted import (
-    HandMadeHints,
-    Leaping,
-    reader_of,
-    serves,
-    until,
-)
+from tests.support.scripted import HandMadeHints, Leaping, reader_of, serves, until
 
 TIMEOUT = 5.0
 

@@ -17,13 +17,7 @@ from rotator.adapters.vault.login.token import TokenLogin
 from rotator.adapters.vault.session import VaultConnection
 from rotator.adapters.vault.store import VaultStore
 from rotator.cli import group
-from rotator.client import (
-    ConfigError,
-    KeysUnavailableError,
-    Signer,
-    VaultSource,
-    Verifier,
-)
+from rotator.client import ConfigError, KeysUnavailableError, Signer, VaultSource, Verifier
 from rotator.client.log import StdlibLog
 from rotator.documents.public import encode_public
 from rotator.errors import KeyMaterialError, StoreDeniedError, StoreUnavailableError
@@ -33,14 +27,7 @@ from rotator.model.secret import SecretText
 from tests.support.documents import TIMING, keyset, publish, save
 from tests.support.peer import Answer, Peer, Request, answer, forward
 from tests.support.publications import kid, publication
-from tests.support.scripted import (
-    Leaping,
-    forked,
-    forks,
-    reader_of,
-    serves,
-    until,
-)
+from tests.support.scripted import Leaping, forked, forks, reader_of, serves, until
 from tests.support.servers.vault import VaultServer
 
 TIMEOUT = 5.0

@@ -1,0 +1,213 @@
+"""
+The HTTP server by itself, over real sockets: what it answers, and what it does to callers who keep others waiting.
+"""
+
+import contextlib
+import logging
+import socket
+from collections.abc import Iterator, Mapping
+from http import HTTPStatus
+
+import pytest
+
+from rotator.daemon.http_server import MAX_HEAD, MAX_THREADS, HttpServer, Response, parse_address, plain
+from rotator.errors import ConfigError
+from tests.support.http_caller import ask, connect, raw, running
+
+REQUEST = b"GET /here HTTP/1.1\r\nHost: x\r\n\r\n"
+
+
+def respond(path: str, headers: Mapping[str, str]) -> Response:
+    """One page, one that fails, and one that tells a header."""
+    match path:
+        case "/here":
+            return Response(HTTPStatus.OK, {"Content-Type": "text/x", "ETag": '"1"'}, b"body")
+        case "/unchanged":
+            return Response(HTTPStatus.NOT_MODIFIED, {"ETag": '"1"'})
+        case "/header":
+            return plain(HTTPStatus.OK, headers.get("X-Said") or "none")
+        case "/fault":
+            raise RuntimeError("inside, secret")
+    return plain(HTTPStatus.NOT_FOUND, retry_after="7")
+
+
+@pytest.fixture
+def server() -> Iterator[HttpServer]:
+    """
+    A listener on a port that the system chose.
+    """
+    made = HttpServer("127.0.0.1:0", respond, "[test] http")
+    with running(made):
+        yield made
+
+
+def test_an_answer_has_the_headers_of_the_page_and_few_others(server: HttpServer) -> None:
+    """No name and no version of a program among them; what follows "?" does not choose a page."""
+    reply = ask(server, "/here?a=b")
+    assert (reply.status, reply.body) == (200, b"body")
+    assert reply.headers.keys() == {"date", "content-type", "etag", "content-length"}
+    assert reply.headers["content-length"] == "4"
+
+
+def test_head_is_get_without_the_body(server: HttpServer) -> None:
+    """With the length that the body has."""
+    got, told = ask(server, "/here"), ask(server, "/here", "HEAD")
+    assert told.body == b""
+    assert {**told.headers, "date": ""} == {**got.headers, "date": ""}
+
+
+def test_304_has_no_length(server: HttpServer) -> None:
+    """RFC 9110 section 8.6: it would have to be that of the page."""
+    reply = ask(server, "/unchanged")
+    assert (reply.status, reply.body) == (304, b"")
+    assert "content-length" not in reply.headers
+
+
+def test_a_short_text_is_not_to_be_cached(server: HttpServer) -> None:
+    """It tells of a moment; without a text it is the phrase of the status."""
+    reply = ask(server, "/nowhere")
+    assert (reply.status, reply.body) == (404, b"not found\n")
+    assert (reply.headers["cache-control"], reply.headers["retry-after"]) == ("no-store", "7")
+
+
+def test_the_page_sees_the_headers(server: HttpServer) -> None:
+    """By any case of their names."""
+    assert ask(server, "/header", x_said="hello").body == b"hello\n"
+
+
+@pytest.mark.parametrize("method", ["POST", "PUT", "DELETE", "OPTIONS", "BREW"])
+def test_other_methods_are_405_and_end_the_connection(server: HttpServer, method: str) -> None:
+    """Their body, if any, is left unread."""
+    reply = ask(server, "/here", method, b"body")
+    assert (reply.status, reply.headers["allow"], reply.headers["connection"]) == (405, "GET, HEAD", "close")
+
+
+def test_a_connection_serves_one_request_after_another(server: HttpServer) -> None:
+    """Also when they arrive together, until one asks for the end."""
+    last = REQUEST.replace(b"Host: x", b"Connection: close")
+    told = raw(server, REQUEST * 3 + last + REQUEST)
+    assert told.count(b"HTTP/1.1 200 OK") == 4
+    assert told.count(b"Connection: close") == 1
+
+
+@pytest.mark.parametrize(
+    ("data", "statuses"),
+    [
+        (b"GET /here HTTP/1.0\r\n\r\n" + REQUEST, {b"200"}),
+        (b"GET /x HTTP/1.1\r\nContent-Length: 5\r\n\r\n" + REQUEST, {b"404"}),
+        (b"GET /x HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", {b"404"}),
+        (b"GET /\r\n", {b"400"}),
+        (b"<script>alert(1)</script> HTTP/1.1\r\n\r\n", {b"400"}),
+        (b"GET http://[::1 HTTP/1.1\r\n\r\n", {b"400"}),
+        (b"GET / HTTP/9.9\r\n\r\n", {b"505"}),
+        (b"GET / HTTP/1.1\r\n" + b"X: y\r\n" * 200 + b"\r\n", {b"431"}),
+        (b"GET /" + b"a" * MAX_HEAD + b" HTTP/1.1\r\n\r\n", {b"414", b""}),
+        (b"GET / HTTP/1.1\r\nX: " + b"a" * MAX_HEAD + b"\r\n\r\n", {b"431", b""}),
+        (b"\x16\x03\x01\x02\x00\x01\x00", {b"400", b"414", b""}),
+        (b"", {b""}),
+    ],
+)
+def test_an_odd_request_gets_one_answer_or_none_and_ends_the_connection(
+    server: HttpServer, data: bytes, statuses: set[bytes]
+) -> None:
+    """Nothing of it is repeated, and the next caller is served."""
+    told = b""
+    with contextlib.suppress(OSError):  # the server may hang up while we still speak
+        told = raw(server, data)
+    assert told.count(b"HTTP/1.1 ") <= 1
+    assert told[9:12] in statuses
+    assert b"script" not in told
+    assert b"Server:" not in told
+    assert ask(server, "/here").status == 200
+
+
+def test_a_fault_of_ours_is_500_without_details(server: HttpServer, caplog: pytest.LogCaptureFixture) -> None:
+    """The log has them, the caller has not."""
+    with caplog.at_level(logging.ERROR):
+        reply = ask(server, "/fault")
+    assert (reply.status, reply.body) == (500, b"internal server error\n")
+    assert "inside, secret" in caplog.text
+
+
+def test_nothing_is_printed_for_requests(server: HttpServer, capfd: pytest.CaptureFixture[str]) -> None:
+    """Good ones and bad ones are the proxy's to log."""
+    ask(server, "/here")
+    ask(server, "/here", "POST")
+    raw(server, b"nonsense\r\n\r\n")
+    assert capfd.readouterr() == ("", "")
+
+
+def test_idle_connections_make_room_when_every_thread_is_in_use(server: HttpServer) -> None:
+    """While another caller waits, each answer ends its connection; then that caller is served."""
+    with contextlib.ExitStack() as stack:
+        crowd = [stack.enter_context(connect(server)) for _ in range(MAX_THREADS)]
+        for caller in crowd:
+            caller.sendall(REQUEST)
+            assert b"Connection: close" not in caller.recv(65536)
+        waiting = stack.enter_context(connect(server))
+        waiting.sendall(REQUEST)
+        told = b""
+        while b"Connection: close" not in told:
+            crowd[0].sendall(REQUEST)
+            told = crowd[0].recv(65536)
+        assert waiting.recv(65536).startswith(b"HTTP/1.1 200 OK")
+
+
+def test_a_server_that_is_stopped_lets_the_waiting_go(server: HttpServer) -> None:
+    """With every thread in use, too; its port is free at once."""
+    address = server.address
+    with contextlib.ExitStack() as stack:
+        crowd = [stack.enter_context(connect(server)) for _ in range(MAX_THREADS)]
+        for caller in crowd:
+            caller.sendall(REQUEST)
+            caller.recv(65536)
+        waiting = stack.enter_context(connect(server))
+        waiting.sendall(REQUEST)
+        server.stop()
+        with contextlib.suppress(ConnectionError):
+            assert waiting.recv(65536) == b""
+        with running(again := HttpServer(address, respond, "[test] http")):
+            assert ask(again, "/here").status == 200
+
+
+def test_a_server_that_never_started_can_be_stopped() -> None:
+    """Its port was bound, and is free again."""
+    first = HttpServer("127.0.0.1:0", respond, "[test] http")
+    first.stop()
+    HttpServer(first_address := "127.0.0.1:0", respond, first_address).stop()
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [("127.0.0.1:8471", ("127.0.0.1", 8471)), ("[::1]:0", ("::1", 0)), ("localhost:80", ("localhost", 80))],
+)
+def test_an_address_is_a_host_and_a_port(text: str, expected: tuple[str, int]) -> None:
+    """As in a URL."""
+    assert parse_address(text, "[test] http") == expected
+
+
+@pytest.mark.parametrize(
+    "text", ["8471", ":8471", "localhost", "h:port", "::1:8471", "h:70000", "http://h:80", "a@b:1", "[::1:80"]
+)
+def test_what_is_no_address_names_the_option(text: str) -> None:
+    """And how it is written."""
+    with pytest.raises(ConfigError, match=r'^\[test\] http: ".*" is no address; write it as "127\.0\.0\.1:8471"'):
+        HttpServer(text, respond, "[test] http")
+
+
+def test_a_port_in_use_is_told_at_once(server: HttpServer) -> None:
+    """Not when the first caller fails."""
+    with pytest.raises(ConfigError, match=r"^\[test\] http: cannot listen on .*; free the port or name another"):
+        HttpServer(server.address, respond, "[test] http")
+
+
+@pytest.mark.skipif(not socket.has_ipv6, reason="no IPv6 here")
+def test_an_ipv6_address_is_written_as_in_a_url() -> None:
+    """In brackets."""
+    try:
+        made = HttpServer("[::1]:0", respond, "[test] http")
+    except ConfigError:
+        pytest.skip("no IPv6 here")
+    with running(made):
+        assert made.address.startswith("[::1]:")
+        assert ask(made, "/here").status == 200

@@ -39,6 +39,7 @@ def test_what_a_verifier_finds_is_accepted(text: str) -> None:
         ('{"keys": [1]}', "no JWKS"),
         ("[" * 100_000, "no JWKS"),
     ],
+    ids=["key missing", "another key", "another algorithm", "empty", "a list", "no JWK", "too deep"],
 )
 def test_what_a_verifier_would_trip_over_is_refused(text: str, said: str) -> None:
     """The error names the place and the kid."""

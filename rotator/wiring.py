@@ -12,17 +12,8 @@ from typing import TYPE_CHECKING
 from rotator.config.settings import RedisSettings, Settings
 from rotator.errors import ConfigError, FrozenError
 from rotator.model.algorithms import Algorithm
-from rotator.model.event import Hint
 from rotator.model.policy import Policy
 from rotator.model.secret import SecretText
-from rotator.ports.last_seen import LastSeenStore
-from rotator.ports.log import Log
-from rotator.ports.notifier import Notifier
-from rotator.ports.probe import StoreProbe
-from rotator.ports.publisher import JwksPublisher
-from rotator.ports.store import DocumentStore
-from rotator.reconcile.alarms import Alarms
-from rotator.reconcile.publishing import Publishing
 
 if TYPE_CHECKING:
     from rotator.adapters.jwks.cache import JwksCache
@@ -30,6 +21,14 @@ if TYPE_CHECKING:
     from rotator.adapters.redis.listener import HintListener
     from rotator.adapters.vault.login.method import LoginMethod
     from rotator.adapters.vault.store import VaultStore
+    from rotator.model.event import Hint
+    from rotator.ports.last_seen import LastSeenStore
+    from rotator.ports.log import Log
+    from rotator.ports.notifier import Notifier
+    from rotator.ports.probe import StoreProbe
+    from rotator.ports.publisher import JwksPublisher
+    from rotator.ports.store import DocumentStore
+    from rotator.reconcile.alarms import Alarms
     from rotator.reconcile.operator_effects import Operator
     from rotator.reconcile.reconciler import Reconciler
     from rotator.reconcile.work_queue import WorkQueue
@@ -46,11 +45,11 @@ class Engine:
     What looks after keysets: every part of the daemon but its listeners, signals and schedule.
     """
 
-    alarms: Alarms
+    alarms: "Alarms"
     cache: "JwksCache"
-    store: DocumentStore
-    publishers: tuple[JwksPublisher, ...]
-    notifier: Notifier | None
+    store: "DocumentStore"
+    publishers: "tuple[JwksPublisher, ...]"
+    notifier: "Notifier | None"
     reconciler: "Reconciler"
     queue: "WorkQueue"
 
@@ -65,7 +64,9 @@ class Engine:
         self.store.close()
 
 
-def wire_engine(settings: Settings, log: Log, own_url: OwnUrl | None = None, observe: Observe | None = None) -> Engine:
+def wire_engine(
+    settings: Settings, log: "Log", own_url: OwnUrl | None = None, observe: Observe | None = None
+) -> Engine:
     """
     Join the parts that *settings* name.
 
@@ -76,8 +77,10 @@ def wire_engine(settings: Settings, log: Log, own_url: OwnUrl | None = None, obs
     from rotator.adapters.files.last_seen import LastSeenFiles
     from rotator.adapters.jwks.cache import JwksCache
     from rotator.adapters.keygen import Keygen
+    from rotator.reconcile.alarms import Alarms
     from rotator.reconcile.effects import Effects
     from rotator.reconcile.last_known import LastKnown
+    from rotator.reconcile.publishing import Publishing
     from rotator.reconcile.reconciler import Reconciler
     from rotator.reconcile.saving import SeenRecord
     from rotator.reconcile.tracker import Tracker
@@ -107,13 +110,15 @@ def wire_engine(settings: Settings, log: Log, own_url: OwnUrl | None = None, obs
     return Engine(alarms, cache, store, publishers, notifier, reconciler, queue)
 
 
-def wire_operator(settings: Settings, log: Log) -> "Operator":
+def wire_operator(settings: Settings, log: "Log") -> "Operator":
     """
     Join what a command needs: it writes the store and Redis; files and listeners belong to the daemon.
     """
     from rotator.adapters.clocks import LOCAL_CLOCKS
     from rotator.adapters.keygen import Keygen
+    from rotator.reconcile.alarms import Alarms
     from rotator.reconcile.operator_effects import Operator, OperatorEffects
+    from rotator.reconcile.publishing import Publishing
     from rotator.reconcile.saving import SeenRecord
 
     store, alarms = make_store(settings, log), Alarms(log)
@@ -123,7 +128,7 @@ def wire_operator(settings: Settings, log: Log) -> "Operator":
     return Operator(store, publishing, OperatorEffects(store, publishing, Keygen(), seen, log, LOCAL_CLOCKS, sharing))
 
 
-def tracked_policies(settings: Settings, last_seen: LastSeenStore, log: Log) -> Mapping[str, Policy]:
+def tracked_policies(settings: Settings, last_seen: "LastSeenStore", log: "Log") -> Mapping[str, Policy]:
     """
     Return the policy of every configured keyset, and of each that this host has seen and the configuration forgot.
 
@@ -157,8 +162,8 @@ def in_combined_set(policies: Mapping[str, Policy]) -> tuple[str, ...]:
 
 
 def make_store(
-    settings: Settings, log: Log, *, state_dir: Path | None = None, observe: Observe | None = None
-) -> DocumentStore:
+    settings: Settings, log: "Log", *, state_dir: Path | None = None, observe: Observe | None = None
+) -> "DocumentStore":
     """
     Return the store that the settings name; failed logins are remembered across restarts in *state_dir*.
     """
@@ -169,7 +174,7 @@ def make_store(
     return _vault_store(settings, log, state_dir, observe)
 
 
-def make_probed_store(settings: Settings, log: Log) -> tuple[DocumentStore, StoreProbe | None]:
+def make_probed_store(settings: Settings, log: "Log") -> "tuple[DocumentStore, StoreProbe | None]":
     """
     Return the store that the settings name and what asks it for rights and settings; None for files, which have neither.
 
@@ -183,7 +188,7 @@ def make_probed_store(settings: Settings, log: Log) -> tuple[DocumentStore, Stor
     return store, VaultProbe(store.session)
 
 
-def _vault_store(settings: Settings, log: Log, state_dir: Path | None, observe: Observe | None) -> "VaultStore":
+def _vault_store(settings: Settings, log: "Log", state_dir: Path | None, observe: Observe | None) -> "VaultStore":
     from rotator.adapters.vault.login.approle import AppRoleLogin
     from rotator.adapters.vault.login.token import TokenLogin
     from rotator.adapters.vault.session import VaultConnection
@@ -221,8 +226,8 @@ def deadline(settings: Settings) -> float:
 
 
 def make_publishers(
-    settings: Settings, store: DocumentStore, cache: "JwksCache | None" = None, own_url: OwnUrl | None = None
-) -> Iterable[JwksPublisher]:
+    settings: Settings, store: "DocumentStore", cache: "JwksCache | None" = None, own_url: OwnUrl | None = None
+) -> "Iterable[JwksPublisher]":
     """
     Yield the publishers in the order they are written: the store, the file, the listener, then what others serve.
 
@@ -242,7 +247,7 @@ def make_publishers(
         yield VerifyUrls(settings.publish.verify_urls)
 
 
-def make_notifier(settings: Settings) -> Notifier | None:
+def make_notifier(settings: Settings) -> "Notifier | None":
     """
     Return the notifier, None if no notification is configured.
     """
@@ -254,7 +259,7 @@ def make_notifier(settings: Settings) -> Notifier | None:
 
 
 def make_hint_listener(
-    settings: Settings, *, on_hint: Callable[[Hint], None], on_gap: Callable[[], None]
+    settings: Settings, *, on_hint: "Callable[[Hint], None]", on_gap: Callable[[], None]
 ) -> "HintListener | None":
     """
     Return the listener for hints of changes, None if no notification is configured.

@@ -115,6 +115,14 @@ def test_a_redis_that_is_away_is_a_warning(tmp_path: Path) -> None:
     assert all(text.endswith("(rotation goes on without it)") for text in said)
 
 
+def test_a_credential_that_cannot_be_read_is_78(tmp_path: Path) -> None:
+    """The part that needs it is told, and the rest is checked."""
+    rotator = CommandLine(tmp_path, INTERNAL, f'{ADMIN_OFF}[redis]\npassword_file = "/nowhere/password"\n')
+    found = findings(rotator, 78)
+    assert [(mark, what) for mark, what, _ in found if mark == "FAIL"] == [("FAIL", "redis")]
+    assert found[-1][1] == "publish.file"
+
+
 @pytest.mark.redis
 def test_a_redis_that_answers_is_good(tmp_path: Path, redis_server: RedisServer) -> None:
     """Its address is told."""

@@ -10,9 +10,10 @@ import sys
 from collections.abc import Sequence
 
 import pytest
+from click.shell_completion import ShellComplete
 
 from rotator import __version__
-from rotator.cli import COMMANDS
+from rotator.cli import COMMANDS, group
 from tests.support.command_line import CommandLine
 
 LIBRARIES = (
@@ -64,6 +65,12 @@ def test_a_word_that_is_no_command_is_a_usage_error(rotator: CommandLine) -> Non
     answer = rotator.run("rotate")
     assert answer.code == 2
     assert "No such command 'rotate'" in answer.stderr
+
+
+def test_the_shell_completes_names_of_commands() -> None:
+    """In the order of the help."""
+    completion = ShellComplete(group, {}, "rotator", "_ROTATOR_COMPLETE")
+    assert [item.value for item in completion.get_completions([], "r")] == ["run", "rotate-now", "revoke"]
 
 
 def test_the_version_is_printed(rotator: CommandLine) -> None:

@@ -93,6 +93,10 @@ def test_warnings_are_logged_at_the_start(tmp_path: Path) -> None:
     running = Running(rotator)
     try:
         assert str(running.next("configuration")["detail"]).startswith("[publish] verify_urls is empty")
+        running.next("started")
+        running.signal(signal.SIGTERM)
+        running.next("stopped")
+        assert running.process.wait() == 0
     finally:
         running.process.kill()
         running.process.communicate()

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from rotator.config import toml_file
 from rotator.config.load import load
 from rotator.errors import ConfigError
 from tests.support.configuration import CANARY, MINIMAL, FaultsOf
@@ -81,6 +82,16 @@ def test_a_hostile_text_is_one_fault(faults_of: FaultsOf, text: str) -> None:
     """
     (found,) = faults_of(text)
     assert found.startswith("is not valid TOML")
+
+
+def test_a_syntax_error_of_an_unknown_kind_is_one_fault() -> None:
+    """
+    What tomllib may say is not repeated unless it is known to quote nothing.
+    """
+    assert toml_file._syntax(f"{CANARY} is wrong (at line 1, column 2)") == (
+        "is not valid TOML at line 1, column 2: something is out of place"
+    )
+    assert CANARY not in toml_file._syntax(CANARY)
 
 
 def test_a_file_that_is_not_utf_8_is_one_fault(tmp_path: Path) -> None:

@@ -48,6 +48,9 @@ FAULTS = {
     "Redis password as parameter": (f"[redis]\nurl = 'redis://r?password={CANARY}'\n" + MINIMAL, ["[redis] url: must have no parameters"]),
     "Redis scheme": ("[redis]\nurl = 'http://r'\n" + MINIMAL, ["[redis] url: must be an address"]),
     "Redis database": ("[redis]\nurl = 'redis://r/zero'\n" + MINIMAL, ["[redis] url: must end after the number"]),
+    "Redis user": ("[redis]\nusername = 'a b'\n" + MINIMAL, ["[redis] username: must be at most 128 ASCII characters without spaces"]),
+    "verify URL with a fragment": ("[publish]\nverify_urls = ['https://a/j#x']\n" + MINIMAL, ['[publish] verify_urls, entry 1: must not hold a fragment ("#...")']),  # noqa: E501
+    "verify URL with braces in the host": ("[publish]\nverify_urls = ['https://{keyset}.a/j']\n" + MINIMAL, ["[publish] verify_urls, entry 1: {keyset} belongs into the path"]),  # noqa: E501
     "channel": ("[redis]\nchannel = 'a b'\n" + MINIMAL, ["[redis] channel: must be 1 to 128 letters"]),
     "listen on a port alone": ("[publish]\nhttp = ':8471'\n" + MINIMAL, ["[publish] http: must be HOST:PORT"]),
     "listen on a URL": ("[admin]\nhttp = 'http://127.0.0.1:1'\n" + MINIMAL, ["[admin] http: must be HOST:PORT"]),

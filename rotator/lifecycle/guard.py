@@ -12,7 +12,7 @@ from datetime import datetime
 
 from rotator.errors import InvariantError
 from rotator.lifecycle.changes import Activated, AddNext, Change, Create, Retired, Revoked, Stamp
-from rotator.model.keys import Key, NextKey, OldKey
+from rotator.model.keys import HmacSecret, Key, KeyPair, NextKey, OldKey, PublicKey
 from rotator.model.keyset import Keyset
 from rotator.model.reasons import ActivationReason
 
@@ -64,7 +64,17 @@ def kids_are_never_reused(transition: Transition) -> bool:
     No key joins a keyset under a kid that is in the keyset or on its deny-list.
     """
     before = transition.before
-    return before is None or not any(before.knows(key.kid) for key in transition.new)
+    if before is None:
+        return True
+    same = all(_verifier(old) == _verifier(new) for old, new in transition.kept)
+    return same and not any(before.knows(key.kid) for key in transition.new)
+
+
+def _verifier(key: Key) -> PublicKey | HmacSecret:
+    """
+    Return what verifies tokens of *key*: it stays the same in every state.
+    """
+    return key.material.public if isinstance(key.material, KeyPair) else key.material
 
 
 def revoked_keys_are_out(transition: Transition) -> bool:

@@ -5,6 +5,7 @@ What will happen to a keyset and when, by replaying the decisions into the futur
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import assert_never
 
 from rotator.lifecycle.changes import Activated, AddNext, Change, Confirmed, Extended, Retired, Stamp
 from rotator.lifecycle.decisions import Activate, Confirm, Converge, Extend, Generate, Retire, Unconfirm, Wait, decide
@@ -63,6 +64,8 @@ def timeline(keyset: Keyset, policy: Policy, now: datetime, horizon: timedelta) 
             case Extend():
                 kid = Kid("")
                 change = Extended()
+            case _:
+                assert_never(decision)
         yield Milestone(now, type(decision).__name__.lower(), kid)
         keyset = evolve(
             keyset, change, policy, Stamp(now, now, f"planned-{keyset.sequence + 1}", keyset.purge_below + 1)

@@ -10,7 +10,7 @@ from rotator.lifecycle.holds import Hold
 from rotator.model.keys import Kid, State
 from rotator.model.keyset import Keyset, Revocation, RotateRequest
 from rotator.model.reasons import HoldReason
-from tests.support.world import World, at, policy, seconds
+from tests.support.world import KEYS, World, at, policy, seconds
 
 
 def made(until: float) -> tuple[World, Keyset]:
@@ -88,3 +88,14 @@ def test_a_report_holds_no_key_material() -> None:
     assert "bad" in text
     assert "SecretText" not in text
     assert "material" not in text
+
+
+def test_status_tells_the_next_steps_only() -> None:
+    """Tokens of ten days under keys of two minutes: thousands of steps lie ahead, and no reader waits for all of them."""
+    world = World(policy("HS256", period=120, life=864_000, readers=KEYS))
+    world.run(20)
+
+    foretold = KeysetReport.of(world.keyset, world.policy, at(20)).timeline
+
+    assert [entry.step for entry in foretold[:3]] == ["activate", "generate", "confirm"]
+    assert len(foretold) == 8

@@ -2,25 +2,36 @@
 The life of a key as named histories: what is decided when, and what is held.
 """
 
+import re
 from dataclasses import dataclass, replace
 
 import pytest
 
-from rotator.commands.status import KeysetReport
-from rotator.lifecycle.decisions import Wait, decide
+from rotator.lifecycle import decisions
+from rotator.lifecycle.decisions import (
+    Activate,
+    Confirm,
+    Converge,
+    Extend,
+    Generate,
+    Retire,
+    Unconfirm,
+    Wait,
+    decide,
+)
 from rotator.lifecycle.holds import Evidence, activation_hold, due_at, overdue
-from rotator.lifecycle.timeline import timeline
+from rotator.model.keys import Kid
 from rotator.model.policy import Policy
-from rotator.model.reasons import HoldReason
-from tests.support.world import KEYS, START, World, at, policy, seconds
+from rotator.model.reasons import ActivationReason, HoldReason
+from tests.support.world import KEYS, World, at, policy, seconds
 
 
 @dataclass(frozen=True)
 class History:
-    """A policy, when it is looked at, and the steps that must follow."""
+    """A policy, when it is reconciled, and the steps that must follow."""
 
     policy: Policy
-    looks: tuple[tuple[float, float], ...]
+    passes: tuple[tuple[float, float], ...]
     steps: list[tuple[int, str]]
     shared: bool = False
 
@@ -95,7 +106,7 @@ def test_history(name: str) -> None:
     history = HISTORIES[name]
     world = World(history.policy, shared=history.shared)
 
-    for begin, end in history.looks:
+    for begin, end in history.passes:
         world.run(end, begin)
 
     assert history.steps == world.steps
@@ -260,26 +271,113 @@ def test_rotate_now_is_safe_with_a_propagated_next() -> None:
     assert activation_hold(world.keyset, world.policy, Evidence(), at(10)) is None
 
 
-@pytest.mark.parametrize("algorithm", ["RS256", "HS256"])
-def test_timeline_foretells_what_happens(algorithm: str) -> None:
-    """Replayed into the future, the same rules give the steps that are then taken, at the same moments."""
-    world = settled(algorithm)
-    before = len(world.steps)
-    foretold = [
-        (int((m.at - START).total_seconds()), m.step)
-        for m in timeline(world.keyset, world.policy, at(20), seconds(230))
-    ]
-    world.run(250, 21)
-
-    assert foretold == [(moment, step.lower()) for moment, step in world.steps[before:]]
-    assert len(foretold) > 6
+# -- the nine rules at the head of the module, in their order ----------------------------------------------------------
 
 
-def test_status_tells_the_next_steps_only() -> None:
-    """Tokens of ten days under keys of two minutes: thousands of steps lie ahead, and nobody waits for their reckoning."""
-    world = settled("HS256", period=120, life=864_000, readers=KEYS)
+def test_rule_1_creates_a_keyset_only_under_a_trusted_clock() -> None:
+    """A keyset that does not exist is created; its times would be wrong under another clock."""
+    assert decide(None, policy(), Evidence(), at(0)) == Generate()
+    assert decide(None, policy(), Evidence(clock_trusted=False), at(0)) == Wait(None, HoldReason.CLOCK)
 
-    foretold = KeysetReport.of(world.keyset, world.policy, at(20)).timeline
 
-    assert [entry.step for entry in foretold[:3]] == ["activate", "generate", "confirm"]
-    assert len(foretold) == 8
+def test_rule_2_forgets_a_confirmation_before_it_repairs() -> None:
+    """A publisher without next goes before convergence, which would hide the gap; only from P/4 after confirmation on."""
+    world = settled()
+    gap = Evidence(converged=False, missing_from="file")
+
+    assert decide(world.keyset, world.policy, gap, at(2.5)) == Converge()
+    assert decide(world.keyset, world.policy, gap, at(3)) == Unconfirm()
+    assert decide(world.keyset, world.policy, replace(gap, missing_from=""), at(3)) == Converge()
+    unconfirmed = replace(world.keyset, next=replace(world.next_key, published_at=None, usable_at=None))
+    assert decide(unconfirmed, world.policy, gap, at(90)) == Converge()
+
+
+def test_rule_3_converges_before_anything_that_is_saved() -> None:
+    """Longer durations, retirement and a missing next wait for it."""
+    world = World(policy())
+    world.run(100)
+    behind = Evidence(converged=False)
+
+    assert decide(replace(world.keyset, next=None), policy(p=20), behind, at(500)) == Converge()
+
+
+def test_rule_4_extends_before_it_retires() -> None:
+    """A longer duration moves the deadline that would be over; so does a late commit."""
+    world = World(policy())
+    world.run(100)
+    activating = replace(world.keyset, op_id=world.current.activated_by)
+
+    assert decide(world.keyset, policy(life=60), Evidence(), at(141)) == Extend()
+    assert decide(activating, world.policy, Evidence(committed_at=at(104)), at(141)) == Extend()
+    assert decide(world.keyset, policy(life=10), Evidence(), at(141)) == Retire((Kid("k1"),))
+
+
+def test_rule_5_retires_before_it_activates_or_generates() -> None:
+    """So that readers of the flat fields have room; not under a clock that is not trusted."""
+    world = World(policy())
+    world.run(100)
+    nothing_next = replace(world.keyset, next=None)
+
+    assert decide(world.keyset, world.policy, Evidence(), at(200)) == Retire((Kid("k1"),))
+    assert decide(nothing_next, world.policy, Evidence(), at(200)) == Retire((Kid("k1"),))
+    assert decide(nothing_next, world.policy, Evidence(clock_trusted=False), at(200)) == Generate()
+
+
+def test_rule_6_makes_a_next_that_is_missing_or_lost() -> None:
+    """A lost one is named, so that the guard lets it go; a keyset that does not rotate needs none."""
+    world = settled()
+    lost, idle = Evidence(standby_lost=True), replace(world.policy, rotates=False)
+    nothing_next = replace(world.keyset, next=None)
+
+    assert decide(nothing_next, world.policy, Evidence(), at(20)) == Generate()
+    assert decide(world.keyset, world.policy, lost, at(20)) == Generate(replaces=world.next_key.kid)
+    assert decide(nothing_next, idle, Evidence(), at(20)) == Wait(None)
+    assert decide(world.keyset, idle, lost, at(20)) == Wait(None)
+
+
+def test_rule_7_confirms_what_was_not_confirmed_yet() -> None:
+    """Unless the last attempt failed just now: then it waits for the end of the back-off."""
+    world = settled()
+    unconfirmed = replace(world.keyset, next=replace(world.next_key, published_at=None, usable_at=None))
+
+    assert decide(unconfirmed, world.policy, Evidence(), at(20)) == Confirm()
+    assert decide(unconfirmed, world.policy, Evidence(confirm_after=at(22)), at(20)) == Wait(at(22))
+    assert decide(world.keyset, world.policy, Evidence(), at(20)) == Wait(at(100))
+
+
+def test_rule_8_activates_what_is_due_and_held_by_nothing() -> None:
+    """On schedule, on request with the operator's op_id and note, or as the first key."""
+    world = settled()
+    assert decide(world.keyset, world.policy, Evidence(), at(100)) == Activate(ActivationReason.SCHEDULED)
+    doubted = Evidence(standby_doubted=True)
+    assert decide(world.keyset, world.policy, doubted, at(100)) == Wait(None, HoldReason.STANDBY_LOST)
+
+    world.ask(50, "op-x")
+    assert decide(world.keyset, world.policy, Evidence(), at(50)) == Activate(
+        ActivationReason.REQUESTED, "op-x", "test"
+    )
+    first = replace(world.keyset, current=None, rotate_requested=None)
+    assert decide(first, world.policy, Evidence(), at(20)) == Activate(ActivationReason.FIRST)
+
+
+def test_rule_9_waits_for_the_nearest_deadline() -> None:
+    """The end of propagation, the moment due, a retirement: the first that lies ahead."""
+    world = World(policy())
+    world.run(100)
+
+    assert decide(world.keyset, world.policy, Evidence(), at(101)) == Wait(at(110))
+    assert decide(world.keyset, world.policy, Evidence(), at(110)) == Wait(at(141))
+    world.run(141, 141)
+    assert decide(world.keyset, world.policy, Evidence(), at(141)) == Wait(at(200))
+    assert decide(replace(world.keyset, next=None), replace(world.policy, rotates=False), Evidence(), at(141)) == Wait(
+        None
+    )
+
+
+def test_every_rule_at_the_head_of_the_module_has_its_test() -> None:
+    """Nine of them, each with a test named for it."""
+    rules = re.findall(r"^(\d+)\. ", decisions.__doc__ or "", re.MULTILINE)
+    tests = [name.split("_")[2] for name in globals() if name.startswith("test_rule_")]
+
+    assert rules == [str(number) for number in range(1, 10)]
+    assert tests == rules

@@ -15,6 +15,7 @@ from rotator.lifecycle.changes import (
     Confirmed,
     Create,
     Extended,
+    Requested,
     Retired,
     Revoked,
     Unconfirmed,
@@ -23,7 +24,9 @@ from rotator.lifecycle.decisions import Extend, Wait, decide
 from rotator.lifecycle.evolve import evolve
 from rotator.lifecycle.holds import Evidence
 from rotator.model.keys import HmacSecret, KeyPair, Kid
+from rotator.model.keyset import RotateRequest
 from rotator.model.reasons import ActivationReason
+from rotator.model.secret import SecretText
 from tests.support.world import World, at, policy, seconds
 
 
@@ -42,6 +45,7 @@ FORBIDDEN: dict[str, Callable[[World], Change]] = {
     "current revoked with nothing to sign": lambda _: Revoked((Kid("k2"),), "stolen"),
     "a key revoked that is not there": lambda _: Revoked((Kid("nobody"),), "stolen"),
     "a keyset created twice": lambda w: Create("web", "other", w.key(at(115))),
+    "current revoked without naming who signs next": lambda w: Revoked((Kid("k2"), w.next_key.kid), "stolen"),
 }
 
 
@@ -148,3 +152,132 @@ def test_a_save_committed_late_is_counted_from_its_commit() -> None:
     assert isinstance(decide(activation, world.policy, evidence, at(160)), Extend)
     after = evolve(activation, Extended(), world.policy, world.stamp(at(160)), at(160))
     assert after.old[0].retire_at == at(160) + seconds(41)
+
+
+def test_only_a_creation_begins_a_keyset() -> None:
+    """Whatever else is asked of a keyset that does not exist is refused."""
+    world = World(policy())
+
+    with pytest.raises(InvariantError, match="must exist"):
+        evolve(None, Extended(), world.policy, world.stamp(at(0)))
+
+
+@pytest.mark.parametrize(
+    "change", [Confirmed(at(115)), Unconfirmed(), Activated(ActivationReason.UNSAFE, SecretText("0" * 64))]
+)
+def test_without_a_next_there_is_none_to_confirm_or_activate(change: Change) -> None:
+    """The change is refused, and names what is missing."""
+    world = rotated()
+    world.keyset = replace(world.keyset, next=None)
+
+    with pytest.raises(InvariantError, match="no next key"):
+        evolve(world.keyset, change, world.policy, world.stamp(at(115)))
+
+
+def test_a_keyset_that_never_signed_has_nothing_to_revoke() -> None:
+    """Its next is replaced instead."""
+    world = World(policy())
+    world.change(world.create(at(0)), at(0))
+
+    with pytest.raises(InvariantError, match="nothing to revoke"):
+        evolve(world.keyset, Revoked((Kid("k1"),), "stolen"), world.policy, world.stamp(at(1)))
+
+
+def test_a_revoked_next_leaves_and_current_stays() -> None:
+    """It signed nothing: it is denied for as long as a token of today's policy could live, and a request stays."""
+    world = rotated()
+    world.ask(120)
+    keyset = world.change(Revoked((Kid("k3"),), "stolen"), at(115))
+
+    assert keyset.next is None
+    assert world.current.kid == "k2"
+    assert [(entry.kid, entry.until) for entry in keyset.revoked] == [("k3", at(115) + seconds(41))]
+    assert keyset.rotate_requested is not None
+
+
+def test_a_revoked_current_ends_the_request_that_was_open() -> None:
+    """The rotation that was asked for has happened."""
+    world = rotated()
+    world.ask(120)
+    keyset = world.change(Revoked((Kid("k2"),), "stolen", world.next_key, world.private()), at(115))
+
+    assert keyset.rotate_requested is None
+
+
+def test_a_revoked_current_may_be_followed_by_a_fresh_key() -> None:
+    """Then next stays next."""
+    world = rotated()
+    fresh = world.key(at(115))
+    keyset = world.change(Revoked((Kid("k2"),), "stolen", fresh, world.private()), at(115))
+
+    assert world.current.kid == fresh.kid
+    assert keyset.next is not None
+    assert keyset.next.kid == "k3"
+
+
+def test_a_request_is_kept_as_it_was_made() -> None:
+    """It changes no key."""
+    world = rotated()
+    keys = tuple(world.keyset.keys())
+    request = RotateRequest("op-x", at(115), "drill")
+
+    keyset = world.change(Requested(request), at(115))
+
+    assert keyset.rotate_requested == request
+    assert tuple(keyset.keys()) == keys
+
+
+def test_the_key_that_signs_under_a_longer_token_life_remembers_it() -> None:
+    """And keeps it when the life is shortened again: tokens that long are out."""
+    world = rotated()
+    world.policy = policy(life=60)
+    world.change(Extended(), at(115))
+    assert world.current.longest_token == seconds(60)
+
+    world.policy = policy(life=30)
+    world.change(Unconfirmed(), at(116))
+    assert world.current.longest_token == seconds(60)
+    world.run(200, 117)
+    assert world.keyset.old[0].longest_token == seconds(60)
+    assert world.keyset.old[0].retire_at == at(200) + seconds(71)
+
+
+def test_a_keyset_in_no_configuration_keeps_the_moment_it_was_due() -> None:
+    """Only a policy that rotates sets it."""
+    world = rotated()
+    due = world.keyset.rotates_at
+    world.policy = replace(policy(period=500), rotates=False)
+    world.change(Unconfirmed(), at(116))
+
+    assert due == world.keyset.rotates_at == at(200)
+
+
+def test_published_at_is_rounded_up_to_the_second() -> None:
+    """Propagation is never counted from a moment before the confirmation."""
+    world = rotated()
+    world.change(Unconfirmed(), at(115))
+    world.change(Confirmed(at(115.2)), at(116))
+
+    assert (world.next_key.published_at, world.next_key.usable_at) == (at(116), at(126))
+
+
+def test_the_activation_is_bounded_by_both_ends_of_its_stamp() -> None:
+    """Signing begins at the earliest moment, retention at the latest."""
+    world = rotated()
+    stamp = replace(world.stamp(at(130)), latest=at(131))
+
+    after = evolve(world.keyset, Activated(ActivationReason.COMMAND, world.private()), world.policy, stamp)
+
+    assert after.current is not None
+    assert (after.current.activated_at, after.current.activated_by) == (at(130), stamp.op_id)
+    assert (after.old[0].deactivated_at, after.old[0].retire_at) == (at(130), at(131) + seconds(41))
+
+
+def test_what_a_newer_program_wrote_survives_every_state() -> None:
+    """Unknown fields of a key go with it from next to current to old."""
+    world = rotated()
+    extra = {"note": "kept"}
+    world.keyset = replace(world.keyset, next=replace(world.next_key, extra=extra))
+    world.run(300, 116)
+
+    assert {key.kid: key.extra for key in world.keyset.old}[Kid("k3")] == extra

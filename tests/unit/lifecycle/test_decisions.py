@@ -8,17 +8,7 @@ from dataclasses import dataclass, replace
 import pytest
 
 from rotator.lifecycle import decisions
-from rotator.lifecycle.decisions import (
-    Activate,
-    Confirm,
-    Converge,
-    Extend,
-    Generate,
-    Retire,
-    Unconfirm,
-    Wait,
-    decide,
-)
+from rotator.lifecycle.decisions import Activate, Confirm, Converge, Extend, Generate, Retire, Unconfirm, Wait, decide
 from rotator.lifecycle.holds import Evidence, activation_hold, due_at, overdue
 from rotator.model.keys import Kid
 from rotator.model.policy import Policy

@@ -12,7 +12,7 @@ The errors of the daemon and its commands, as one tree.
     │   ├── StandbyLostError      the private key of `next` is missing
     │   └── FrozenError           what is stored contradicts what was seen
     ├── PublicationError          a JWKS did not reach its consumers
-    ├── NotificationError         Redis could not be told
+    ├── NotificationError         an event did not reach Redis
     ├── KeyMaterialError          a key is unfit
     │   └── WeakSecretError       a shared secret can be guessed
     ├── InvariantError            a transition would break a guarantee

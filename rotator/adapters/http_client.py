@@ -220,7 +220,8 @@ def get(
     """
     Return the head and body that *url* answers a GET with, whatever the status, on a connection of its own.
 
-    Raises ValueError for anything but an http or https address, OSError and HTTPException for no good answer by *deadline*.
+    Raises ValueError for anything but an http or https address, OSError or HTTPException if no good answer came by
+    *deadline*.
     """
     parts = urlsplit(url)
     if not parts.hostname or parts.scheme not in {"http", "https"}:

@@ -82,7 +82,7 @@ def public_jwk(kid: Kid, algorithm: Algorithm, public: PublicKey) -> Jwk:
 
 def jwks_of(keyset: Keyset) -> Jwks:
     """
-    Return the JWKS of *keyset*: current, next, then old. The same keyset gives the same text; HMAC secrets never appear.
+    Return the JWKS of *keyset*: current, next, then old; HMAC secrets never appear. Equal keysets give equal texts.
 
     Raises KeyMaterialError if the set would be empty, hold a kid twice or hold anything private.
     """

@@ -8,17 +8,17 @@ from typing import Protocol
 
 class Clocks(Protocol):
     """
-    Both local clocks, injected wherever time is read: tests move them by hand.
+    Both local clocks, injected wherever time is read; tests move them by hand.
     """
 
     def wall(self) -> datetime:
         """
-        Return the moment that the wall clock shows, in UTC. Anybody may set this clock.
+        Return the time of the wall clock, in UTC. It can be set, and may jump.
         """
         ...
 
     def monotonic(self) -> float:
         """
-        Return seconds since some fixed moment. Nobody can set this clock.
+        Return seconds since some fixed moment. It cannot be set.
         """
         ...

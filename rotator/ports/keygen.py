@@ -1,5 +1,5 @@
 """
-Where new keys and names come from.
+The source of new keys and names.
 """
 
 from typing import Protocol
@@ -10,12 +10,12 @@ from rotator.model.keys import GeneratedKey
 
 class KeyGenerator(Protocol):
     """
-    Makes keys and names; tests bring their own, cheap and repeatable.
+    Makes keys and names; tests use their own, cheap and repeatable.
     """
 
     def generate(self, algorithm: Algorithm, rsa_bits: int) -> GeneratedKey:
         """
-        Return a new key, proved fit for use.
+        Return a new key for *algorithm*; a pair has signed and verified once. *rsa_bits* counts for RSA only.
         """
         ...
 
@@ -27,6 +27,6 @@ class KeyGenerator(Protocol):
 
     def epoch(self) -> str:
         """
-        Return a name for a new keyset's life.
+        Return a name for the life of a new keyset.
         """
         ...

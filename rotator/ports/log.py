@@ -1,5 +1,5 @@
 """
-Where steps are told.
+The structured log.
 """
 
 from typing import Protocol
@@ -7,35 +7,35 @@ from typing import Protocol
 
 class Log(Protocol):
     """
-    Where steps are told: an event name and fields, never sentences and never key material.
+    A structured log: an event name and fields, never sentences and never key material.
     """
 
     def debug(self, event: str, **fields: object) -> object:
         """
-        Tell what only a developer wants to know.
+        Log what only a developer needs.
         """
         ...
 
     def info(self, event: str, **fields: object) -> object:
         """
-        Tell a step.
+        Log a step.
         """
         ...
 
     def warning(self, event: str, **fields: object) -> object:
         """
-        Tell what may need a look.
+        Log what an operator may want to check.
         """
         ...
 
     def error(self, event: str, **fields: object) -> object:
         """
-        Tell an alarm.
+        Log an alarm.
         """
         ...
 
     def exception(self, event: str, **fields: object) -> object:
         """
-        Tell the exception being handled, without local variables.
+        Log the exception being handled, without local variables.
         """
         ...

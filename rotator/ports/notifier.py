@@ -15,7 +15,7 @@ class Notifier(Protocol):
 
     def announce(self, event: Event) -> None:
         """
-        Append *event* to the feed, tell whoever listens, and remember the keyset's position as announced.
+        Append *event* to the feed, notify listeners, and record the keyset's position as announced.
         """
         ...
 

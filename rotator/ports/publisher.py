@@ -11,7 +11,7 @@ from rotator.model.publication import Publication
 
 class JwksPublisher(Protocol):
     """
-    A place where verifiers find the JWKS. All methods raise PublicationError, or StoreError where the place is in the store.
+    A place where verifiers find the JWKS. Methods raise PublicationError, or StoreError if the place is in the store.
     """
 
     @property
@@ -23,13 +23,13 @@ class JwksPublisher(Protocol):
 
     def publish(self, publication: Publication) -> None:
         """
-        Show *publication*, unless it is shown already or a later one of the same epoch is.
+        Serve *publication*, unless it or a later one of the same epoch is served already.
         """
         ...
 
     def served_kids(self, publication: Publication) -> Collection[Kid] | None:
         """
-        Return the kids that consumers of this place find for the keyset, None where it never served it.
+        Return the kids that consumers of this place find for the keyset, None if it never served it.
         """
         ...
 

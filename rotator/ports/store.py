@@ -61,7 +61,7 @@ class DocumentStore(Protocol):
 
     def fingerprint(self) -> object:
         """
-        Return a value that differs after another process saved a document, None if the store cannot tell.
+        Return a value that differs once any process has saved a document, None if the store does not know.
 
         Costs no request and raises nothing.
         """

@@ -1,5 +1,5 @@
 """
-Files that are there whole or not at all, whatever crashes and whoever else may write nearby.
+Files that exist whole or not at all, whatever crashes, and that other users cannot swap.
 """
 
 import os
@@ -26,10 +26,10 @@ _sweeping = threading.Lock()
 
 def write_atomically(path: str | os.PathLike[str], data: bytes, mode: int) -> None:
     """
-    Make *path* a regular file of exactly *data* and *mode*; when this returns it survives a loss of power.
+    Make *path* a regular file of exactly *data* and *mode*; once this returns it survives a loss of power.
 
-    Readers see the former content or the new one, never a part. The folder must exist, and be nobody else's to write.
-    Temporary files that crashes of ours left there are removed with a process's first write. Raises UnsafePathError or OSError.
+    Readers see the former content or the new one, never a part. The folder must exist, and no other user may write to
+    it. The first write of a process removes temporary files that crashes left there. Raises UnsafePathError or OSError.
     """
     target = Path(path)
     with safe_directory(target.parent) as directory:
@@ -55,7 +55,7 @@ def write_atomically(path: str | os.PathLike[str], data: bytes, mode: int) -> No
 @contextmanager
 def safe_directory(folder: Path) -> Iterator[int]:
     """
-    Open *folder* and lend its descriptor, after checking that nobody but its owner (root or us) may write to it.
+    Open *folder* and yield its descriptor; raises UnsafePathError unless only its owner (root or us) may write to it.
     """
     directory = os.open(folder, _OPEN_DIRECTORY)
     try:
@@ -82,7 +82,7 @@ def _refuse_odd_target(directory: int, target: Path) -> None:
 
 def _remove_stale(directory: int) -> None:
     """
-    Remove what crashes between create and rename left, once per process; a file still young may belong to a writer at work.
+    Remove what crashes between create and rename left, once per process; a young file may belong to an active writer.
     """
     folder = os.fstat(directory).st_ino
     with _sweeping:

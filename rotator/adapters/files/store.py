@@ -34,8 +34,8 @@ class FileStore:
     """
     A DocumentStore in the folder *path* (made 0700 if missing): `<tree>/<keyset>.json`, mode 0600.
 
-    A save holds the lock of the whole store, against threads and processes of this host alike; the folder must not be
-    on a network. Waiting for the lock ends with StoreUnavailableError after *lock_timeout* seconds.
+    A save holds the lock of the whole store, against threads and processes of this host; the folder must not be on a
+    network. Waiting for the lock ends with StoreUnavailableError after *lock_timeout* seconds.
     """
 
     def __init__(self, path: Path, *, lock_timeout: float = LOCK_TIMEOUT, clocks: Clocks = LOCAL_CLOCKS) -> None:
@@ -60,7 +60,7 @@ class FileStore:
             with os.fdopen(descriptor, "rb") as opened:
                 data, committed = opened.read(), os.fstat(descriptor).st_ctime
         version, fields, created_at = _decode(file, data)
-        # The rename sets the ctime: whatever held up the writer, no reader saw this version before.
+        # The rename sets the ctime: however long the writer was delayed, no reader saw this version before.
         created_at = max(created_at, datetime.fromtimestamp(committed, UTC))
         return Stored(version, fields, created_at, self._reading(before))
 
@@ -86,7 +86,7 @@ class FileStore:
 
     def destroy(self, tree: Tree, keyset: str, versions: Collection[int]) -> None:
         """
-        Do nothing for versions replaced since; raises StoreDeniedError for the latest, which holds what is in use.
+        Do nothing for versions that were replaced; raises StoreDeniedError for the latest, which holds what is in use.
         """
         latest = self.load(tree, keyset).version
         if latest and latest in versions:
@@ -112,7 +112,7 @@ class FileStore:
 
     def fingerprint(self) -> str:
         """
-        Return a text that changes when any signing document is saved, for the price of one stat; never raises.
+        Return a text that changes with each save of a signing document, for the price of one stat; never raises.
         """
         try:
             status = (self._path / Tree.KEYS).stat()
@@ -150,7 +150,7 @@ class FileStore:
 
     def _sweep(self) -> None:
         """
-        Remove what crashed writers left, which may hold key material: under the lock nobody is writing.
+        Remove what crashed writers left, which may hold key material. Under the lock no other writer is active.
         """
         if self._swept:
             return

@@ -20,8 +20,8 @@ class FilePublisher:
     """
     A file for any web server to serve: the combined set, or with "{keyset}" in its name one for each asymmetric keyset.
 
-    The first process that publishes owns the files for its life; others only compare. Raises ConfigError on construction
-    if "{keyset}" is part of the folder's name.
+    The first process that publishes owns the files for its life; others only compare. Raises ConfigError on
+    construction if "{keyset}" is part of the folder's name.
     """
 
     name = "file"

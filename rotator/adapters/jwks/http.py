@@ -104,7 +104,7 @@ class VerifyUrls:
 
 def confirm_urls(publication: Publication, urls: Iterable[str], timeout: float) -> None:
     """
-    Read every address of *urls* back, all within *timeout* seconds; raises PublicationError for the first that lacks a key.
+    Read back every address of *urls*, all within *timeout* seconds; raises PublicationError at the first missing key.
     """
     deadline = time.monotonic() + timeout
     for url in urls:

@@ -29,7 +29,7 @@ def require_keys(publication: Publication, text: str, where: str) -> None:
     """
     Raise PublicationError unless *text* is a JWKS with every key of *publication* in it, member for member.
 
-    Other keys, and other members of ours, are other publishers' business. A second key under one of our kids is an error.
+    Other keys, and other members of ours, are other publishers' business. A second key under one of our kids is not.
     """
     try:
         entries: list[dict[str, Any]] = json.loads(text)["keys"]
@@ -48,8 +48,8 @@ def fetch(url: str, timeout: float) -> bytes:
     """
     Return what *url* serves, at most 1 MiB, within *timeout* seconds for all of it, the name's lookup included.
 
-    Caches are passed and TLS certificates verified. Raises PublicationError for any status but 200: redirects, too, since
-    several verifiers do not follow them.
+    Caches are passed and TLS certificates verified. Raises PublicationError for any status but 200: redirects, too,
+    since several verifiers do not follow them.
     """
     _refuse_credentials(url)
     try:

@@ -1,5 +1,5 @@
 """
-What each kind of Vault token must be able to do, and no more: the one source of `rotator policy` and `rotator check`.
+What each kind of Vault token must be able to do: the one source of `rotator policy` and `rotator check`.
 """
 
 from collections.abc import Iterator, Mapping
@@ -20,7 +20,7 @@ _READ = frozenset({"read"})
 
 class Role(StrEnum):
     """
-    Who holds a token: the daemon, a person at the command line, a service that signs, a service that verifies.
+    The holder of a token: the daemon, a person at the command line, a service that signs, a service that verifies.
     """
 
     DAEMON = "daemon"
@@ -31,15 +31,15 @@ class Role(StrEnum):
 
 def needed(role: Role, settings: Settings, keyset: str | None) -> Mapping[str, frozenset[str]]:
     """
-    Return the capabilities that *role* needs for *keyset*, by path; each is used by some request, none may be missing.
+    Return the capabilities that *role* needs for *keyset*, by path: exactly those that its requests use.
 
-    Without *keyset*: those of any keyset ("+" stands for its name); for a service, of all that are configured.
+    Without *keyset*: those for any keyset ("+" stands for its name); for a service, for all that are configured.
     """
     match role:
         case Role.DAEMON:
             return dict(_keeper(settings, keyset)) | _TOKEN
         case Role.OPERATOR:
-            # A command is over long before its token is; nothing is renewed.
+            # A command ends long before its token does; nothing is renewed.
             return dict(_keeper(settings, keyset)) | {path: can for path, can in _TOKEN.items() if "renew" not in path}
         case Role.SIGNER | Role.VERIFIER:
             names = settings.keysets if keyset is None else [keyset]
@@ -48,7 +48,7 @@ def needed(role: Role, settings: Settings, keyset: str | None) -> Mapping[str, f
 
 def welcome(settings: Settings) -> Mapping[str, frozenset[str]]:
     """
-    Return what the daemon and operator can do without: to see whether the mount deletes versions by itself.
+    Return what helps the daemon and operator but is not needed: to see whether the mount deletes versions by itself.
     """
     return {f"{settings.vault.mount}/config": _READ}
 
@@ -73,7 +73,7 @@ def _keeper(settings: Settings, keyset: str | None) -> Iterator[tuple[str, froze
         yield _path(settings, "metadata", tree, name), _READ
         yield _path(settings, "destroy", tree, name), frozenset({"update"})
     if keyset is not None and settings.keysets[keyset].well_known:
-        # The first key of a keyset waits for propagation where the combined set already holds other keysets' keys.
+        # The first key of a keyset waits for propagation if the combined set already holds other keysets' keys.
         for other, policy in settings.keysets.items():
             if policy.well_known and other != keyset:
                 yield _path(settings, "data", Tree.JWKS, other), _READ

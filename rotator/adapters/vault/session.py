@@ -1,5 +1,5 @@
 """
-Requests to Vault as a client that stays logged in: the deadline of an operation, its token, and what its statuses mean.
+A logged-in client of Vault: the deadline of an operation, its token, and the meaning of statuses.
 """
 
 import random
@@ -25,9 +25,9 @@ _FIRST_PAUSE, _MAX_PAUSE = 0.05, 1.0
 @dataclass(frozen=True, slots=True)
 class VaultConnection:
     """
-    How to reach one Vault and as whom; *deadline* is in seconds, for a whole operation with its logins and repetitions.
+    How to reach one Vault, and as whom; `deadline` in seconds bounds a whole operation with its logins and repetitions.
 
-    *observe* is told each operation and its result: ok, conflict, denied or unavailable.
+    `observe` is called with each operation and its result: ok, conflict, denied or unavailable.
     """
 
     address: str
@@ -55,13 +55,13 @@ class VaultSession:
     @property
     def token_expires_at(self) -> datetime | None:
         """
-        When our token ends unless it is renewed; None when it never does, or nothing is known yet.
+        When our token ends unless it is renewed; None if it never does, or nothing is known yet.
         """
         return self._lease.expires_at
 
     def maintain(self) -> None:
         """
-        Keep our token alive; cheap when nothing is due, raises nothing. To be called about every second.
+        Keep our token alive. Call it about once a second; cheap if nothing is due, raises nothing.
         """
         self._lease.maintain(time.monotonic() + self._connection.deadline)
 
@@ -99,7 +99,8 @@ class VaultSession:
             reply = send(Call(self._transport, another, deadline))
         if reply.status == FORBIDDEN:
             raise StoreDeniedError(
-                f'denied: needs "{capability}" on {where} (`rotator policy ROLE` prints what a daemon, operator, signer or verifier needs)'
+                f'denied: needs "{capability}" on {where} (`rotator policy ROLE` prints what a daemon, operator, '
+                "signer or verifier needs)"
             )
         return reply
 

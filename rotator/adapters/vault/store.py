@@ -14,7 +14,7 @@ from rotator.errors import LostReplyError, StoreConflictError, StoreDeniedError,
 from rotator.model.document import Fields, Stored, Tree
 from rotator.model.times import parse_time
 
-# What is left of the deadline after a lost reply is for asking what became of the write.
+# The rest of the deadline is for reading back after a lost reply.
 _SHARE_OF_WRITE = 2 / 3
 
 
@@ -41,14 +41,14 @@ class VaultStore:
 
     def load_version(self, tree: Tree, keyset: str, version: int) -> Stored:
         """
-        Return one version of a document; 0 for its version when there is no such one.
+        Return one version of a document; its version is 0 if there is none of that number.
         """
         with self.session.operation("load") as deadline:
             return self._load(self._path(tree, keyset), version, deadline)
 
     def save(self, tree: Tree, keyset: str, fields: Fields, cas: int) -> Stored:
         """
-        Write version *cas* + 1; a lost reply is settled by reading that version back, never by writing again.
+        Write version *cas* + 1. After a lost reply that version is read back; it is never written again.
         """
         path = self._path(tree, keyset)
         with self.session.operation("save") as deadline:
@@ -56,7 +56,7 @@ class VaultStore:
             try:
                 return self._save(path, fields, cas, writing)
             except (LostReplyError, StoreConflictError) as failure:
-                # A proxy may have sent the same write twice: then a conflict, too, can be with ourselves.
+                # A proxy may have sent the write twice; then we may conflict with ourselves.
                 done = self._written(path, fields, cas, deadline, by_op_id=isinstance(failure, StoreConflictError))
                 if done is None:
                     raise
@@ -115,7 +115,7 @@ class VaultStore:
 
     def fingerprint(self) -> None:
         """
-        Return None: Vault tells of no changes without a request.
+        Return None: Vault reports no changes without a request.
         """
 
     def close(self) -> None:
@@ -167,7 +167,7 @@ class VaultStore:
 
     def _written(self, path: str, fields: Fields, cas: int, deadline: float, *, by_op_id: bool) -> Stored | None:
         """
-        Return version *cas* + 1 when it is the one we tried to write.
+        Return version *cas* + 1 if it is the one we tried to write.
         """
         if by_op_id and "op_id" not in fields:
             return None
@@ -186,7 +186,9 @@ class VaultStore:
 
     def _prove_absence(self, reply: Reply, deadline: float) -> None:
         """
-        Return when a 404 means an absent document: a store of KV version 1 answers so, too, a missing mount nearly so.
+        Raise StoreError unless this 404 proves that the document is absent.
+
+        A KV version 1 store answers the same, and a missing mount nearly the same; so the mount is checked, once.
         """
         if reply.says("no handler for route"):
             raise StoreDeniedError(

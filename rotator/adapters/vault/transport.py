@@ -1,8 +1,8 @@
 """
-Requests to one Vault or OpenBao: bounded in time and size, never redirected, deaf to the environment.
+Requests to one Vault or OpenBao: bounded in time and size, never redirected, independent of the environment.
 
-hvac shapes the requests and this module sends them: hvac's own adapter follows redirects with the token, takes its
-timeout for each read anew, and obeys the proxies that the environment names.
+hvac builds the requests and this module sends them. hvac's own adapter would follow redirects with the token, restart
+its timeout at each read, and use the proxies that the environment names.
 """
 
 import http.client
@@ -50,7 +50,7 @@ else:
 @dataclass(frozen=True, slots=True)
 class Reply:
     """
-    An answer that means something (200, 204, 400, 403, 404, 412): a JSON object or nothing, and the server's clock.
+    An answer with a meaning (200, 204, 400, 403, 404, 412): a JSON object or nothing, and the server's clock.
     """
 
     status: int
@@ -59,7 +59,7 @@ class Reply:
 
     def section(self, *names: str) -> Mapping[str, Any]:
         """
-        Return the object found by following *names* into the body, an empty one where there is none.
+        Return the object found by following *names* into the body, an empty one if there is none.
         """
         found: Any = self.body
         for name in names:
@@ -103,7 +103,7 @@ class Transport:
         """
         Send one request and return its answer before *deadline*, a moment of `time.monotonic()`.
 
-        Raises LostReplyError when the request may have been carried out, StoreUnavailableError when it was not.
+        Raises LostReplyError if the request may have been carried out, StoreUnavailableError if it was not.
         """
         body = None if content is None else json.dumps(content, separators=(",", ":")).encode()
         headers = self._headers if token is None else {**self._headers, "X-Vault-Token": token.reveal()}
@@ -113,7 +113,7 @@ class Transport:
             try:
                 response, data = connection.exchange(method, self._base + path, body, headers, deadline)
             except ConnectionError:
-                # Closed in the moment it was taken up again. Reading twice does no harm; writing twice might.
+                # The server closed it just as it was used again. Reading twice does no harm; writing twice might.
                 if method != "GET" or not connection.used:
                     raise
                 connection = self._open(deadline)

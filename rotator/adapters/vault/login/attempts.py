@@ -1,5 +1,7 @@
 """
-How often Vault refused a login, remembered over restarts: five refusals in a row lock an AppRole out, for everybody.
+Counts logins that Vault refused, across restarts: five in a row lock an AppRole out, for every holder of it.
+
+See "user lockout" in Vault's documentation; MAX_REFUSALS stays below its default threshold.
 """
 
 import hashlib
@@ -22,7 +24,7 @@ _FIRST_WAIT = timedelta(seconds=30)
 @dataclass(frozen=True, slots=True)
 class _Refusals:
     """
-    What the file holds; `digest` tells whether the credentials are still those that were refused.
+    What the file holds; by `digest` the refused credentials are recognised.
     """
 
     count: int
@@ -36,9 +38,9 @@ class _Refusals:
 
 class LoginAttempts:
     """
-    The gate before each login; *file* None forgets with the process. For one thread at a time.
+    The gate before each login; without a *file* the count ends with the process. For one thread at a time.
 
-    What counts is the text of the credentials, for a service manager hands over files with a new date at each start.
+    Credentials are compared by their text, since a service manager hands over files with a new date at each start.
     """
 
     def __init__(self, file: Path | None, log: Log) -> None:
@@ -49,7 +51,7 @@ class LoginAttempts:
 
     def check(self, credentials: str, where: str) -> None:
         """
-        Return when a login may be tried; else raise StoreDeniedError, which names *where* the credentials come from.
+        Raise StoreDeniedError unless a login may be tried now; *where* names the origin of the credentials.
         """
         if not self._loaded:
             self._loaded, self._refusals = True, self._load()
@@ -64,7 +66,7 @@ class LoginAttempts:
             )
         wait = _FIRST_WAIT * 2 ** (refusals.count - 1)
         last = parse_time(refusals.last)
-        # A moment in the future is a clock that was set back: then nobody knows how long ago it was.
+        # A moment in the future means that the clock was set back: how long ago it was is unknown.
         if timedelta(0) <= datetime.now(UTC) - last < wait:
             raise StoreDeniedError(
                 f"vault refused the credentials in {where} at {refusals.last}; "
@@ -73,7 +75,7 @@ class LoginAttempts:
 
     def refused(self, credentials: str) -> None:
         """
-        Count a refusal of *credentials*.
+        Count one refusal of *credentials*.
         """
         before = self._refusals
         count = before.count + 1 if before is not None and before.concerns(credentials) else 1
@@ -83,7 +85,7 @@ class LoginAttempts:
 
     def accepted(self) -> None:
         """
-        Forget what was refused before.
+        Reset the count after a login that worked.
         """
         if self._refusals is not None:
             self._refusals = None

@@ -21,14 +21,14 @@ from rotator.ports.log import Log
 Observe = Callable[[str, str], object]
 _LOOKUP, _RENEW = "/v1/auth/token/lookup-self", "/v1/auth/token/renew-self"
 _RETRY = 10.0
-# A token this young did not die. Without this rule a token that may not look itself up would be replaced at each refusal.
+# A token this young did not die. Without this rule one that may not look itself up would be replaced at each refusal.
 _YOUNG = 10.0
 
 
 @dataclass(frozen=True, slots=True)
 class _Lease:
     """
-    A token and what is known of its life: `ttl` in seconds as first granted, `since` and `due` by the monotonic clock.
+    A token and its life: `ttl` in seconds as first granted; `since`, and when care is `due`, in monotonic seconds.
     """
 
     token: SecretText
@@ -59,14 +59,14 @@ class TokenLease:
     @property
     def expires_at(self) -> datetime | None:
         """
-        When the token ends unless it is renewed; None when it never does, or nothing is known yet.
+        When the token ends unless it is renewed; None if it never does, or nothing is known yet.
         """
         lease = self._lease
         return None if lease is None else lease.expires_at
 
     def token(self, deadline: float) -> SecretText:
         """
-        Return the token, after a login when there is none yet.
+        Return the token; log in first if there is none yet.
         """
         lease = self._lease
         if lease is None:
@@ -93,7 +93,7 @@ class TokenLease:
 
     def maintain(self, deadline: float) -> None:
         """
-        Renew the token when that is due, or log in again when renewing leads nowhere. Raises nothing: the log tells.
+        Renew the token if that is due, or log in again if renewing gains too little. Failures are logged, not raised.
         """
         lease = self._lease
         if lease is None or time.monotonic() < lease.due or not self._lock.acquire(blocking=False):
@@ -104,8 +104,8 @@ class TokenLease:
         except StoreError as error:
             if not lease.warned:
                 self._log.warning("vault_token_not_renewed", expires_at=format_time(lease.expires_at), error=str(error))
-            patience = min(_RETRY, (lease.ttl or _RETRY) / 10)
-            self._lease = replace(lease, due=time.monotonic() + patience, warned=True)
+            retry = min(_RETRY, (lease.ttl or _RETRY) / 10)
+            self._lease = replace(lease, due=time.monotonic() + retry, warned=True)
         finally:
             self._lock.release()
 
@@ -143,7 +143,7 @@ class TokenLease:
             answer = Call(self._transport, lease.token, deadline).post(_RENEW, json={})
             self._observe("renew", "ok" if answer.status == 200 else "denied")  # noqa: PLR2004 - granted
             extended = _leased(grant_of(lease.token, answer))
-            # Near the token's maximum life a renewal grants less and less: then only a login helps.
+            # Near the token's maximum life each renewal grants less; then only a new login helps.
             if extended.ttl is not None and extended.ttl >= lease.ttl:
                 return replace(extended, since=lease.since, ttl=lease.ttl)
             ending = extended if extended.expires_at else lease

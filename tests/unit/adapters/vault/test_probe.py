@@ -3,7 +3,7 @@ What `rotator check` asks Vault: one request each, in the session of the store.
 """
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 
 import pytest
 
@@ -25,8 +25,8 @@ def probing(peer: Peer) -> Iterator[StoreProbe]:
     """Return the probe of a store at *peer*."""
     login = TokenLogin(SecretText("hvs.given"))
     store = VaultStore(VaultConnection(peer.address, "", None, login, StdlibLog(), deadline=2), "kv", "rotator")
-    yield VaultProbe(store.session)
-    store.close()
+    with closing(store):
+        yield VaultProbe(store.session)
 
 
 def test_capabilities_are_asked_for_all_paths_at_once() -> None:

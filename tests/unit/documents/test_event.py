@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 import pytest
 
 from rotator.documents.event import MAX_EVENT, decode_hint, encode_event
-from rotator.model.event import Event, EventType
+from rotator.model.event import Event, EventType, Hint
 
 AT = datetime(2026, 1, 1, tzinfo=UTC)
 EVENT = Event(EventType.ACTIVATED, "op/rotator.key.activated", "web", "e", 7, AT, "a-kid", "scheduled")
@@ -40,8 +40,8 @@ def test_a_hint_comes_back_from_an_event() -> None:
     """From the source that is listened to, or from any."""
     message = encode_event(EVENT, "here").encode()
 
-    assert decode_hint(message, "here") == ("web", "e", 7)
-    assert decode_hint(message, None) == ("web", "e", 7)
+    assert decode_hint(message, "here") == Hint("web", "e", 7)
+    assert decode_hint(message, None) == Hint("web", "e", 7)
     assert decode_hint(message, "there") is None
 
 
@@ -74,5 +74,5 @@ def test_a_message_has_a_longest() -> None:
     """One byte more is not parsed at all."""
     text = json.dumps(GOOD).encode()
 
-    assert decode_hint(text + b" " * (MAX_EVENT - len(text)), "here") == ("web", "e", 7)
+    assert decode_hint(text + b" " * (MAX_EVENT - len(text)), "here") == Hint("web", "e", 7)
     assert decode_hint(text + b" " * (MAX_EVENT - len(text) + 1), "here") is None

@@ -4,7 +4,7 @@ Serving a keyset that cannot be reconciled: what was verified last, so that an o
 
 from rotator.documents.jwk import parse_jwks
 from rotator.documents.public import decode_public
-from rotator.errors import FrozenError, KeyMaterialError, StoreError
+from rotator.errors import FrozenError, KeyMaterialError, PublicationError, StoreError
 from rotator.model.document import Tree
 from rotator.model.policy import Policy
 from rotator.model.publication import LastSeen, Publication, PublicDocument
@@ -30,12 +30,24 @@ class LastKnown:
         If that cannot be had either, the keyset is noted as absent, so that the combined set does not wait for it.
         """
         seen = self._recorded(name)
-        if seen is not None:
-            self._cache.put(Publication(seen.document, seen.timing, seen.well_known, seen.symmetric))
-        elif ask and (document := self._public(name)) is not None:
-            self._cache.put(Publication(document, policy.timing, policy.well_known, policy.algorithm.symmetric))
-        elif ask:
+        if seen is not None and self._put(Publication(seen.document, seen.timing, seen.well_known, seen.symmetric)):
+            return
+        if not ask:
+            return
+        document = self._public(name)
+        symmetric = policy.algorithm.symmetric
+        if document is None or not self._put(Publication(document, policy.timing, policy.well_known, symmetric)):
             self._cache.mark_absent(name)
+
+    def _put(self, publication: Publication) -> bool:
+        """
+        Return whether *publication* is fit to be served, and is.
+        """
+        try:
+            self._cache.put(publication)
+        except PublicationError:  # its policy is of another kind, or another keyset has one of its kids
+            return False
+        return True
 
     def _recorded(self, name: str) -> LastSeen | None:
         try:

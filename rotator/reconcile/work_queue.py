@@ -191,7 +191,7 @@ class WorkQueue:
         if status.pending:
             delay = min(delay, MAX_BACKOFF.total_seconds())
         if wait.until:
-            elapsed = self._clocks.monotonic() - status.seen_at
+            elapsed = self._clocks.monotonic() - status.clock.read_at
             delay = min(delay, max(0.0, (wait.until - status.clock.earliest).total_seconds() - elapsed))
         return delay
 

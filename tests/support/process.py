@@ -3,7 +3,9 @@ One process of rotator on fakes of every port: what the daemon's engine and a co
 """
 
 from collections.abc import Callable
+from concurrent.futures import Executor, Future
 from pathlib import Path
+from typing import TypeVar
 
 from rotator.adapters.files.last_seen import LastSeenFiles
 from rotator.adapters.jwks.cache import JwksCache
@@ -27,6 +29,8 @@ from rotator.reconcile.snapshot import Snapshot, load
 from rotator.reconcile.tracker import Tracker
 from tests.support.fakes import ManualClock, MemoryNotifier, MemoryPublisher, PooledKeyGenerator
 from tests.support.memory_store import Fuses, MemoryStore
+
+T = TypeVar("T")
 
 
 class RecordingLog(StderrLog):
@@ -58,6 +62,45 @@ class RecordingLog(StderrLog):
     def names(self) -> list[str]:
         """Return the names of the events so far."""
         return [name for _, name, _ in self.events]
+
+
+class Workers(Executor):
+    """
+    An Executor that runs what it holds in the caller's own thread, once `work` is called; *hands_on* runs it at once.
+
+    `stopped`: from now on it accepts no more, as a pool that was shut down.
+    """
+
+    def __init__(self, *, hands_on: bool = False) -> None:
+        self.stopped = False
+        self.waiting: list[Callable[[], object]] = []
+        self._hands_on = hands_on
+
+    def submit(self, fn: Callable[..., T], /, *args: object, **kwargs: object) -> Future[T]:
+        """Hold a call, or make it."""
+        if self.stopped:
+            raise RuntimeError("cannot schedule new futures after shutdown")
+        future: Future[T] = Future()
+
+        def call() -> None:
+            try:
+                future.set_result(fn(*args, **kwargs))
+            except Exception as error:  # noqa: BLE001 - a pool keeps what a call raises for those who ask
+                future.set_exception(error)
+
+        if self._hands_on:
+            call()
+        else:
+            self.waiting.append(call)
+        return future
+
+    def work(self) -> int:
+        """Make every call that is held, and those that these calls submit; return how many there were."""
+        done = 0
+        while self.waiting:
+            self.waiting.pop(0)()
+            done += 1
+        return done
 
 
 class Outside:

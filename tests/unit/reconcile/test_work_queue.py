@@ -1,0 +1,489 @@
+"""
+When keysets are reconciled: due times, hints, outages, and troubles that stay with the keyset they befell.
+"""
+
+import random
+from collections.abc import Callable, Iterator
+from datetime import timedelta
+
+import pytest
+
+from rotator.documents.header import encode_revocation
+from rotator.errors import RotatorError
+from rotator.model.document import Stored, Tree
+from rotator.model.event import Hint
+from rotator.model.keyset import Revocation
+from rotator.model.policy import Policy
+from rotator.model.publication import Publication
+from rotator.model.reasons import AlarmReason
+from rotator.reconcile.tracker import Tracker
+from rotator.reconcile.work_queue import MIN_HINT_INTERVAL, WorkQueue
+from tests.support.fakes import MemoryPublisher
+from tests.support.memory_store import MemoryStore
+from tests.support.process import Outside, Process, Workers
+from tests.support.world import at, policy, seconds
+
+# P/8 = 10 s between polls; nothing of the keyset's own is due before its next is usable, at second 80.
+SECRETS = policy("HS256", period=1000, p=80, life=100)
+
+
+class WatchedStore(MemoryStore):
+    """
+    A store that notes which signing documents are asked for; those of `broken` make it raise what they name.
+    """
+
+    def __init__(self, outside: Outside) -> None:
+        super().__init__(outside.clock, outside.fuses)
+        self.asked: list[str] = []
+        self.broken: dict[str, Exception] = {}
+
+    def load(self, tree: Tree, keyset: str) -> Stored:
+        """Note the keyset; raise what it is broken with."""
+        if tree is Tree.KEYS:
+            self.asked.append(keyset)
+        if keyset in self.broken:
+            raise self.broken[keyset]
+        return super().load(tree, keyset)
+
+
+class SlowPublisher(MemoryPublisher):
+    """
+    A publisher that takes some seconds for every publication.
+    """
+
+    def __init__(self, outside: Outside, took: float) -> None:
+        super().__init__(outside.clock, fuses=outside.fuses)
+        self._took = took
+
+    def publish(self, publication: Publication) -> None:
+        """Let time pass."""
+        self._clock.advance(self._took)
+        super().publish(publication)
+
+
+class Daemon:
+    """
+    A work queue over keysets of one policy, in a world of fakes.
+    """
+
+    def __init__(self, *names: str, rules: Policy = SECRETS, poll: timedelta | None = None, slow: float = 0.0) -> None:
+        self.outside = Outside()
+        self.outside.publisher = SlowPublisher(self.outside, slow)
+        self.outside.store = self.store = WatchedStore(self.outside)
+        self.clock, self.notifier = self.outside.clock, self.outside.notifier
+        self.process = Process(self.outside, rules)
+        self.alarms, self.log = self.process.alarms, self.process.log
+        self.workers = Workers()
+        self.trackers = {name: Tracker(name, rules) for name in names or ("web",)}
+        self.queue = WorkQueue(
+            self.trackers.values(),
+            self.process.reconciler,
+            self.process.last_known,
+            self.notifier,
+            self.alarms,
+            self.log,
+            self.clock,
+            poll,
+        )
+
+    def dispatch(self) -> list[str]:
+        """Dispatch what is due, let it run, and return the keysets that were reconciled, each once, in their order."""
+        before = len(self.store.asked)
+        self.queue.dispatch_due(self.workers)
+        self.workers.work()
+        return list(dict.fromkeys(self.store.asked[before:]))
+
+    def settled(self) -> "Daemon":
+        """Create every keyset, and return this daemon."""
+        assert sorted(self.dispatch()) == sorted(self.trackers)
+        return self
+
+    def seconds_until_due(self, limit: float, step: float = 0.25) -> float:
+        """Advance the clock until something is reconciled; return how long that took."""
+        elapsed = 0.0
+        while elapsed <= limit:
+            if self.dispatch():
+                return elapsed
+            self.clock.advance(step)
+            elapsed += step
+        raise AssertionError(f"nothing was due for {limit} s")
+
+    def reasons(self, name: str) -> set[AlarmReason]:
+        """Return the active alarms of one keyset."""
+        return {alarm.reason for alarm in self.alarms.active() if alarm.keyset == name}
+
+
+@pytest.fixture(autouse=True)
+def jitter() -> Iterator[None]:
+    """Draw the same jitter in every run."""
+    state = random.getstate()
+    random.seed(7)
+    yield
+    random.setstate(state)
+
+
+# -- due times ---------------------------------------------------------------------------------------------------------
+
+
+def test_every_keyset_is_due_at_once_and_not_again_before_its_poll() -> None:
+    """In the order of the configuration."""
+    daemon = Daemon("web", "internal")
+
+    assert daemon.dispatch() == ["web", "internal"]
+    assert daemon.dispatch() == []
+    daemon.clock.advance(7.9)
+    assert daemon.dispatch() == []
+
+
+def test_polls_are_jittered_by_a_fifth_of_an_eighth_of_the_propagation_time() -> None:
+    """P is 80 s: 8 to 12 s lie between two polls, and they differ."""
+    daemon = Daemon().settled()
+    gaps = [daemon.seconds_until_due(13) for _ in range(6)]
+
+    assert all(8 <= gap <= 12.25 for gap in gaps)
+    assert len(set(gaps)) > 2
+
+
+def test_a_poll_interval_of_the_configuration_goes_before_the_propagation_time() -> None:
+    """Jittered by as much."""
+    daemon = Daemon(poll=seconds(4)).settled()
+
+    assert all(3.2 <= daemon.seconds_until_due(5) <= 5 for _ in range(5))
+
+
+def test_a_deadline_before_the_next_poll_is_met_on_its_second() -> None:
+    """With polls a thousand seconds apart: next is usable at second 80."""
+    daemon = Daemon(poll=seconds(1000)).settled()
+
+    daemon.clock.advance(79.75)
+    assert daemon.dispatch() == []
+    daemon.clock.advance(0.25)
+    assert daemon.dispatch() == ["web"]
+
+
+def test_a_slow_pass_puts_no_deadline_off() -> None:
+    """A pass that takes half a minute began at the moment it counts from."""
+    daemon = Daemon(poll=seconds(1000), slow=30.0).settled()
+    daemon.trackers["web"].converged = None
+    begun = daemon.clock.monotonic() + 2
+    daemon.clock.advance(2.0)
+    daemon.queue.hint(Hint("web", "another", 1))
+    assert daemon.dispatch() == ["web"]
+    assert daemon.clock.monotonic() == begun + 30
+
+    daemon.seconds_until_due(80)
+    status = daemon.trackers["web"].status
+    assert status is not None
+    assert status.keyset.next is not None
+    assert daemon.clock.now() == status.keyset.next.usable_at
+
+
+def test_what_is_pending_is_tried_again_within_half_a_minute() -> None:
+    """An announcement that was not made, however rare the polls are."""
+    daemon = Daemon(poll=seconds(1000))
+    daemon.notifier.down = True
+    daemon.settled()
+    status = daemon.trackers["web"].status
+    assert status is not None
+    assert status.notify_pending
+
+    daemon.notifier.down = False
+    assert daemon.seconds_until_due(31) == 30
+    assert daemon.notifier.positions["web"].endswith(f":{status.keyset.sequence}")
+
+
+def test_nothing_is_due_while_it_is_reconciled() -> None:
+    """A busy keyset is handed out once."""
+    daemon = Daemon()
+    daemon.queue.dispatch_due(daemon.workers)
+    daemon.queue.dispatch_due(daemon.workers)
+
+    assert daemon.queue.busy
+    assert len(daemon.workers.waiting) == 1
+    daemon.workers.work()
+    assert not daemon.queue.busy
+
+
+def test_dispatch_asks_the_store_nothing_itself() -> None:
+    """The waking job must not wait for I/O; workers do."""
+    daemon = Daemon("web", "internal")
+    daemon.queue.dispatch_due(daemon.workers)
+
+    assert daemon.store.asked == []
+    assert [tracker.name for tracker in daemon.queue.trackers] == ["web", "internal"]
+
+
+# -- hints -------------------------------------------------------------------------------------------------------------
+
+
+def test_a_hint_makes_a_keyset_due_a_second_after_it_was_seen() -> None:
+    """However many hints come, it is once a second at most."""
+    daemon = Daemon("web", "internal").settled()
+    for _ in range(5):
+        daemon.queue.hint(Hint("web", "another", 1))
+
+    assert daemon.dispatch() == []
+    daemon.clock.advance(MIN_HINT_INTERVAL)
+    assert daemon.dispatch() == ["web"]
+    assert daemon.dispatch() == []
+
+
+def test_a_hint_of_what_was_seen_already_changes_nothing() -> None:
+    """The same epoch, and a sequence that is not higher; a keyset that is not ours neither."""
+    daemon = Daemon().settled()
+    status = daemon.trackers["web"].status
+    assert status is not None
+    daemon.clock.advance(5.0)
+    daemon.queue.hint(Hint("web", status.keyset.epoch, status.keyset.sequence))
+    daemon.queue.hint(Hint("stranger", "epoch", 9))
+    assert daemon.dispatch() == []
+
+    daemon.queue.hint(Hint("web", status.keyset.epoch, status.keyset.sequence + 1))
+    assert daemon.dispatch() == ["web"]
+
+
+def test_a_hint_never_puts_a_keyset_off() -> None:
+    """One that is due earlier stays so."""
+    daemon = Daemon()
+    daemon.queue.hint(Hint("web", "epoch", 9))
+
+    assert daemon.dispatch() == ["web"]
+
+
+def test_a_hint_for_a_busy_keyset_has_it_reconciled_once_more() -> None:
+    """What it saw may be older than the hint."""
+    daemon = Daemon()
+    daemon.queue.dispatch_due(daemon.workers)
+    daemon.queue.hint(Hint("web", "another", 9))
+    daemon.queue.hint(Hint("web", "another", 10))
+    daemon.workers.work()
+
+    assert daemon.dispatch() == ["web"]
+    assert daemon.dispatch() == []
+
+
+def test_a_gap_in_the_hints_makes_all_due_the_busy_ones_too() -> None:
+    """What was missed is not known."""
+    daemon = Daemon("web", "internal").settled()
+    daemon.clock.advance(2.0)
+    daemon.queue.make_all_due()
+    assert daemon.dispatch() == ["web", "internal"]
+
+    daemon.queue.make_all_due()
+    daemon.queue.dispatch_due(daemon.workers)
+    daemon.queue.make_all_due()
+    daemon.workers.work()
+    assert daemon.dispatch() == ["web", "internal"]
+
+
+# -- the clock ---------------------------------------------------------------------------------------------------------
+
+
+def test_a_clock_step_makes_all_due_and_untrusted_once() -> None:
+    """The pass after it does nothing by the clock, and the one after that is due at once."""
+    daemon = Daemon("web", "internal").settled()
+    daemon.clock.step(seconds(-3))
+
+    assert daemon.dispatch() == ["web", "internal"]
+    assert daemon.reasons("web") == daemon.reasons("internal") == {AlarmReason.CLOCK}
+    assert ("warning", "clock_stepped", {"seconds": -3}) in daemon.log.events
+    assert daemon.dispatch() == ["web", "internal"]
+    assert daemon.alarms.active() == ()
+    assert daemon.dispatch() == []
+
+
+def test_a_clock_that_is_slewed_is_no_step() -> None:
+    """NTP moves it by less than two seconds at a time."""
+    daemon = Daemon().settled()
+    for _ in range(3):
+        daemon.clock.step(seconds(1.9))
+        assert daemon.dispatch() == []
+
+    assert "clock_stepped" not in daemon.log.names()
+
+
+# -- outages -----------------------------------------------------------------------------------------------------------
+
+
+def test_while_the_store_is_away_one_keyset_probes_at_a_time() -> None:
+    """All fail once; then one after another, each keyset as often as the others; then all at once when it is back."""
+    daemon = Daemon("a", "b", "c").settled()
+    daemon.clock.advance(20.0)
+    daemon.store.away = True
+    assert daemon.dispatch() == ["a", "b", "c"]
+
+    probes: list[str] = []
+    while len(probes) < 6:
+        daemon.clock.advance(1.0)
+        asked = daemon.dispatch()
+        assert len(asked) <= 1
+        probes += asked
+    assert sorted(probes[:3]) == sorted(probes[3:]) == ["a", "b", "c"]
+
+    daemon.store.away = False
+    daemon.clock.advance(60.0)
+    first = daemon.dispatch()
+    assert len(first) == 1
+    assert sorted(first + daemon.dispatch()) == ["a", "b", "c"]
+    assert daemon.alarms.active() == ()
+
+
+def test_nothing_else_is_handed_out_while_a_probe_is_under_way() -> None:
+    """A store that hangs keeps one worker only."""
+    daemon = Daemon("a", "b").settled()
+    daemon.clock.advance(20.0)
+    daemon.store.away = True
+    daemon.dispatch()
+    daemon.clock.advance(60.0)
+    daemon.queue.dispatch_due(daemon.workers)
+    daemon.queue.dispatch_due(daemon.workers)
+    daemon.queue.make_all_due()
+    daemon.queue.dispatch_due(daemon.workers)
+
+    assert len(daemon.workers.waiting) == 1
+    assert daemon.workers.work() == 1
+
+
+def test_probes_back_off_with_full_jitter() -> None:
+    """At least a second, at most 1, 2, 4, 8, 16 s and then a quarter of P; and the longest draws come near that."""
+    limits = [1, 2, 4, 8, 16, 20, 20]
+    longest = [0.0] * len(limits)
+    for seed in range(12):
+        random.seed(seed)
+        daemon = Daemon().settled()
+        daemon.store.away = True
+        daemon.seconds_until_due(13)
+        for nth, limit in enumerate(limits):
+            gap = daemon.seconds_until_due(limit + 1)
+            assert 1 <= gap <= limit + 0.25
+            longest[nth] = max(longest[nth], gap)
+
+    assert all(found >= limit / 2 for found, limit in zip(longest, limits, strict=True))
+
+
+def test_a_store_that_denies_is_probed_as_gently_and_named_so() -> None:
+    """Its alarm takes the place of the other one."""
+    daemon = Daemon().settled()
+    daemon.store.away = True
+    daemon.clock.advance(20.0)
+    daemon.dispatch()
+    assert daemon.reasons("web") == {AlarmReason.UNAVAILABLE}
+
+    daemon.store.away, daemon.store.denied = False, True
+    assert daemon.dispatch() == []
+    daemon.seconds_until_due(31)
+    assert daemon.reasons("web") == {AlarmReason.DENIED}
+
+
+# -- troubles of one keyset --------------------------------------------------------------------------------------------
+
+
+def deny_current(store: MemoryStore, name: str) -> None:
+    """Put the kid that signs on the deny-list by hand, so that no change of the keyset is allowed any more."""
+    document = store.history(Tree.KEYS, name)[-1]
+    assert document is not None
+    entry = encode_revocation(Revocation(document["kid"], at(0), "", at(9999)))
+    store.put(Tree.KEYS, name, {**document, "revoked": [entry | {"reason": ""}], "propagation_time": "1"})
+
+
+TROUBLES: dict[AlarmReason, Callable[[WatchedStore], None]] = {
+    AlarmReason.INTERNAL: lambda store: store.broken.update(b=ZeroDivisionError("surprise")),
+    AlarmReason.FROZEN: lambda store: store.delete(Tree.KEYS, "b"),
+    AlarmReason.INVARIANT: lambda store: deny_current(store, "b"),
+}
+
+
+@pytest.mark.parametrize("reason", TROUBLES)
+def test_one_keysets_trouble_stops_no_other(reason: AlarmReason) -> None:
+    """It raises its alarm, goes on being polled, and clears the alarm when it is over."""
+    daemon = Daemon("a", "b", "c").settled()
+    backup = daemon.store.snapshot()
+    TROUBLES[reason](daemon.store)
+    daemon.clock.advance(13.0)
+
+    assert daemon.dispatch() == ["a", "b", "c"]
+    assert daemon.reasons("b") == {reason}
+    assert daemon.reasons("a") == daemon.reasons("c") == set()
+    assert not daemon.queue.busy
+    daemon.store.broken.clear()
+    daemon.store.restore(backup)
+    daemon.clock.advance(13.0)
+    assert daemon.dispatch() == ["a", "b", "c"]
+    assert daemon.alarms.active() == ()
+
+
+def test_an_unforeseen_error_is_logged_with_its_trace() -> None:
+    """It is the program's fault, and the log is all there is of it."""
+    daemon = Daemon()
+    daemon.store.broken["web"] = RotatorError("surprise")
+    daemon.dispatch()
+
+    assert "look_failed" in daemon.log.names()
+    assert daemon.reasons("web") == {AlarmReason.INTERNAL}
+
+
+def test_a_keyset_that_cannot_be_served_as_last_known_stays_in_the_queue() -> None:
+    """Its public document is of another kind than its policy: nothing is served, and every poll tries again."""
+    rules = policy("RS256", period=1000, p=80, life=100)
+    daemon = Daemon("web", rules=rules)
+    daemon.store.put(
+        Tree.JWKS,
+        "web",
+        {"schema": "1", "keyset": "web", "epoch": "e", "sequence": "1", "jwks": '{"keys":[]}', "revoked": []},
+    )
+    daemon.dispatch()
+
+    assert daemon.reasons("web") == {AlarmReason.FROZEN}
+    assert not daemon.queue.busy
+    daemon.clock.advance(13.0)
+    assert daemon.dispatch() == ["web"]
+
+
+def test_a_feed_that_cannot_be_read_is_no_trouble() -> None:
+    """The pass goes on without knowing what was announced."""
+    daemon = Daemon()
+    daemon.notifier.down = True
+
+    assert daemon.dispatch() == ["web"]
+    assert daemon.alarms.active() == ()
+    assert "announced_unknown" in daemon.log.names()
+
+
+def test_a_daemon_that_stops_hands_out_no_more() -> None:
+    """The keyset at hand is finished, and none of the others counts as busy."""
+    daemon = Daemon("a", "b", "c")
+    daemon.queue.dispatch_due(daemon.workers)
+    daemon.workers.stopped = True
+    daemon.workers.work()
+
+    assert list(dict.fromkeys(daemon.store.asked)) == ["a"]
+    assert not daemon.queue.busy
+
+
+# -- one pass ----------------------------------------------------------------------------------------------------------
+
+
+def test_one_pass_reconciles_every_keyset_due_or_not() -> None:
+    """Troubles of one leave the others done."""
+    daemon = Daemon("a", "b").settled()
+    daemon.store.broken["a"] = ZeroDivisionError("surprise")
+    before = len(daemon.store.asked)
+    daemon.queue.run_once(Workers(hands_on=True))
+
+    assert list(dict.fromkeys(daemon.store.asked[before:])) == ["a", "b"]
+    assert daemon.reasons("a") == {AlarmReason.INTERNAL}
+    assert not daemon.queue.busy
+
+
+def test_without_a_notifier_nothing_is_asked_of_it() -> None:
+    """Notification is off."""
+    daemon = Daemon()
+    process = daemon.process
+    queue = WorkQueue(
+        (), process.reconciler, process.last_known, None, daemon.alarms, daemon.log, daemon.clock, seconds(1)
+    )
+    queue.run_once(daemon.workers)
+    queue.dispatch_due(daemon.workers)
+
+    assert daemon.workers.waiting == []
+    assert queue.trackers == ()

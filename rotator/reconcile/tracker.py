@@ -120,7 +120,10 @@ class Tracker:
         Note whether a purge was proved.
         """
         self.purged = _purge_goal(snapshot) if purged else None
-        self.purge_since = None if purged else (self.purge_since or monotonic)
+        if purged:
+            self.purge_since = None
+        elif self.purge_since is None:
+            self.purge_since = monotonic
 
     def confirmation_failed(self, now: datetime) -> None:
         """

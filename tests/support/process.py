@@ -12,7 +12,7 @@ from rotator.adapters.jwks.cache import JwksCache
 from rotator.cli.output import StderrLog
 from rotator.documents.signing import decode_keyset
 from rotator.lifecycle.decisions import Wait
-from rotator.model.document import Tree
+from rotator.model.document import ClockReading, Tree
 from rotator.model.event import EventType
 from rotator.model.keys import CurrentKey, NextKey
 from rotator.model.keyset import Keyset
@@ -27,7 +27,7 @@ from rotator.reconcile.reconciler import Reconciler
 from rotator.reconcile.saving import SeenRecord
 from rotator.reconcile.snapshot import Snapshot, load
 from rotator.reconcile.tracker import Tracker
-from tests.support.fakes import ManualClock, MemoryNotifier, MemoryPublisher, PooledKeyGenerator
+from tests.support.fakes import START, ManualClock, MemoryNotifier, MemoryPublisher, PooledKeyGenerator
 from tests.support.memory_store import Fuses, MemoryStore
 
 T = TypeVar("T")
@@ -213,3 +213,10 @@ class Place(Outside):
     def types(self) -> list[EventType]:
         """The types of the events so far."""
         return [event.type for event in self.notifier.events]
+
+
+def snapshot_of(keyset: Keyset, policy: Policy, version: int = 1) -> Snapshot:
+    """
+    Return *keyset* as a store would show it in the very second of START.
+    """
+    return Snapshot(keyset, policy, version, ClockReading(START, START, read_at=0.0), START, loaded=True)

@@ -11,6 +11,7 @@ import pytest
 from rotator.documents.header import encode_revocation
 from rotator.errors import RotatorError
 from rotator.model.document import Stored, Tree
+from rotator.model.event import Hint
 from rotator.model.keyset import Revocation
 from rotator.model.policy import Policy
 from rotator.model.publication import Publication
@@ -166,7 +167,7 @@ def test_a_slow_pass_puts_no_deadline_off() -> None:
     daemon.trackers["web"].converged = None
     begun = daemon.clock.monotonic() + 2
     daemon.clock.advance(2.0)
-    daemon.queue.hint("web", "another", 1)
+    daemon.queue.hint(Hint("web", "another", 1))
     assert daemon.dispatch() == ["web"]
     assert daemon.clock.monotonic() == begun + 30
 
@@ -219,7 +220,7 @@ def test_a_hint_makes_a_keyset_due_a_second_after_it_was_seen() -> None:
     """However many hints come, it is once a second at most."""
     daemon = Daemon("web", "internal").settled()
     for _ in range(5):
-        daemon.queue.hint("web", "another", 1)
+        daemon.queue.hint(Hint("web", "another", 1))
 
     assert daemon.dispatch() == []
     daemon.clock.advance(MIN_HINT_INTERVAL)
@@ -233,18 +234,18 @@ def test_a_hint_of_what_was_seen_already_changes_nothing() -> None:
     status = daemon.trackers["web"].status
     assert status is not None
     daemon.clock.advance(5.0)
-    daemon.queue.hint("web", status.keyset.epoch, status.keyset.sequence)
-    daemon.queue.hint("stranger", "epoch", 9)
+    daemon.queue.hint(Hint("web", status.keyset.epoch, status.keyset.sequence))
+    daemon.queue.hint(Hint("stranger", "epoch", 9))
     assert daemon.dispatch() == []
 
-    daemon.queue.hint("web", status.keyset.epoch, status.keyset.sequence + 1)
+    daemon.queue.hint(Hint("web", status.keyset.epoch, status.keyset.sequence + 1))
     assert daemon.dispatch() == ["web"]
 
 
 def test_a_hint_never_puts_a_keyset_off() -> None:
     """One that is due earlier stays so."""
     daemon = Daemon()
-    daemon.queue.hint("web", "epoch", 9)
+    daemon.queue.hint(Hint("web", "epoch", 9))
 
     assert daemon.dispatch() == ["web"]
 
@@ -253,8 +254,8 @@ def test_a_hint_for_a_busy_keyset_has_it_reconciled_once_more() -> None:
     """What it saw may be older than the hint."""
     daemon = Daemon()
     daemon.queue.dispatch_due(daemon.workers)
-    daemon.queue.hint("web", "another", 9)
-    daemon.queue.hint("web", "another", 10)
+    daemon.queue.hint(Hint("web", "another", 9))
+    daemon.queue.hint(Hint("web", "another", 10))
     daemon.workers.work()
 
     assert daemon.dispatch() == ["web"]

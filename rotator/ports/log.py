@@ -1,5 +1,5 @@
 """
-The structured log.
+The structured log: events with fields, no sentences.
 """
 
 from typing import Protocol

@@ -86,7 +86,7 @@ class StandbyLostError(StoreError):
 
 class FrozenError(StoreError):
     """
-    The stored document contradicts what was seen before. Only a person can tell which of the two is right.
+    The stored document contradicts what was seen before. Only a person can say which of the two is right.
     """
 
 

@@ -42,7 +42,7 @@ MIN_OPERATION = 2.0
 @dataclass(frozen=True, slots=True)
 class Engine:
     """
-    What looks after keysets: every part of the daemon but its listeners, signals and schedule.
+    What keeps keysets fresh: every part of the daemon but its listeners, signals and schedule.
     """
 
     alarms: "Alarms"
@@ -217,7 +217,7 @@ def _vault_store(settings: Settings, log: "Log", state_dir: Path | None, observe
 
 def deadline(settings: Settings) -> float:
     """
-    Return the seconds that one operation of the store may take: at most a quarter of the shortest propagation time.
+    Return the seconds that one operation of the store may last: at most a quarter of the shortest propagation time.
 
     A save that commits late makes a key old later than its document says; signers poll within half of P, so this much is free.
     """

@@ -48,7 +48,7 @@ class KeyCache:
     `cached` is None before the first good fetch; `fault` says why the last fetch failed, or is "".
     """
 
-    # Made again in a forked process.
+    # Replaced in a forked process.
     _fetching: threading.Lock  # held while the source is used
     _notifying: threading.RLock  # held while subscribers are called
 

@@ -9,7 +9,7 @@ from rotator.errors import RotatorError
 
 class Rejection(StrEnum):
     """
-    Why a token was refused: for logs and metrics. Never tell it to the sender of the token.
+    Why a token was refused: for logs and metrics. The sender of the token must not learn it.
     """
 
     MALFORMED = "malformed"

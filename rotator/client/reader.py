@@ -121,7 +121,7 @@ class KeysetReader:
 
     async def asearch(self, kid: str) -> Keys | None:
         """
-        Do as `search` does; tasks that wait take no thread, however many they are.
+        Do as `search` does. However many tasks wait, none of them holds a thread.
         """
         await self._refresher.asearch()
         return self._found(kid)
@@ -142,7 +142,7 @@ class KeysetReader:
 
     def secrets(self) -> tuple[str, ...]:
         """
-        Return the texts of an HMAC keyset, the one to sign with first: for frameworks that take a secret and fallbacks.
+        Return the texts of an HMAC keyset, the one to sign with first: for frameworks that are given a secret and fallbacks.
 
         Raises KeysUnavailableError if there are none.
         """

@@ -29,7 +29,7 @@ class RefreshThread:
     subscribers to notify, else at the first call that needs it.
     """
 
-    # Made again in a forked process: there the threads are gone, and the lock may stay locked for ever.
+    # Replaced in a forked process: there the threads are gone, and the lock may stay locked for ever.
     condition: threading.Condition  # guards what follows and the cache; notified of every change
     thread: threading.Thread | None
     listener: Listener | None
@@ -165,7 +165,7 @@ class RefreshThread:
 
     async def asearch(self) -> None:
         """
-        Do as `search` does; tasks that wait take no thread, however many they are.
+        Do as `search` does. However many tasks wait, none of them holds a thread.
         """
         self.ensure_running()
         with self.condition:

@@ -53,7 +53,7 @@ class KeysetReport:
     A keyset at one moment, without key material.
 
     `hold` is what forbids an activation now, None when it is safe; `rotates_at` when the next one is due, None when
-    none is planned; `overdue` for how long it has been. `keys` holds current, next, then old from the newest;
+    none is planned; `overdue` for how long it has been. `keys` holds current, next, then old, the last demoted first;
     `timeline` the next MAX_MILESTONES steps, if every publication is confirmed at once.
     """
 

@@ -1,7 +1,7 @@
 """
 The schema of the configuration file: every option of every table with its type, its validator and its default.
 
-It uses pydantic's engine without its models: importing those would take a command as long as a request to Vault.
+It uses pydantic's engine without its models: importing those would cost a command as much time as a request to Vault.
 """
 
 import re

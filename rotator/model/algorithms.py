@@ -64,7 +64,7 @@ class Algorithm(StrEnum):
     @property
     def symmetric(self) -> bool:
         """
-        Whether signing and verifying take the same secret.
+        Whether signing and verifying use the same secret.
         """
         return self.kty is KeyType.OCT
 

@@ -46,7 +46,7 @@ class Keyset:
 
     `sequence` grows by one with every save. `epoch` is a random UUID made with the keyset: the same name with another
     epoch is another keyset. Store versions below `purge_below` hold dropped material and are to be destroyed.
-    `rotates_at` is when rotation is due by the policy of that save. `old` runs from the newest to the oldest.
+    `rotates_at` is when rotation is due by the policy of that save. `old` begins with the key demoted last.
     """
 
     name: str
@@ -65,7 +65,7 @@ class Keyset:
 
     def keys(self) -> Iterator[Key]:
         """
-        Yield every key: current, next, then the old ones from the newest.
+        Yield every key: current, next, then the old ones, the last demoted first.
         """
         if self.current:
             yield self.current

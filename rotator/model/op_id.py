@@ -9,7 +9,7 @@ UUID_VERSION = 7
 
 def milliseconds_of(op_id: str) -> int | None:
     """
-    Return when *op_id* was made, in milliseconds since 1970 by its maker's clock.
+    Return when *op_id* was made, in milliseconds since 1970 by the clock of the machine that made it.
 
     None if it does not say: callers may give any text as op_id.
     """

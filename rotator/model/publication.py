@@ -31,7 +31,7 @@ class Publication:
     """
     What a publisher needs to show one keyset.
 
-    `timing` bounds how long it may be cached. Publishers of the combined JWKS take only `well_known` keysets, and none
+    `timing` bounds how long it may be cached. Publishers of the combined JWKS accept only `well_known` keysets, and none
     that is `symmetric`: shared secrets have no public keys.
     """
 

@@ -20,7 +20,7 @@ class HoldReason(StrEnum):
 
 class AlarmReason(StrEnum):
     """
-    Why a person should look at a keyset.
+    Why a keyset needs a person.
     """
 
     UNCONFIRMED = "publication not confirmed"

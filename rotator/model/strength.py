@@ -88,7 +88,7 @@ def _bits(text: str) -> float:
     by_repetition = 8 * (len(zlib.compress(rest.encode(errors="surrogatepass"), 9, wbits=-15)) - 2)
     words = once.split()
     by_word = _BITS_OF_A_WORD * len(words) if len(words) > 1 else math.inf
-    # In hexadecimal, bytes that count up do not look like a sequence.
+    # In hexadecimal, bytes that count up are not seen as a sequence.
     by_byte = math.inf
     if hexadecimal and len(text) % 2 == 0:
         by_byte = _BITS_OF_A_BYTE * len(set(_unexpected(bytes.fromhex(text).decode("latin-1"))))

@@ -39,7 +39,7 @@ _LONG = re.compile(r"[A-Za-z0-9+/_-]{80,}={0,2}")
 
 def redact(text: str) -> str:
     """
-    Return *text* with everything that looks like key material replaced; JSON stays valid JSON.
+    Return *text* with everything that resembles key material replaced; JSON stays valid JSON.
     """
     for secret in live_secrets():
         if len(secret) >= MIN_LIVE:

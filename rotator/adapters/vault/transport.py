@@ -123,7 +123,7 @@ class Transport:
             raise LostReplyError(f"vault at {self.address}: no answer to {method} {path}: {_what(error)}") from None
         if connection.open:
             self._idle.append(connection)
-        return self._judge(f"vault at {self.address}: {method} {path}", response, data, started)
+        return self._reply(f"vault at {self.address}: {method} {path}", response, data, started)
 
     def close(self) -> None:
         """
@@ -152,7 +152,7 @@ class Transport:
         except OSError as error:
             raise StoreUnavailableError(f"vault at {self.address}: cannot connect: {_what(error)}") from error
 
-    def _judge(self, what: str, response: http.client.HTTPResponse, data: bytes, started: datetime) -> Reply:
+    def _reply(self, what: str, response: http.client.HTTPResponse, data: bytes, started: datetime) -> Reply:
         status = response.status
         if status in _REDIRECTS:
             raise StoreUnavailableError(

@@ -104,7 +104,7 @@ def _next(keyset: Keyset) -> NextKey:
 
 def _confirmed(keyset: Keyset, change: Confirmed, policy: Policy) -> Keyset:
     """
-    Record the publication of `next`. Only a first key of a set that nobody can have cached need not propagate.
+    Record the publication of `next`. Only a first key of a set that no verifier can have cached need not propagate.
     """
     wait = keyset.timing.longest(policy.timing).propagation_time
     if keyset.current is None and not change.shared:

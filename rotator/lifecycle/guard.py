@@ -122,7 +122,7 @@ def only_a_propagated_next_begins_to_sign(transition: Transition) -> bool:
     Only `next` begins to sign, one propagation time after its confirmed publication or later.
 
     Excused are a keyset's creation (an imported key, a first HMAC secret), the successor of a revoked key, and
-    `rotate-now --unsafe-now`. A first key of a set that nobody has cached has its `usable_at` at its publication.
+    `rotate-now --unsafe-now`. A first key of a set that no verifier has cached has its `usable_at` at its publication.
     """
     before, current, change = transition.before, transition.after.current, transition.change
     if before is None or current is None or (before.current and before.current.kid == current.kid):

@@ -33,7 +33,7 @@ class EventType(StrEnum):
 @dataclass(frozen=True, slots=True)
 class Event:
     """
-    A hint that a keyset changed: readers read the store again, and believe nothing else in it.
+    A hint that a keyset changed: consumers read the store again, and believe nothing that the event itself says.
 
     `id` is unique to a save, a type and a kid, so a repeated event can be recognised. `kid` and `reason` may be empty.
     """

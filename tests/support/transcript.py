@@ -273,15 +273,19 @@ def _rotations(rotator: _Shell, site: Site) -> Iterator[str]:
 
 
 def _revocations(rotator: _Shell, site: Site) -> Iterator[str]:
+    def kid(keyset: str, state: str) -> str:
+        return str(site.keys(keyset, state)[0]["kid"])
+
+    # The kid goes after `--`: one thumbprint in 64 begins with a dash.
     yield _chapter("Revoke")
     yield rotator("revoke", "fast", "a-kid")
-    yield rotator("revoke", "fast", site.keys("fast", "current")[0]["kid"], "--document-leaked")
-    yield rotator("revoke", "fast", site.keys("fast", "current")[0]["kid"], "--reason", "laptop stolen")
-    yield rotator("revoke", "fast", site.keys("fast", "old")[0]["kid"], "--output", "json")
-    yield rotator("revoke", "web", site.keys("web", "current")[0]["kid"])
-    yield rotator("revoke", "internal", site.keys("internal", "current")[0]["kid"])
-    yield rotator("revoke", "internal", site.keys("internal", "current")[0]["kid"], "--document-leaked")
-    yield rotator("revoke", "imported", site.keys("imported", "next")[0]["kid"], "--output", "json")
+    yield rotator("revoke", "--document-leaked", "--", "fast", kid("fast", "current"))
+    yield rotator("revoke", "--reason", "laptop stolen", "--", "fast", kid("fast", "current"))
+    yield rotator("revoke", "--output", "json", "--", "fast", kid("fast", "old"))
+    yield rotator("revoke", "--", "web", kid("web", "current"))
+    yield rotator("revoke", "internal", kid("internal", "current"))
+    yield rotator("revoke", "internal", kid("internal", "current"), "--document-leaked")
+    yield rotator("revoke", "imported", kid("imported", "next"), "--output", "json")
     yield rotator("status", "fast")
     yield rotator("tick")
 

@@ -10,6 +10,7 @@ from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 import rotator
 from tests.support.servers import redis, vault
@@ -17,6 +18,9 @@ from tests.support.servers.redis import RedisServer
 from tests.support.servers.vault import VaultServer
 from tests.support.turns import Turns
 
+# How long an example takes says more about the machine than about the code.
+settings.register_profile("rotator", deadline=None)
+settings.load_profile("rotator")
 NO_SERVER = "no server for this test: "
 TURNS: pytest.StashKey[Turns] = pytest.StashKey()
 

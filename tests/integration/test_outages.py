@@ -20,7 +20,7 @@ def test_vault_outage_and_seal(tmp_path: Path, fresh_vault: VaultServer) -> None
     site = Site(tmp_path, fresh_vault, rotation="12s", propagation="4s", life="3s")
     process = site.spawn()
     try:
-        wait_for(lambda: site.confirmed() and site.ready(), 20, lambda: site.log[-2000:])
+        wait_for(lambda: site.confirmed() and site.ready(), 30, lambda: site.log[-2000:])
         for stop, resume in ((fresh_vault.stop, fresh_vault.start), (fresh_vault.seal, fresh_vault.unseal)):
             before, count = site.get("/keysets/web/jwks.json"), len(site.rotations("web"))
             stop()
@@ -40,7 +40,7 @@ def test_vault_outage_and_seal(tmp_path: Path, fresh_vault: VaultServer) -> None
             assert len(site.rotations("web")) == count
             resume()
             wait_for(lambda so_far=count: len(site.rotations("web")) == so_far + 1, 15, lambda: site.log[-2000:])
-            wait_for(lambda: site.confirmed() and site.ready(), 20, lambda: site.log[-2000:])
+            wait_for(lambda: site.confirmed() and site.ready(), 30, lambda: site.log[-2000:])
             assert site.run("status").returncode == 0
     finally:
         process.terminate()
@@ -53,7 +53,7 @@ def test_redis_outage_holds_nothing(
     """Rotation goes on without Redis, and what happened is announced when it is back."""
     site = Site(tmp_path, vault_server, mount, fresh_redis, rotation="12s", propagation="4s", life="3s")
     with site.daemon():
-        wait_for(site.confirmed, 20)
+        wait_for(site.confirmed, 30)
         fresh_redis.stop()
         count = len(site.rotations("web"))
         wait_for(lambda: len(site.rotations("web")) > count, 25, lambda: site.log[-2000:])

@@ -64,7 +64,7 @@ def test_nginx(nginx: str, tmp_path: Path) -> None:
     publish = recipe("nginx-publish", places)
     site.config.write_text(re.sub(r"\[publish\]\nfile = .*\n", lambda _: publish, site.config.read_text()))
     with site.daemon(ready=False):
-        wait_for(lambda: site.keys("web", "next"), 10, lambda: site.log[-2000:])
+        wait_for(lambda: site.keys("web", "next"), 30, lambda: site.log[-2000:])
         time.sleep(1)
         assert site.keys("web", "current") == []
         with serving(nginx, tmp_path / "nginx", places):

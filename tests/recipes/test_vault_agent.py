@@ -49,7 +49,7 @@ def agent(internal: World, vault_server: VaultServer, tmp_path: Path) -> Iterato
             stderr=log,
         )
     try:
-        wait_for((tmp_path / "jwt.env").exists, 15, (tmp_path / "log").read_text)
+        wait_for((tmp_path / "jwt.env").exists, 30, (tmp_path / "log").read_text)
         yield process
     finally:
         process.terminate()

@@ -41,7 +41,7 @@ class World:
 
     def __init__(self, site: Site, keyset: str, source: Source) -> None:
         self.site, self.keyset = site, keyset
-        wait_for(lambda: site.keys(keyset, "current"), 15, lambda: site.log[-2000:])
+        wait_for(lambda: site.keys(keyset, "current"), 30, lambda: site.log[-2000:])
         self.reader = KeysetReader(source).start()
 
     @property
@@ -57,12 +57,12 @@ class World:
         """
         Rotate as soon as the policy allows it.
         """
-        (following,) = wait_for(self._next, 15, lambda: self.site.log[-2000:])
-        usable = datetime.fromisoformat(following["usable_at"])
+        (next_key,) = wait_for(self._next, 30, lambda: self.site.log[-2000:])
+        usable = datetime.fromisoformat(next_key["usable_at"])
         time.sleep(max(0.0, (usable - datetime.now(UTC)).total_seconds()) + 0.1)
         done = self.site.run("rotate-now", self.keyset)
         assert done.returncode == 0, done.stdout + done.stderr
-        assert self.document["kid"] == following["kid"]
+        assert self.document["kid"] == next_key["kid"]
 
     def _next(self) -> list[dict[str, Any]]:
         return [key for key in self.site.keys(self.keyset, "next") if key.get("usable_at")]

@@ -184,8 +184,8 @@ clock_skew = "1s"
 
     def at_rest(self) -> list[dict[str, Any]]:
         """Wait until the keyset web has a current key and a confirmed next one; return the next one."""
-        wait_for(lambda: self.keys("web", "current"), 20, lambda: self.log[-2000:])
-        return wait_for(self.confirmed, 10)
+        wait_for(lambda: self.keys("web", "current"), 30, lambda: self.log[-2000:])
+        return wait_for(self.confirmed, 20)
 
     def purged(self) -> bool:
         """Whether no version of any document holds a retired secret or a demoted private key; for web and internal."""

@@ -5,9 +5,8 @@ Adapters are imported when they are used, so that a command does not pay for tho
 """
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from rotator.config.settings import RedisSettings, Settings
 from rotator.errors import ConfigError, FrozenError
@@ -39,8 +38,7 @@ MAX_OPERATION = 10.0
 MIN_OPERATION = 2.0
 
 
-@dataclass(frozen=True, slots=True)
-class Engine:
+class Engine(NamedTuple):
     """
     What keeps keysets fresh: every part of the daemon but its listeners, signals and schedule.
     """

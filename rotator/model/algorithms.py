@@ -6,8 +6,8 @@ and in `adapters.keygen` (its generation).
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from enum import StrEnum
+from typing import NamedTuple
 
 RSA_SIZES = (2048, 3072, 4096)
 MIN_RSA_BITS = min(RSA_SIZES)
@@ -22,8 +22,7 @@ class KeyType(StrEnum):
     OCT = "oct"
 
 
-@dataclass(frozen=True, slots=True)
-class Row:
+class Row(NamedTuple):
     """
     What one algorithm needs.
 

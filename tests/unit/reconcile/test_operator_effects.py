@@ -251,3 +251,11 @@ def test_a_revocation_lasts_as_long_as_a_token_could_live() -> None:
     (entry,) = office.place.keyset.revoked
     assert entry.until == office.place.clock.now() + seconds(29)
     assert entry.reason == "stolen"
+
+
+def test_an_operator_gives_back_its_connections() -> None:
+    """Those of the publishers, the feed and the store."""
+    place = Place(PAIRS)
+    place.process.operator.close()
+
+    assert (place.publisher.closed, place.notifier.closed, place.store.closed) == (1, 1, 1)

@@ -10,7 +10,7 @@ import pytest
 from rotator.documents.signing import encode_keyset
 from rotator.errors import DocumentError, FrozenError, RefusedError
 from rotator.model.document import ClockReading, Stored, Tree
-from rotator.reconcile.snapshot import Snapshot, load
+from rotator.reconcile.snapshot import Snapshot, in_force, load
 from tests.support.process import Outside, Place, snapshot_of
 from tests.support.world import World, at, policy
 
@@ -78,3 +78,22 @@ def test_a_command_loads_the_keyset_or_says_why_not() -> None:
     outside.store.delete(Tree.KEYS, "web")
     with pytest.raises(FrozenError, match="deleted or destroyed"):
         load(outside.store, "web", SECRETS)
+
+
+def test_a_policy_that_does_not_fit_the_keys_only_serves_them() -> None:
+    """Of another kind, or of a keyset that is gone from the configuration: durations and algorithm are the stored ones."""
+    world = World(SECRETS)
+    world.run(20)
+    pairs, idle = policy("RS256", p=30), replace(policy("HS256", p=30), rotates=False)
+
+    assert in_force(policy("HS512", p=30), world.keyset) == policy("HS512", p=30)
+    assert in_force(pairs, world.keyset) == replace(policy("HS256"), rotates=False)
+    assert in_force(idle, world.keyset) == replace(policy("HS256"), rotates=False)
+
+
+def test_a_command_sees_the_policy_in_force() -> None:
+    """What it makes is of the kind that is stored."""
+    outside = Outside()
+    outside.store.put(Tree.KEYS, "web", dict(stored().fields or {}))
+
+    assert load(outside.store, "web", policy("RS256")).policy.algorithm is SECRETS.algorithm

@@ -77,6 +77,13 @@ def _verifier(key: Key) -> PublicKey | HmacSecret:
     return key.material.public if isinstance(key.material, KeyPair) else key.material
 
 
+def keys_are_of_one_kind(transition: Transition) -> bool:
+    """
+    The keys of a keyset are all shared secrets, or all key pairs.
+    """
+    return len({key.algorithm.symmetric for key in transition.after.keys()}) <= 1
+
+
 def revoked_keys_are_out(transition: Transition) -> bool:
     """
     No key of a keyset is on its deny-list.
@@ -195,6 +202,7 @@ INVARIANTS: tuple[Invariant, ...] = (
     the_sequence_grows_by_one,
     each_kid_names_one_key,
     kids_are_never_reused,
+    keys_are_of_one_kind,
     revoked_keys_are_out,
     a_key_signs,
     only_a_propagated_next_begins_to_sign,

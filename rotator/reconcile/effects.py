@@ -1,8 +1,9 @@
 """
 One method for each decision: the only place that knows the order of effects.
 
-The order is always: save, publish, announce, purge. After a crash between any two of them the next pass reads what is
-stored and goes on from there; nothing here resumes anything.
+The order is always: save, publish, announce, purge. Only a retirement is purged before it is announced, since RETIRED
+promises that the material is destroyed. After a crash between any two of them the next pass reads what is stored and
+goes on from there; nothing here resumes anything.
 """
 
 from collections.abc import Collection

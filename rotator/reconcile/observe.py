@@ -2,7 +2,7 @@
 What a pass begins with: the keyset as the store shows it, and whether that may be believed.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from rotator.documents.signing import decode_keyset
 from rotator.errors import FrozenError, StoreConflictError, StoreUnavailableError
@@ -16,7 +16,7 @@ from rotator.ports.clocks import Clocks
 from rotator.ports.last_seen import LastSeenStore
 from rotator.ports.store import DocumentStore
 from rotator.reconcile.alarms import Alarms
-from rotator.reconcile.snapshot import Snapshot
+from rotator.reconcile.snapshot import Snapshot, in_force
 from rotator.reconcile.tracker import Tracker
 
 MIN_LAG = 60.0
@@ -118,10 +118,11 @@ class Observer:
 
     def _policy(self, tracker: Tracker, keyset: Keyset) -> Policy:
         """
-        Return the policy in force: a keyset that the configuration no longer fits is served and retired, not rotated.
+        Return the policy in force, and raise an alarm if it is not the one of the configuration.
         """
         policy = tracker.policy
-        if policy.rotates and policy.algorithm.symmetric == keyset.symmetric:
+        found = in_force(policy, keyset)
+        if found is policy:
             return policy
         detail = (
             f"algorithm {policy.algorithm} cannot follow {keyset.algorithm}: a symmetric and an asymmetric key need two "
@@ -130,4 +131,4 @@ class Observer:
             else "served and retired on time, never rotated; put it back into the configuration"
         )
         self._alarms.raise_(tracker.name, AlarmReason.NOT_CONFIGURED, detail)
-        return replace(policy, rotates=False, timing=keyset.timing, algorithm=keyset.algorithm)
+        return found

@@ -2,7 +2,7 @@
 A keyset as one reply of the store showed it, with the policy it is under.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import cached_property
 from typing import Self
@@ -66,6 +66,15 @@ class Snapshot:
         return Publication(public_document(keyset), keyset.timing, self.policy.well_known, keyset.symmetric)
 
 
+def in_force(policy: Policy, keyset: Keyset) -> Policy:
+    """
+    Return the policy that *keyset* is under: one that does not fit its keys serves and retires it, and never rotates it.
+    """
+    if policy.rotates and policy.algorithm.symmetric == keyset.symmetric:
+        return policy
+    return replace(policy, rotates=False, timing=keyset.timing, algorithm=keyset.algorithm)
+
+
 def load(store: DocumentStore, name: str, policy: Policy) -> Snapshot:
     """
     Return the keyset as it is stored now, for a command.
@@ -77,4 +86,5 @@ def load(store: DocumentStore, name: str, policy: Policy) -> Snapshot:
         raise FrozenError(f"{name}: its document was deleted or destroyed; see the daemon's alarm for the way out")
     if stored.fields is None:
         raise RefusedError(f"{name}: does not exist yet; start the daemon or run `rotator tick` to create it")
-    return Snapshot.of(stored, name, policy)
+    snapshot = Snapshot.of(stored, name, policy)
+    return replace(snapshot, policy=in_force(policy, snapshot.keyset))

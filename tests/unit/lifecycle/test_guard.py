@@ -128,6 +128,14 @@ def another_secret_under_a_kid_in_use() -> Transition:
     return step(world, Extended(), old=(replace(old, material=HmacSecret(SecretText("1" * 64))),))
 
 
+def a_secret_among_pairs() -> Transition:
+    """A shared secret that follows key pairs."""
+    world = rotated()
+    world.keyset = replace(world.keyset, next=None)
+    key = replace(World(policy("HS256")).key(NOW), kid=Kid("k9"))
+    return step(world, AddNext(key), next=key)
+
+
 def denied_and_current() -> Transition:
     """A current key that is on the deny-list."""
     return step(rotated(), Extended(), revoked=(revocation("k2"),))
@@ -266,6 +274,7 @@ BROKEN: dict[str, tuple[Callable[[], Transition], ...]] = {
         another_key_under_a_kid_in_use,
         another_secret_under_a_kid_in_use,
     ),
+    "keys_are_of_one_kind": (a_secret_among_pairs,),
     "revoked_keys_are_out": (denied_and_current, denied_and_old),
     "a_key_signs": (nothing_signs,),
     "only_a_propagated_next_begins_to_sign": (

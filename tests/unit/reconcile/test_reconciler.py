@@ -2,6 +2,7 @@
 Passes over a keyset with fakes of every port: crashes at each effect, stale views, contradictions, and what is logged of them.
 """
 
+from collections.abc import Collection
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
@@ -10,13 +11,20 @@ import pytest
 
 from rotator.documents.jwk import jwks_of
 from rotator.documents.public import encode_public, public_document
-from rotator.errors import DocumentError, FrozenError, StoreUnavailableError
-from rotator.model.document import Tree
+from rotator.errors import (
+    DocumentError,
+    FrozenError,
+    StoreConflictError,
+    StoreDeniedError,
+    StoreUnavailableError,
+)
+from rotator.lifecycle.decisions import Wait
+from rotator.model.document import Fields, Stored, Tree
 from rotator.model.event import EventType
 from rotator.model.publication import Publication
 from rotator.model.reasons import AlarmReason, HoldReason
-from tests.support.memory_store import Crash
-from tests.support.process import Place
+from tests.support.memory_store import Crash, MemoryStore
+from tests.support.process import Outside, Place, Process
 from tests.support.world import policy, seconds
 
 POLICIES = {"RS256": policy(p=8, life=20), "HS256": policy("HS256", p=8, life=20)}
@@ -278,3 +286,142 @@ def test_symmetric_and_asymmetric_do_not_follow_each_other() -> None:
 
     assert AlarmReason.NOT_CONFIGURED in place.reasons()
     assert place.current == current
+
+
+class Contested(MemoryStore):
+    """
+    A store in which another process is always faster.
+    """
+
+    def save(self, tree: Tree, keyset: str, fields: Fields, cas: int) -> Stored:  # noqa: ARG002 - the port's signature
+        """Lose the race."""
+        raise StoreConflictError(f"{tree}/{keyset}: version {cas} is saved already")
+
+
+def test_a_lost_race_is_read_again_three_times_after_a_pause() -> None:
+    """Longer each time, and jittered; then the next pass has its turn."""
+    pauses: list[float] = []
+    outside = Outside()
+    outside.store = Contested(outside.clock)
+    process = Process(outside, POLICIES["HS256"], pause=pauses.append)
+
+    assert process.reconciler.reconcile(process.tracker, None) == Wait(None)
+    assert process.log.names().count("lost_race") == 3
+    assert [0.01 * nth <= pause <= 0.2 * nth for nth, pause in enumerate(pauses, start=1)] == [True] * 3
+
+
+def test_one_lost_race_is_made_good_in_the_same_pass() -> None:
+    """The keyset is read again, and decided anew by what is there."""
+    place = Place(POLICIES["HS256"])
+    place.live(20)
+    place.clock.advance(90.0)
+    place.fuses.blow(1, with_=StoreConflictError)
+    signing = place.current.kid
+    place.reconcile()
+
+    assert place.current.kid != signing
+    assert place.process.log.names().count("lost_race") == 1
+
+
+def test_a_daemon_that_stops_begins_no_more_saves() -> None:
+    """What was decided is left to the next one."""
+    place = Place(POLICIES["HS256"])
+    place.process.reconciler.stopping = True
+    place.reconcile()
+    assert place.store.history(Tree.KEYS, "web") == []
+
+    place.process.reconciler.stopping = False
+    place.live(20)
+    place.clock.advance(90.0)
+    before = place.keyset
+    place.process.reconciler.stopping = True
+    assert place.reconcile() == Wait(place.clock.now())
+    assert place.keyset == before
+
+
+def test_a_standby_lost_at_the_moment_of_activation_holds_it() -> None:
+    """Its private key was there when it was last read; nothing signs in its place."""
+    place = Place(POLICIES["RS256"])
+    place.live(50)
+    signing = place.current
+    place.store.delete(Tree.STANDBY, "web")
+    place.tracker.converged_at = float("inf")
+    place.clock.advance(51.0)
+
+    assert place.reconcile().held is HoldReason.STANDBY_LOST
+    assert place.current == signing
+
+
+class Undying(MemoryStore):
+    """
+    A store that may not destroy while `forbidden`.
+    """
+
+    forbidden = False
+
+    def destroy(self, tree: Tree, keyset: str, versions: Collection[int]) -> None:
+        """Destroy, or refuse."""
+        if self.forbidden:
+            raise StoreDeniedError(f"{tree}/{keyset}: destroy needs update on destroy/")
+        super().destroy(tree, keyset, versions)
+
+
+def test_a_purge_that_stays_undone_is_alarmed_after_a_propagation_time() -> None:
+    """Every pass tries again; rotation goes on meanwhile, and the alarm ends with the first success."""
+    place = Place(POLICIES["RS256"])
+    place.store = store = Undying(place.clock, place.fuses)
+    place.restart()
+    place.live(100)
+    store.forbidden = True
+    place.reconcile()
+    assert place.tracker.purge_since == 100.0
+    assert AlarmReason.PURGE_PENDING not in place.reasons()
+    place.live(9)
+    assert AlarmReason.PURGE_PENDING in place.reasons()
+    assert place.tracker.status is not None
+    assert place.tracker.status.purge_pending
+
+    store.forbidden = False
+    place.reconcile()
+    assert AlarmReason.PURGE_PENDING not in place.reasons()
+    assert min(store.versions(Tree.KEYS, "web")) == place.keyset.purge_below
+
+
+def test_a_hold_is_reported_when_it_begins_and_not_again() -> None:
+    """And once more when it becomes overdue; both end with the rotation."""
+    place = Place(POLICIES["RS256"])
+    place.live(20)
+    place.publisher.failing = True
+    place.live(100)
+    told = [kind for kind in place.types() if kind in {EventType.HELD, EventType.OVERDUE}]
+    assert told == [EventType.HELD, EventType.OVERDUE]
+    assert place.process.log.names().count("rotation_held") == 1
+    assert AlarmReason.OVERDUE in place.reasons()
+    status = place.tracker.status
+    assert status is not None
+    assert (status.held, status.overdue) == (HoldReason.UNCONFIRMED, True)
+
+    place.publisher.failing = False
+    place.live(20)
+    assert place.reasons() == set()
+    assert place.tracker.status is not None
+    assert (place.tracker.status.held, place.tracker.status.overdue) == (None, False)
+
+
+def test_a_paused_process_reads_again_before_it_activates() -> None:
+    """A shared secret whose publication took longer than the pause allowed is activated by a later reading."""
+    place = Place(POLICIES["HS256"])
+    place.live(20)
+    place.clock.advance(90.0)
+    taken = iter([30.0])
+    publish = place.publisher.publish
+
+    def slow(publication: Publication) -> None:
+        place.clock.advance(next(taken, 0.0))
+        publish(publication)
+
+    place.publisher.publish = slow  # type: ignore[method-assign]
+    place.reconcile()
+
+    assert place.process.log.names().count("lost_race") == 1
+    assert place.current.activated_at == place.clock.now()

@@ -4,6 +4,7 @@ When keysets are reconciled: due times, hints, outages, and troubles that stay w
 
 import random
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -190,6 +191,19 @@ def test_what_is_pending_is_tried_again_within_half_a_minute() -> None:
     daemon.notifier.down = False
     assert daemon.seconds_until_due(31) == 30
     assert daemon.notifier.positions["web"].endswith(f":{status.keyset.sequence}")
+
+
+def test_a_keyset_that_waits_for_nothing_is_polled() -> None:
+    """One that may not be created under this clock, and one that is never rotated."""
+    daemon = Daemon()
+    daemon.store.offset = seconds(3600)
+    daemon.settled()
+    assert daemon.trackers["web"].status is None
+    assert 8 <= daemon.seconds_until_due(13) <= 12.25
+
+    daemon = Daemon(rules=replace(SECRETS, rotates=False)).settled()
+    for _ in range(12):
+        assert daemon.seconds_until_due(13) <= 12.25
 
 
 def test_nothing_is_due_while_it_is_reconciled() -> None:

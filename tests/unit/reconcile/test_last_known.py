@@ -1,0 +1,145 @@
+"""
+What is served of a keyset that cannot be reconciled.
+"""
+
+import functools
+from dataclasses import replace
+
+import pytest
+
+from rotator.adapters.jwks.cache import JwksCache
+from rotator.documents.public import encode_public
+from rotator.errors import FrozenError
+from rotator.model.document import Tree
+from rotator.model.publication import Jwks, LastSeen
+from rotator.reconcile.last_known import LastKnown
+from rotator.reconcile.saving import SeenRecord
+from rotator.reconcile.snapshot import Snapshot
+from tests.support.fakes import MemoryLastSeen
+from tests.support.process import Outside, Place
+from tests.support.publications import publication
+from tests.support.world import policy
+
+PAIRS = policy(p=8, life=20, well_known=True)
+
+
+class Damaged(MemoryLastSeen):
+    """
+    A state folder whose files are damaged.
+    """
+
+    def get(self, name: str) -> LastSeen | None:
+        """Fail as its files do."""
+        raise FrozenError(f"{name}: damaged")
+
+
+class Outage:
+    """
+    A daemon that just started, its memory, and a store that may be asked or not.
+    """
+
+    def __init__(self, last_seen: MemoryLastSeen | None = None) -> None:
+        self.outside, self.cache = Outside(), JwksCache(("web",))
+        self.last_seen = last_seen or MemoryLastSeen()
+        self.last_known = LastKnown(self.outside.store, self.last_seen, self.cache)
+
+    def remember(self) -> None:
+        """Remember the keyset as it was seen."""
+        SeenRecord(self.last_seen, Place(PAIRS).process.alarms).record(seen())
+
+    def store(self, **members: str) -> None:
+        """Put its public document into the store, but for *members*."""
+        self.outside.store.put(Tree.JWKS, "web", {**encode_public(seen().publication.document), **members})
+
+
+@functools.cache
+def seen() -> Snapshot:
+    """Return a keyset of key pairs in the combined set."""
+    place = Place(PAIRS)
+    place.live(20, every=5)
+    return place.snapshot()
+
+
+@pytest.mark.parametrize("ask", [False, True])
+def test_what_this_host_saw_last_is_served_first(ask: bool) -> None:
+    """The store is not asked, so its outage does not matter."""
+    outage = Outage()
+    outage.remember()
+    outage.outside.store.away = True
+    outage.last_known.serve("web", PAIRS, ask=ask)
+
+    assert outage.cache.get("web") == seen().publication
+
+
+def test_without_memory_the_public_document_is_served() -> None:
+    """Under the durations of the configuration; only if the store may be asked."""
+    outage = Outage()
+    outage.store()
+    outage.last_known.serve("web", PAIRS, ask=False)
+    assert outage.cache.get("web") is None
+    assert outage.cache.missing() == ("web",)
+
+    outage.last_known.serve("web", PAIRS, ask=True)
+    served = outage.cache.get("web")
+    assert served is not None
+    assert (served.document, served.timing) == (seen().publication.document, PAIRS.timing)
+    assert outage.cache.missing() == ()
+
+
+def test_a_damaged_memory_is_as_good_as_none() -> None:
+    """The pass has reported it."""
+    outage = Outage(Damaged())
+    outage.store()
+    outage.last_known.serve("web", PAIRS, ask=True)
+
+    assert outage.cache.get("web") is not None
+
+
+def test_a_command_remembers_nothing() -> None:
+    """There is no state folder."""
+    outage = Outage()
+    outage.store()
+    LastKnown(outage.outside.store, None, outage.cache).serve("web", PAIRS, ask=True)
+
+    assert outage.cache.get("web") is not None
+
+
+@pytest.mark.parametrize("jwks", ["", "no JWKS", '{"keys":[]}'])
+def test_a_document_that_may_not_leave_is_noted_as_absent(jwks: str) -> None:
+    """Not a JWKS, or without keys though the policy has key pairs: the combined set does not wait for it."""
+    outage = Outage()
+    outage.store(jwks=jwks)
+    outage.last_known.serve("web", PAIRS, ask=True)
+
+    assert outage.cache.get("web") is None
+    assert outage.cache.missing() == ()
+
+
+@pytest.mark.parametrize("found", ["nothing", "deleted", "foreign", "away"])
+def test_without_a_document_the_keyset_is_noted_as_absent(found: str) -> None:
+    """Whatever the reason."""
+    outage = Outage()
+    if found == "deleted":
+        outage.store()
+        outage.outside.store.delete(Tree.JWKS, "web")
+    outage.outside.store.away = found == "away"
+    if found == "foreign":
+        outage.outside.store.put(Tree.JWKS, "web", {"by": "hand"})
+    outage.last_known.serve("web", PAIRS, ask=True)
+
+    assert outage.cache.get("web") is None
+    assert outage.cache.missing() == ()
+
+
+def test_a_kid_that_another_keyset_uses_stops_nothing() -> None:
+    """The combined set stays as it is; the keyset has its own."""
+    outage = Outage()
+    outage.remember()
+    mine = seen().publication.document
+    kid = mine.jwks.partition('"kid":"')[2].partition('"')[0]
+    other = publication("other", 1)
+    jwks = other.document.jwks.replace(other.document.jwks.partition('"kid":"')[2].partition('"')[0], kid)
+    outage.cache.put(replace(other, document=replace(other.document, jwks=Jwks(jwks))))
+    outage.last_known.serve("web", PAIRS, ask=False)
+
+    assert outage.cache.get("web") == seen().publication

@@ -1,0 +1,223 @@
+"""
+The standby document: where the private key of `next` waits, and when a key found there is used.
+"""
+
+from dataclasses import replace
+
+import pytest
+
+from rotator.documents.standby import Standby, decode_standby, encode_standby
+from rotator.errors import StandbyLostError, StoreConflictError
+from rotator.model.algorithms import Algorithm
+from rotator.model.document import Tree
+from rotator.model.keys import GeneratedKey, Kid, NextKey
+from rotator.model.keyset import Keyset, Revocation
+from rotator.reconcile.standby import clear_standby, prepare_standby, private_key, standby_matches
+from tests.support.process import Outside
+from tests.support.publications import pair
+from tests.support.world import World, at, policy
+
+PAIRS = policy(p=8)
+
+
+def next_key(made: GeneratedKey) -> NextKey:
+    """Return a generated key as next."""
+    return NextKey(kid=made.kid, algorithm=Algorithm.RS256, material=made.material, created_at=at(0))
+
+
+def keyset_of(made: GeneratedKey | None) -> Keyset:
+    """Return a keyset with this next."""
+    world = World(PAIRS)
+    world.run(20)
+    return replace(world.keyset, next=next_key(made) if made else None)
+
+
+def stand_by(outside: Outside, made: GeneratedKey, **members: object) -> None:
+    """Save the private key of *made*, but for what *members* say."""
+    standby = Standby("web", "epoch", made.kid, Algorithm.RS256, made.private, at(3))
+    fields = encode_standby(replace(standby, **members))  # type: ignore[arg-type]
+    outside.store.put(Tree.STANDBY, "web", dict(fields))
+
+
+def kids(outside: Outside) -> list[str]:
+    """Return the kid of every version."""
+    return [version.get("kid", "?") for version in outside.store.history(Tree.STANDBY, "web") if version]
+
+
+# -- prepare -----------------------------------------------------------------------------------------------------------
+
+
+def test_a_new_key_is_saved_before_it_is_returned() -> None:
+    """Under the epoch of the keyset, with the store's moment as its creation."""
+    outside = Outside()
+    prepared = prepare_standby(outside.store, outside.keygen, keyset_of(None), "web", PAIRS)
+
+    (version,) = outside.store.history(Tree.STANDBY, "web")
+    assert version is not None
+    standby = decode_standby(version, "web")
+    assert (prepared.epoch, prepared.adopted) == ("epoch", False)
+    assert (standby.kid, standby.epoch, standby.private) == (
+        prepared.key.kid,
+        "epoch",
+        outside.keygen.made[0].private,
+    )
+    assert (prepared.key.created_at, prepared.key.published_at) == (at(0), None)
+
+
+def test_at_bootstrap_the_standby_brings_the_epoch() -> None:
+    """A crash after it was saved is gone on from: the same key, the same epoch."""
+    outside = Outside()
+    first = prepare_standby(outside.store, outside.keygen, None, "web", PAIRS)
+    second = prepare_standby(outside.store, outside.keygen, None, "web", PAIRS)
+
+    assert (first.adopted, second.adopted) == (False, True)
+    assert (first.epoch, first.key) == (second.epoch, second.key)
+    assert len(outside.keygen.made) == 1
+
+
+def test_a_key_that_a_crash_left_is_adopted() -> None:
+    """It was made for this keyset and never became its next; its creation is what the standby says."""
+    outside = Outside()
+    stand_by(outside, pair(1))
+    prepared = prepare_standby(outside.store, outside.keygen, keyset_of(None), "web", PAIRS)
+
+    assert (prepared.key.kid, prepared.adopted) == (pair(1).kid, True)
+    assert prepared.key.created_at == at(3)
+    assert outside.keygen.made == []
+
+
+UNFIT: dict[str, dict[str, object]] = {
+    "of another life": {"epoch": "another"},
+    "emptied": {"private": None},
+    "damaged": {"private": pair(2).private, "kid": pair(1).kid},
+    "under another name": {"kid": Kid("another")},
+}
+
+
+@pytest.mark.parametrize("name", UNFIT)
+def test_what_is_unfit_is_replaced(name: str) -> None:
+    """Saved over the version that was read."""
+    outside = Outside()
+    stand_by(outside, pair(1), **UNFIT[name])
+    prepared = prepare_standby(outside.store, outside.keygen, keyset_of(None), "web", PAIRS)
+
+    assert not prepared.adopted
+    assert kids(outside)[-1] == prepared.key.kid == outside.keygen.made[0].kid
+
+
+@pytest.mark.parametrize("where", ["keyset", "deny-list"])
+def test_a_kid_that_was_used_is_never_adopted(where: str) -> None:
+    """As a key of the keyset, or one that was revoked."""
+    outside = Outside()
+    keyset = keyset_of(pair(1) if where == "keyset" else None)
+    if where == "deny-list":
+        keyset = replace(keyset, revoked=(Revocation(pair(1).kid, at(0), "stolen", at(99)),))
+    stand_by(outside, pair(1))
+
+    assert not prepare_standby(outside.store, outside.keygen, keyset, "web", PAIRS).adopted
+
+
+def test_a_standby_that_is_no_standby_is_replaced() -> None:
+    """Written by hand, or deleted."""
+    outside = Outside()
+    outside.store.put(Tree.STANDBY, "web", {"by": "hand"})
+    assert not prepare_standby(outside.store, outside.keygen, None, "web", PAIRS).adopted
+    outside.store.delete(Tree.STANDBY, "web")
+    assert not prepare_standby(outside.store, outside.keygen, None, "web", PAIRS).adopted
+
+
+# -- clear -------------------------------------------------------------------------------------------------------------
+
+
+def test_a_revoked_next_is_emptied() -> None:
+    """It is not adopted again."""
+    outside = Outside()
+    stand_by(outside, pair(1))
+    clear_standby(outside.store, keyset_of(pair(1)), next_key(pair(1)), at(9))
+
+    latest = outside.store.history(Tree.STANDBY, "web")[-1]
+    assert latest is not None
+    assert (latest["kid"], latest["private"], latest["epoch"]) == ("", "", "epoch")
+
+
+@pytest.mark.parametrize("found", ["nothing", "emptied", "foreign", "deleted"])
+def test_whatever_is_no_key_of_another_is_emptied(found: str) -> None:
+    """There is nothing to lose."""
+    outside = Outside()
+    if found == "emptied":
+        stand_by(outside, pair(1), private=None)
+    elif found == "foreign":
+        outside.store.put(Tree.STANDBY, "web", {"by": "hand"})
+    elif found == "deleted":
+        stand_by(outside, pair(1))
+        outside.store.delete(Tree.STANDBY, "web")
+    clear_standby(outside.store, keyset_of(pair(1)), next_key(pair(1)), at(9))
+
+    assert kids(outside)[-1] == ""
+
+
+def test_another_key_that_stands_by_is_kept() -> None:
+    """Another process made it meanwhile: the race is lost."""
+    outside = Outside()
+    stand_by(outside, pair(2))
+
+    with pytest.raises(StoreConflictError, match="another key stands by"):
+        clear_standby(outside.store, keyset_of(pair(1)), next_key(pair(1)), at(9))
+    assert kids(outside) == [pair(2).kid]
+
+
+# -- read --------------------------------------------------------------------------------------------------------------
+
+
+def test_the_private_key_of_next_comes_with_the_stores_clock() -> None:
+    """An activation is saved by that moment."""
+    outside = Outside()
+    stand_by(outside, pair(1))
+    outside.clock.advance(7.0)
+
+    private, clock = private_key(outside.store, keyset_of(pair(1)), next_key(pair(1)))
+    assert private == pair(1).private
+    assert clock.earliest == at(7)
+    assert standby_matches(outside.store, keyset_of(pair(1)))
+
+
+LOST: dict[str, dict[str, object]] = {
+    "of another life": {"epoch": "another"},
+    "of another kid": {"kid": pair(2).kid},
+    "emptied": {"private": None},
+    "of another key": {"private": pair(2).private},
+}
+
+
+@pytest.mark.parametrize("name", [*LOST, "deleted", "foreign", "missing", "unreadable"])
+def test_a_standby_that_does_not_hold_it_is_lost(name: str) -> None:
+    """The message names the kid; `standby_matches` says so without raising."""
+    outside = Outside()
+    if name in LOST:
+        stand_by(outside, pair(1), **LOST[name])
+    elif name == "deleted":
+        stand_by(outside, pair(1))
+        outside.store.delete(Tree.STANDBY, "web")
+    elif name == "foreign":
+        outside.store.put(Tree.STANDBY, "web", {"by": "hand"})
+    elif name == "unreadable":
+        stand_by(outside, pair(1))
+        latest = outside.store.history(Tree.STANDBY, "web")[-1]
+        assert latest is not None
+        outside.store.put(Tree.STANDBY, "web", {**latest, "private": "-----BEGIN NOTHING-----"})
+
+    keyset = keyset_of(pair(1))
+    with pytest.raises(StandbyLostError, match=f"of {pair(1).kid}"):
+        private_key(outside.store, keyset, next_key(pair(1)))
+    assert not standby_matches(outside.store, keyset)
+
+
+def test_where_next_needs_no_standby_it_matches() -> None:
+    """A shared secret, or no next at all: the store is not asked."""
+    outside = Outside()
+    outside.store.away = True
+    world = World(policy("HS256"))
+    world.run(20)
+
+    assert standby_matches(outside.store, world.keyset)
+    assert standby_matches(outside.store, keyset_of(None))

@@ -1,5 +1,5 @@
 """
-What commands print: tables for people, JSON for programs, warnings to stderr.
+What commands print: a table for people, JSON for programs, warnings to stderr.
 """
 
 import json

@@ -108,35 +108,37 @@ def _loopback(url: str) -> bool:
 
 class _Loader:
     """
-    Loads one file: its tables, overridden by the environment, and the faults found so far.
+    Loads one file: its content, overridden by the environment, and the faults found so far.
     """
 
-    def __init__(self, file: Path, tables: dict[str, Any], environ: Mapping[str, str]) -> None:
+    def __init__(self, file: Path, document: dict[str, Any], environ: Mapping[str, str]) -> None:
         self.faults: list[str] = []
         self._file = file
-        self._tables = tables
+        self._document = document
         self._environ = environ
         self._variables: dict[tuple[str, str], str] = {}
         self._given: dict[str, AbstractSet[str]] = {}
         for variable, (table, option) in ENVIRONMENT.items():
             value = environ.get(variable)
-            if value and isinstance(tables.setdefault(table, {}), dict):
+            if value and isinstance(document.setdefault(table, {}), dict):
                 # As for every other tool, a path in the environment starts where the process does.
-                tables[table][option] = os.path.abspath(value) if variable == "VAULT_CACERT" else value  # noqa: PTH100
+                document[table][option] = os.path.abspath(value) if variable == "VAULT_CACERT" else value  # noqa: PTH100
                 self._variables[table, option] = variable
 
     def settings(self, *, command_line: bool) -> Settings:
         """
         Return the settings; they are meaningful only if `faults` is empty afterwards.
         """
-        self._add(unknown_table(name, value) for name, value in self._tables.items() if name not in (*TABLES, KEYSETS))
+        self._add(
+            unknown_table(name, value) for name, value in self._document.items() if name not in (*TABLES, KEYSETS)
+        )
         store, vault = self._table("store", StoreTable), self._table("vault", VaultTable)
         daemon, log = self._table("daemon", DaemonTable), self._table("log", LogTable)
         settings = Settings(
             path=self._file,
             store=StoreSettings(store.backend, self._path(store.path)),
             vault=self._vault(vault, command_line=command_line, used=store.backend == "vault"),
-            redis=self._redis(self._table("redis", RedisTable)) if "redis" in self._tables else None,
+            redis=self._redis(self._table("redis", RedisTable)) if "redis" in self._document else None,
             publish=self._publish(self._table("publish", PublishTable)),
             admin_http=self._table("admin", AdminTable).http,
             daemon=DaemonSettings(daemon.poll_interval, daemon.workers, self._path(daemon.state_dir)),
@@ -148,14 +150,14 @@ class _Loader:
         return replace(settings, keysets=MappingProxyType(self._keysets(settings)))
 
     def _keysets(self, settings: Settings) -> dict[str, Policy]:
-        defaults, inherited, faults = read_table(KeysetTable, "defaults", self._tables.get("defaults", {}))
+        defaults, inherited, faults = read_table(KeysetTable, "defaults", self._document.get("defaults", {}))
         self._add(faults)
         unreadable = {fault.option for fault in faults}
-        tables = self._tables.get(KEYSETS)
-        if not isinstance(tables, dict) or not tables:
+        declared = self._document.get(KEYSETS)
+        if not isinstance(declared, dict) or not declared:
             self._add([Fault(KEYSETS, "", "must hold a table for each keyset, and at least one, as in [keysets.web]")])
             return {}
-        keysets = [self._declared(name, table, inherited, unreadable) for name, table in tables.items()]
+        keysets = [self._declared(name, table, inherited, unreadable) for name, table in declared.items()]
         policies = rules.policies(keysets)
         self._add(rules.well_known_faults(keysets))
         self._add(rules.keyset_faults(keysets, _policy(defaults)))
@@ -207,7 +209,7 @@ class _Loader:
         return PublishSettings(publish.vault, file, publish.http, tuple(publish.verify_urls))
 
     def _table(self, name: str, kind: type[_T]) -> _T:
-        table, given, faults = read_table(kind, name, self._tables.get(name, {}))
+        table, given, faults = read_table(kind, name, self._document.get(name, {}))
         self._given[name] = given.keys()
         self._add(faults)
         return table

@@ -16,7 +16,7 @@ PLACES = ("config.toml", "/etc/rotator/config.toml")
 
 def read_toml(path: Path | None, environ: Mapping[str, str]) -> tuple[Path, dict[str, Any]]:
     """
-    Return the absolute path and the tables of *path*, else of ROTATOR_CONFIG, else of the first of PLACES that exists.
+    Return the absolute path and the content of *path*, else of ROTATOR_CONFIG, else of the first of PLACES that exists.
 
     Raises ConfigError if there is no file, or it cannot be read or is not TOML; the message never repeats the file's
     text.

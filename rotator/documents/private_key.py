@@ -3,11 +3,11 @@ Private keys: PEM to and from the pair that documents hold. Pure.
 """
 
 from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING
 
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import padding, rsa
-from cryptography.hazmat.primitives.asymmetric.types import PrivateKeyTypes
 from cryptography.hazmat.primitives.serialization import (
     Encoding,
     NoEncryption,
@@ -22,6 +22,9 @@ from rotator.model.algorithms import Algorithm, KeyType
 from rotator.model.keys import GeneratedKey, PublicKey
 from rotator.model.secret import SecretText
 
+if TYPE_CHECKING:
+    from cryptography.hazmat.primitives.asymmetric.types import PrivateKeyTypes  # it imports every kind of key
+
 _HASHES: Mapping[str, type[hashes.HashAlgorithm]] = {
     "SHA-256": hashes.SHA256,
     "SHA-384": hashes.SHA384,
@@ -30,7 +33,7 @@ _HASHES: Mapping[str, type[hashes.HashAlgorithm]] = {
 _PROBE = b"rotator"
 
 
-def _prove_rsa(key: PrivateKeyTypes, algorithm: Algorithm) -> None:
+def _prove_rsa(key: "PrivateKeyTypes", algorithm: Algorithm) -> None:
     if not isinstance(key, rsa.RSAPrivateKey):
         raise KeyMaterialError("the private key is not an RSA key")
     smallest, hash_ = min(algorithm.row.sizes), _HASHES[algorithm.row.hash]()
@@ -41,10 +44,10 @@ def _prove_rsa(key: PrivateKeyTypes, algorithm: Algorithm) -> None:
 
 
 # For each kind of key pair, what raises unless a private key is of that kind, long enough, and signs what it verifies.
-_PROVE: Mapping[KeyType, Callable[[PrivateKeyTypes, Algorithm], None]] = {KeyType.RSA: _prove_rsa}
+_PROVE: "Mapping[KeyType, Callable[[PrivateKeyTypes, Algorithm], None]]" = {KeyType.RSA: _prove_rsa}
 
 
-def pair_of(key: PrivateKeyTypes, algorithm: Algorithm) -> GeneratedKey:
+def pair_of(key: "PrivateKeyTypes", algorithm: Algorithm) -> GeneratedKey:
     """
     Return *key* as the public and private key that documents hold, after it signed and verified once.
 

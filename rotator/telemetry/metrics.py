@@ -76,7 +76,7 @@ class Metrics:
 
     def sample(self, samples: Samples) -> None:
         """
-        Add the metrics of *samples*, read anew at each scrape.
+        Add the metrics of *samples*, read again at each scrape.
         """
         self._registry.register(_Collector(samples, self.requests))
 

@@ -5,6 +5,7 @@ The HTTP server by itself, over real sockets: what it answers, and what it does 
 import contextlib
 import logging
 import socket
+import time
 from collections.abc import Iterator, Mapping
 from http import HTTPStatus
 
@@ -146,8 +147,9 @@ def test_idle_connections_make_room_when_every_thread_is_in_use(server: HttpServ
             assert b"Connection: close" not in caller.recv(65536)
         waiting = stack.enter_context(connect(server))
         waiting.sendall(REQUEST)
-        told = b""
+        told, end = b"", time.monotonic() + 10
         while b"Connection: close" not in told:
+            assert time.monotonic() < end, "a talkative caller keeps its thread"
             crowd[0].sendall(REQUEST)
             told = crowd[0].recv(65536)
         assert waiting.recv(65536).startswith(b"HTTP/1.1 200 OK")

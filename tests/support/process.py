@@ -11,8 +11,9 @@ from rotator.adapters.files.last_seen import LastSeenFiles
 from rotator.adapters.jwks.cache import JwksCache
 from rotator.cli.output import StderrLog
 from rotator.documents.signing import decode_keyset
+from rotator.errors import StoreConflictError
 from rotator.lifecycle.decisions import Wait
-from rotator.model.document import ClockReading, Tree
+from rotator.model.document import ClockReading, Fields, Stored, Tree
 from rotator.model.event import EventType
 from rotator.model.keys import CurrentKey, NextKey
 from rotator.model.keyset import Keyset
@@ -116,6 +117,21 @@ class Outside:
     def announced(self) -> dict[str, str] | None:
         """Return the positions that the feed holds, None while it is down."""
         return None if self.notifier.down else dict(self.notifier.positions)
+
+
+class Overtaken(MemoryStore):
+    """
+    A store that another process writes to first, as often as `races` says.
+    """
+
+    races = 0
+
+    def save(self, tree: Tree, keyset: str, fields: Fields, cas: int) -> Stored:
+        """Lose the race, or save."""
+        if self.races:
+            self.races -= 1
+            raise StoreConflictError(f"{tree}/{keyset}: version {cas + 1} is saved already")
+        return super().save(tree, keyset, fields, cas)
 
 
 class Process:

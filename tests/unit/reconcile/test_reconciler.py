@@ -19,12 +19,12 @@ from rotator.errors import (
     StoreUnavailableError,
 )
 from rotator.lifecycle.decisions import Wait
-from rotator.model.document import Fields, Stored, Tree
+from rotator.model.document import Tree
 from rotator.model.event import EventType
 from rotator.model.publication import Publication
 from rotator.model.reasons import AlarmReason, HoldReason
 from tests.support.memory_store import Crash, MemoryStore
-from tests.support.process import Outside, Place, Process
+from tests.support.process import Outside, Overtaken, Place, Process
 from tests.support.world import policy, seconds
 
 POLICIES = {"RS256": policy(p=8, life=20), "HS256": policy("HS256", p=8, life=20)}
@@ -288,21 +288,12 @@ def test_symmetric_and_asymmetric_do_not_follow_each_other() -> None:
     assert place.current == current
 
 
-class Contested(MemoryStore):
-    """
-    A store in which another process is always faster.
-    """
-
-    def save(self, tree: Tree, keyset: str, fields: Fields, cas: int) -> Stored:  # noqa: ARG002 - the port's signature
-        """Lose the race."""
-        raise StoreConflictError(f"{tree}/{keyset}: version {cas} is saved already")
-
-
 def test_a_lost_race_is_read_again_three_times_after_a_pause() -> None:
     """Longer each time, and jittered; then the next pass has its turn."""
     pauses: list[float] = []
     outside = Outside()
-    outside.store = Contested(outside.clock)
+    outside.store = store = Overtaken(outside.clock)
+    store.races = 3
     process = Process(outside, POLICIES["HS256"], pause=pauses.append)
 
     assert process.reconciler.reconcile(process.tracker, None) == Wait(None)

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from rotator.ports.store import DocumentStore
     from rotator.reconcile.alarms import Alarms
     from rotator.reconcile.operator_effects import Operator
+    from rotator.reconcile.publishing import Publishing
     from rotator.reconcile.reconciler import Reconciler
     from rotator.reconcile.work_queue import WorkQueue
 
@@ -46,8 +47,7 @@ class Engine(NamedTuple):
     alarms: "Alarms"
     cache: "JwksCache"
     store: "DocumentStore"
-    publishers: "tuple[JwksPublisher, ...]"
-    notifier: "Notifier | None"
+    publishing: "Publishing"
     reconciler: "Reconciler"
     queue: "WorkQueue"
 
@@ -55,10 +55,7 @@ class Engine(NamedTuple):
         """
         Give back connections and file locks.
         """
-        for publisher in self.publishers:
-            publisher.close()
-        if self.notifier is not None:
-            self.notifier.close()
+        self.publishing.close()
         self.store.close()
 
 
@@ -90,8 +87,7 @@ def wire_engine(
     cache = JwksCache(sharing)
     store = make_store(settings, log, state_dir=settings.daemon.state_dir, observe=observe)
     notifier = make_notifier(settings)
-    publishers = tuple(make_publishers(settings, store, cache, own_url))
-    publishing = Publishing(publishers, notifier, alarms, log)
+    publishing = Publishing(make_publishers(settings, store, cache, own_url), notifier, alarms, log)
     seen = SeenRecord(last_seen, alarms)
     effects = Effects(store, publishing, Keygen(), seen, log, LOCAL_CLOCKS, sharing)
     reconciler = Reconciler(store, effects, publishing, last_seen, cache, alarms, log, LOCAL_CLOCKS)
@@ -105,7 +101,7 @@ def wire_engine(
         LOCAL_CLOCKS,
         settings.daemon.poll_interval,
     )
-    return Engine(alarms, cache, store, publishers, notifier, reconciler, queue)
+    return Engine(alarms, cache, store, publishing, reconciler, queue)
 
 
 def wire_operator(settings: Settings, log: "Log") -> "Operator":

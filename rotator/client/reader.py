@@ -1,5 +1,8 @@
 """
 A keyset kept fresh: by hints, by polls, and when a token names a key that is not known.
+
+A hint wakes the refresh thread (`hints.py`, `refresh_thread.py`), which fetches from the source into the cache
+(`cache.py`). Without Redis the thread polls; without its source the last keys are served until `max_stale`.
 """
 
 import asyncio

@@ -130,12 +130,12 @@ class Verifier:
         """
         steps = self._steps(token, self._keys.verifying())
         answer: Keys | None = None
-        try:
-            while True:
+        while True:
+            try:
                 request = steps.send(answer)
-                answer = self._keys.search(request.kid) if isinstance(request, Search) else self._keys.refresh()
-        except StopIteration as end:
-            return end.value  # type: ignore[no-any-return]
+            except StopIteration as end:
+                return end.value  # type: ignore[no-any-return]
+            answer = self._keys.search(request.kid) if isinstance(request, Search) else self._keys.refresh()
 
     async def averify(self, token: str) -> Claims:
         """

@@ -1,5 +1,8 @@
 """
-How the daemon fares: what readiness, metrics and systemd are told. Read from each keyset's last status; no I/O.
+How the daemon fares: what /readyz, metrics and systemd are told. Read from each keyset's last status; no I/O.
+
+A keyset is not ready if it was not seen lately, if its rotation is overdue, or while an alarm stalls it
+(`AlarmReason.stalls`).
 """
 
 import time
@@ -122,6 +125,6 @@ def _sample(tracker: Tracker) -> KeysetSample:
         created=created,
         rotates_at=keyset.rotates_at if keyset else None,
         last_success=status.clock.earliest if status else None,
-        notify_pending=tracker.notify_pending,
-        rotations=tracker.rotations,
+        notify_pending=status.notify_pending if status else False,
+        rotations=status.rotations if status else 0,
     )

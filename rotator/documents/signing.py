@@ -1,5 +1,5 @@
 """
-The signing document (`keys/`): the whole keyset, for signers and HMAC verifiers. Pure.
+The signing document (`keys/`): the whole `Keyset` (`model/keyset.py`), for signers and HMAC verifiers. Pure.
 
 Fields that this version does not know, in the document and in each key, survive reading and writing.
 """

@@ -7,7 +7,8 @@ facts, each gives the same answer.
 1. A keyset that does not exist is created (`Generate`), if the clock is trusted.
 2. If a publisher of ours serves the keyset without a `next` that was confirmed more than P/4 ago, its confirmation is
    forgotten (`Unconfirm`): consumers may have missed it, so propagation starts again.
-3. What is published must match what is stored before anything else happens (`Converge`).
+3. Once a pass, publishers are made to show what is stored (`Converge`). One that fails holds back only what needs a
+   confirmation.
 4. Longer durations of the policy come into force at once, and an `old` key that was demoted late gets a later deadline
    (`Extend`).
 5. Old keys whose retention is over leave (`Retire`), if the clock is trusted. Retire comes before Activate.
@@ -97,7 +98,8 @@ class Wait:
     held: HoldReason | None = None
 
 
-Decision = Generate | Converge | Extend | Confirm | Unconfirm | Activate | Retire | Wait
+Step = Generate | Converge | Extend | Confirm | Unconfirm | Activate | Retire
+Decision = Step | Wait
 
 
 def decide(keyset: Keyset | None, policy: Policy, evidence: Evidence, now: datetime) -> Decision:

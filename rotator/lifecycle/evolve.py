@@ -39,8 +39,8 @@ def evolve(
     """
     Return the keyset after *change*, as it is to be saved; *committed_at* is when the store committed *keyset*.
 
-    A longer policy than the stored one comes into force with any save, a shorter one with any but Extended; neither
-    moves a recorded deadline earlier. Raises InvariantError if the change would break a promise.
+    Every save brings the durations of *policy* into force, except that Extended never shortens one. No recorded
+    deadline moves earlier. Raises InvariantError if the change would break a promise.
     """
     if isinstance(change, Create):
         if keyset is not None:
@@ -104,7 +104,7 @@ def _next(keyset: Keyset) -> NextKey:
 
 def _confirmed(keyset: Keyset, change: Confirmed, policy: Policy) -> Keyset:
     """
-    Record the publication of `next`. Only a first key of a set that no verifier can have cached need not propagate.
+    Record the publication of `next`. A first key need not propagate, unless verifiers may have cached the set it joins.
     """
     wait = keyset.timing.longest(policy.timing).propagation_time
     if keyset.current is None and not change.shared:
@@ -259,6 +259,11 @@ def _saved(after: Keyset, change: Change, policy: Policy, stamp: Stamp) -> Keyse
 
 
 def _drops_material(before: Keyset, after: Keyset) -> bool:
-    secret_after = {key.kid for key in after.keys() if isinstance(key.material, HmacSecret | KeyPair)}
-    secret_before = {key.kid for key in before.keys() if isinstance(key.material, HmacSecret | KeyPair)}
-    return not secret_before <= secret_after or any(after.find(key.kid) is None for key in before.keys())
+    """
+    Return whether *after* lacks a secret or private key of *before*, or a whole key: a retired one leaves no trace.
+    """
+    return not _secret_kids(before) <= _secret_kids(after) or any(after.find(key.kid) is None for key in before.keys())
+
+
+def _secret_kids(keyset: Keyset) -> set[str]:
+    return {key.kid for key in keyset.keys() if isinstance(key.material, HmacSecret | KeyPair)}

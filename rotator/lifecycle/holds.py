@@ -1,5 +1,7 @@
 """
-When a rotation is due, and what holds it. Pure.
+When a rotation is due, what holds it, and when an old key may leave. Pure.
+
+What `activation_hold` holds, the guard refuses a second time. P is the propagation time.
 """
 
 from dataclasses import dataclass
@@ -16,10 +18,10 @@ class Evidence:
     """
     What the stored document cannot say: what this process saw of the world around it.
 
-    `converged`: publishers, standby and last-seen record match the document. `missing_from`: the name of a publisher of
-    ours that serves the keyset without its `next`. `confirm_after`: the end of the back-off after a failed confirmation.
-    `standby_doubted`: the standby did not match `next` when last read; `standby_lost`: nor did it P/8 earlier.
-    `committed_at`: when the store committed the version that was read.
+    `converged`: this process has compared publishers and standby with this document. `missing_from`: the name of a
+    publisher of ours that serves the keyset without its `next`. `confirm_after`: the end of the back-off after a failed
+    confirmation. `standby_doubted`: the last reading of the standby did not match `next`; `standby_lost`: two readings
+    at least P/8 apart did not. `committed_at`: when the store committed the version that was read.
     """
 
     clock_trusted: bool = True
@@ -95,7 +97,7 @@ def due_at(keyset: Keyset, policy: Policy) -> datetime | None:
 
 def overdue(keyset: Keyset, policy: Policy, now: datetime) -> timedelta:
     """
-    Return for how long a rotation has been overdue, which it is from one propagation time after it was due; else zero.
+    Return how long ago a rotation became overdue: one propagation time after it was due. Zero if it is not.
     """
     due = due_at(keyset, policy)
     return timedelta(0) if due is None else max(timedelta(0), now - due - keyset.timing.propagation_time)
@@ -119,7 +121,7 @@ def demoted_late(keyset: Keyset, committed_at: datetime | None) -> OldKey | None
     if committed_at is None or current is None or keyset.op_id != current.activated_by:
         return None
     for key in keyset.old:
-        base = key.retire_at - key.longest_token - timing.propagation_time - timing.clock_skew
+        base = key.retire_at - timing.retention_of(key.longest_token)
         if key.deactivated_at == current.activated_at and committed_at - base > timing.propagation_time / 4:
             return key
     return None

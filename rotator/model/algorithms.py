@@ -1,8 +1,8 @@
 """
 The JWS algorithms that rotator makes keys for: one table, a row each.
 
-A new kind of key (`kty`) is added here, in `documents.jwk` (its public members), in `documents.private_key` (its proof)
-and in `adapters.keygen` (its generation).
+A new algorithm, such as ES256, begins here. What a new kind of key (`kty`) needs elsewhere is listed in
+docs/architecture.md: members of its JWK, its proof, its generation, the option's validator, the client's import.
 """
 
 from collections.abc import Mapping

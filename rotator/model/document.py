@@ -57,3 +57,10 @@ class Stored:
     fields: Fields | None = field(repr=False)
     created_at: datetime | None
     clock: ClockReading
+
+    @property
+    def committed_at(self) -> datetime:
+        """
+        When this version was committed; the moment of the reply if the store does not say, which is later.
+        """
+        return self.created_at or self.clock.latest

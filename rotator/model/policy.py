@@ -1,5 +1,5 @@
 """
-Policies: how a keyset is rotated, and the inequalities between durations that make a policy possible.
+Policies: how a keyset is rotated, which durations are possible together, and how long a JWKS may be cached.
 """
 
 from dataclasses import dataclass

@@ -1,10 +1,12 @@
 """
 What a pass begins with: the keyset as the store shows it, and whether that may be believed.
+
+The clock is trusted unless the local clock and the store's differ (`ClockReading.offset`, measured by the store's
+adapter with each reply), or the wall clock stepped against the monotonic one (noticed by the work queue).
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from rotator.documents.signing import decode_keyset
 from rotator.errors import FrozenError, StoreConflictError, StoreUnavailableError
 from rotator.lifecycle.rollback import Contradiction, Lagging, absent_contradiction, assess
 from rotator.model.document import ClockReading, Stored, Tree
@@ -59,13 +61,11 @@ class Observer:
             clock = self._absent(name, seen, stored)
             trusted = self._trust(tracker, clock, clock_stepped=clock_stepped)
             return Observation(None, tracker.policy, clock, trusted)
-        keyset = decode_keyset(stored.fields, name)
-        self._compare(tracker, seen, keyset)
+        snapshot = Snapshot.of(stored, name, tracker.policy)
+        self._compare(tracker, seen, snapshot.keyset)
         trusted = self._trust(tracker, stored.clock, clock_stepped=clock_stepped)
-        policy = self._policy(tracker, keyset)
-        committed_at = stored.created_at or stored.clock.latest
-        snapshot = Snapshot(keyset, policy, stored.version, stored.clock, committed_at, loaded=True)
-        return Observation(snapshot, policy, stored.clock, trusted)
+        policy = self._policy(tracker, snapshot.keyset)
+        return Observation(replace(snapshot, policy=policy), policy, stored.clock, trusted)
 
     def _absent(self, name: str, seen: LastSeen | None, stored: Stored) -> ClockReading:
         """

@@ -1,5 +1,7 @@
 """
 Destruction of store versions that hold material dropped from a keyset, proved from what the store says afterwards.
+
+When an old key may leave is decided in `lifecycle/holds.py` (`retirable`), and `evolve` sets `purge_below`.
 """
 
 from rotator.documents.signing import decode_keyset

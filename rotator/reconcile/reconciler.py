@@ -17,6 +17,7 @@ from rotator.lifecycle.decisions import (
     Extend,
     Generate,
     Retire,
+    Step,
     Unconfirm,
     Wait,
     decide,
@@ -77,7 +78,7 @@ class Reconciler:
         Bring one keyset to where it should be now, and return what it waits for.
 
         *announced* holds the positions in the feed, None if it could not be read. Raises StoreError and InvariantError;
-        if a compare-and-set is lost the keyset is read again, three times.
+        if a compare-and-set is lost the keyset is read again. After three attempts in all it is left to the next pass.
         """
         for attempt in range(ATTEMPTS):
             try:
@@ -119,7 +120,7 @@ class Reconciler:
     # -- one decision, obeyed ------------------------------------------------------------------------------------------
 
     def _obey(
-        self, decision: Decision, tracker: Tracker, observation: Observation, snapshot: Snapshot | None
+        self, decision: Step, tracker: Tracker, observation: Observation, snapshot: Snapshot | None
     ) -> Snapshot | None:
         """
         Carry a decision out, and return the keyset as it is then.
@@ -148,8 +149,6 @@ class Reconciler:
                 outcome = self._effects.retire(snapshot, kids)
             case Extend():
                 outcome = self._effects.extend(snapshot)
-            case Wait():
-                return snapshot
             case _:
                 assert_never(decision)
         tracker.record(outcome)
@@ -224,7 +223,7 @@ class Reconciler:
 
     def _report_holds(self, tracker: Tracker, snapshot: Snapshot, wait: Wait) -> None:
         """
-        Report when a rotation becomes held or overdue, and when it no longer is.
+        Report when a rotation becomes held or overdue. The alarm for an overdue one ends when it no longer is.
         """
         if wait.held and wait.held is not tracker.held:
             self._log.warning("rotation_held", keyset=tracker.name, reason=wait.held.value, until=wait.until)

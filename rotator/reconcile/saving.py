@@ -18,7 +18,7 @@ from rotator.ports.store import DocumentStore
 from rotator.reconcile.alarms import Alarms
 from rotator.reconcile.snapshot import Snapshot
 
-MIN_PAUSE = 2.0
+MIN_PAUSE_ALLOWED = 2.0
 
 
 class SeenRecord:
@@ -87,7 +87,7 @@ class Saving:
         clock = clock or before.clock
         stamp = Stamp(clock.earliest, clock.latest, op_id or self._keygen.op_id(), before.version + 1)
         after = evolve(before.keyset, change, before.policy, stamp, before.committed_at)
-        limit = max(MIN_PAUSE, after.timing.propagation_time.total_seconds() / 8)
+        limit = max(MIN_PAUSE_ALLOWED, after.timing.propagation_time.total_seconds() / 8)
         if isinstance(change, Activated | Revoked) and self._clocks.monotonic() - clock.read_at > limit:
             raise StoreConflictError(f"{after.name}: this process was paused since it read the store's clock")
         return self._saved(after, before.policy, before.version)
@@ -103,7 +103,6 @@ class Saving:
 
     def _saved(self, keyset: Keyset, policy: Policy, cas: int) -> Snapshot:
         stored = self._store.save(Tree.KEYS, keyset.name, encode_keyset(keyset), cas)
-        committed_at = stored.created_at or stored.clock.latest
-        snapshot = Snapshot(keyset, policy, stored.version, stored.clock, committed_at, loaded=False)
+        snapshot = Snapshot(keyset, policy, stored.version, stored.clock, stored.committed_at, loaded=False)
         self._seen.record(snapshot)
         return snapshot

@@ -33,15 +33,14 @@ class Snapshot:
     loaded: bool
 
     @classmethod
-    def of(cls, stored: Stored, name: str, policy: Policy, *, loaded: bool = True) -> Self:
+    def of(cls, stored: Stored, name: str, policy: Policy) -> Self:
         """
-        Return the snapshot of a signing document; raises DocumentError if it is not one.
+        Return the snapshot of a signing document that was loaded; raises DocumentError if it is not one.
         """
         if stored.fields is None:
             raise DocumentError(f"{name}: there is no signing document")
         keyset = decode_keyset(stored.fields, name)
-        committed_at = stored.created_at or stored.clock.latest
-        return cls(keyset, policy, stored.version, stored.clock, committed_at, loaded)
+        return cls(keyset, policy, stored.version, stored.clock, stored.committed_at, loaded=True)
 
     @property
     def name(self) -> str:

@@ -2,7 +2,7 @@
 What one process knows of one keyset between two passes. It is forgotten without harm when the process ends.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime
 
 from rotator.lifecycle.holds import Evidence
@@ -44,7 +44,7 @@ class KeysetStatus:
 @dataclass(slots=True)
 class Tracker:
     """
-    The observations of one keyset, from which `evidence` is made. Only the reconciler changes them.
+    The observations of one keyset, from which `evidence` is made. Only a pass changes them (observer and reconciler).
 
     `converged` is epoch and sequence of the document that publishers and standby matched at `converged_at`.
     `purged` is epoch and `purge_below` of the last purge that was proved. `converged_at`, `lagging_since` and
@@ -67,7 +67,7 @@ class Tracker:
     held: HoldReason | None = None
     overdue: bool = False
     rotations: int = 0
-    _failed_confirmations: int = field(default=0)
+    _failed_confirmations: int = 0
     _confirm_after: datetime | None = None
     _standby_lost: bool = False
 

@@ -2,7 +2,8 @@
 Removes key material from text that leaves the process: the last resort behind types that hide their secrets.
 
 It recognises PEM and its base64, 256 bits as hex, long base64, Vault tokens, JWTs, private members of a JWK, and every
-secret that is alive in this process (`rotator.model.secret`). Kids and UUIDs stay readable.
+secret that is alive in this process (`rotator.model.secret`). Kids and UUIDs stay readable. Every log line passes here
+(`logs.py`), and so do alarms on /readyz, the status for systemd, and what commands print to stderr.
 """
 
 import base64

@@ -110,7 +110,7 @@ def test_an_engine_makes_a_pass_over_the_keysets_of_its_settings(read: Read) -> 
     log = RecordingLog()
     engine = wire_engine(settings, log)
     assert names(engine) == ["web", "api", "internal"]
-    assert engine.notifier is None
+    assert engine.publishing._notifier is None
     assert engine.cache.missing() == ("api", "web")
 
     with closing(engine), ThreadPoolExecutor(1) as workers:
@@ -316,7 +316,7 @@ def test_publishers_come_in_the_order_they_are_written(read: Read) -> None:
     settings = read(text + WEB)
     engine = wire_engine(settings, RecordingLog(), lambda: "http://127.0.0.1:1")
     with closing(engine):
-        found = [publisher.name for publisher in engine.publishers]
+        found = [publisher.name for publisher in engine.publishing._publishers]
     commands = make_publishers(settings, make_store(settings, RecordingLog()))
 
     assert found == ["store", "file", "http", "verify_urls"]
@@ -328,7 +328,7 @@ def test_publishers_that_are_off_are_not_made(read: Read) -> None:
     settings = read(FILES.replace("[publish]", "[publish]\nvault = false") + INTERNAL)
     engine = wire_engine(settings, RecordingLog())
     with closing(engine):
-        assert engine.publishers == ()
+        assert engine.publishing._publishers == ()
 
 
 def test_without_redis_nothing_is_announced_or_heard(read: Read) -> None:
@@ -357,7 +357,7 @@ def test_with_redis_there_are_both(read: Read, tmp_path: Path) -> None:
 def test_an_engine_with_redis_closes_it(read: Read) -> None:
     """Nothing was announced, so no connection was made."""
     engine = wire_engine(read(f'{FILES}[redis]\nurl = "redis://127.0.0.1:1/0"\n{WEB}'), RecordingLog())
-    assert engine.notifier is not None
+    assert engine.publishing._notifier is not None
 
     engine.close()
 

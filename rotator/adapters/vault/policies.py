@@ -1,5 +1,7 @@
 """
 What each kind of Vault token must be able to do: the one source of `rotator policy` and `rotator check`.
+
+A service's token renews and looks up itself by Vault's `default` policy, which every token has unless it is removed.
 """
 
 from collections.abc import Iterator, Mapping

@@ -11,13 +11,7 @@ import pytest
 
 from rotator.documents.jwk import jwks_of
 from rotator.documents.public import encode_public, public_document
-from rotator.errors import (
-    DocumentError,
-    FrozenError,
-    StoreConflictError,
-    StoreDeniedError,
-    StoreUnavailableError,
-)
+from rotator.errors import DocumentError, FrozenError, StoreConflictError, StoreDeniedError, StoreUnavailableError
 from rotator.lifecycle.decisions import Wait
 from rotator.model.document import Tree
 from rotator.model.event import EventType

@@ -27,7 +27,8 @@ class LoginMethod(Protocol):
     """
     A way to get a token: it holds the credentials and knows the request.
 
-    A new one is a file in this folder, and a line where the settings choose (`rotator.wiring`).
+    A new one is a file in this folder, its options in `rotator.config`, and a line where the settings choose
+    (`rotator.wiring`); docs/architecture.md lists the steps.
     """
 
     @property

@@ -13,10 +13,12 @@ import pytest
 from rotator.cli.context import Context
 from rotator.cli.output import StderrLog
 from rotator.daemon.health import Health, Readiness
+from rotator.model.keys import Kid
 from rotator.model.reasons import AlarmReason
 from rotator.reconcile.alarms import Alarm
 from rotator.wiring import Engine, wire_engine
-from tests.support.command_line import CommandLine, hmac_keyset
+from tests.support.command_line import CommandLine, hmac_keyset, with_old
+from tests.support.publications import publication
 
 INTERNAL = '[keysets.internal]\nalgorithm = "HS256"\n'
 
@@ -105,13 +107,73 @@ def test_a_daemon_lives_while_its_waking_job_runs(engine: Engine) -> None:
     assert stalled.alive()
 
 
-def test_a_keyset_not_seen_for_a_quarter_of_the_propagation_time_is_not_ready(engine: Engine, health: Health) -> None:
-    """The store may be away: what is known grows old."""
+@pytest.mark.parametrize(("ago", "line"), [(1799, "ok"), (1801, "last seen 1801 s ago")])
+def test_how_long_a_keyset_may_go_unseen_follows_its_propagation_time(
+    engine: Engine, health: Health, ago: float, line: str
+) -> None:
+    """P is 2 h, so half an hour: the store may be away, and what is known grows old."""
     reconcile(engine)
     (tracker,) = engine.queue.trackers
     assert tracker.status is not None
+    tracker.status = replace(tracker.status, seen_at=tracker.status.seen_at - ago)
+    assert health.readiness().keysets == {"internal": line}
+
+
+def test_a_keyset_with_a_short_propagation_time_may_go_two_seconds_unseen(engine: Engine, health: Health) -> None:
+    """A quarter of it would be less than a busy machine can promise."""
+    reconcile(engine)
+    (tracker,) = engine.queue.trackers
+    timing = replace(tracker.policy.timing, propagation_time=timedelta(seconds=1))
+    tracker.policy = replace(tracker.policy, timing=timing)
+    assert tracker.status is not None
+    tracker.status = replace(tracker.status, seen_at=tracker.status.seen_at - 1)
+    assert health.readiness().keysets == {"internal": "ok"}
+    tracker.status = replace(tracker.status, seen_at=tracker.status.seen_at - 2)
+    assert health.readiness().keysets == {"internal": "last seen 3 s ago"}
+
+
+def test_of_several_troubles_the_line_says_the_first(engine: Engine, health: Health) -> None:
+    """Unseen before overdue, overdue before stalled: what is not seen says nothing of the others."""
+    reconcile(engine)
+    (tracker,) = engine.queue.trackers
+    assert tracker.status is not None
+    engine.alarms.raise_("internal", AlarmReason.OVERDUE)
+    assert health.readiness().keysets == {"internal": "stalled"}
+    tracker.status = replace(tracker.status, overdue=True)
+    assert health.readiness().keysets == {"internal": "rotation overdue"}
     tracker.status = replace(tracker.status, seen_at=tracker.status.seen_at - 1801)
     assert health.readiness().keysets == {"internal": "last seen 1801 s ago"}
+
+
+def test_an_alarm_that_does_not_stall_leaves_a_keyset_ready(engine: Engine, health: Health) -> None:
+    """A person should look at it, and traffic goes on."""
+    reconcile(engine)
+    engine.alarms.raise_("internal", AlarmReason.PUBLISH_FAILED, "disk full")
+    found = health.readiness()
+    assert (found.ready, [alarm.reason for alarm in found.alarms]) == (True, [AlarmReason.PUBLISH_FAILED])
+    assert found.summary == "1 of 1 keysets ok; internal: publisher failed: disk full"
+
+
+def test_a_keyset_served_as_it_was_last_seen_is_served(engine: Engine, health: Health) -> None:
+    """It is not ready for that, but the daemon has begun."""
+    engine.cache.put(publication("internal"))
+    assert health.serving()
+    assert not health.readiness().ready
+
+
+def test_the_sample_counts_what_this_process_did(engine: Engine, health: Health, rotator: CommandLine) -> None:
+    """The oldest of several old keys, activations, and what is still to be announced."""
+    keyset = with_old(hmac_keyset(), timedelta(hours=1))
+    (older,) = keyset.old
+    oldest = replace(older, kid=Kid("e" * 32), created_at=older.created_at - timedelta(days=3))
+    rotator.put(replace(keyset, old=(older, oldest)))
+    reconcile(engine)
+    (tracker,) = engine.queue.trackers
+    tracker.rotations, tracker.notify_pending = 3, True
+    (sample,) = health.keysets()
+    assert sample.states == {"next": 1, "current": 1, "old": 2}
+    assert sample.created["old"] == oldest.created_at
+    assert (sample.rotations, sample.notify_pending) == (3, True)
 
 
 def test_files_have_no_token_that_expires(health: Health) -> None:

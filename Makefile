@@ -10,6 +10,8 @@ SOURCES := pyproject.toml $(shell find rotator -name '*.py' -o -name py.typed)
 # The installed wheel is what runs and what is tested, never the checkout.
 export PYTHONSAFEPATH := 1
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
+# Compiled tests are kept: every worker reads all of them.
+unexport PYTHONDONTWRITEBYTECODE
 
 # Here each branch is taken by some test; pyproject.toml has the share of the whole.
 PURE := */rotator/model/*,*/rotator/lifecycle/*,*/rotator/documents/*

@@ -77,7 +77,7 @@ def root_store(server: VaultServer, mount: str, **options: Any) -> Any:
 
 
 def drip(data: bytes) -> Iterator[bytes | float]:
-    """*data* byte by byte, each in time for a timeout that counts anew for each read."""
+    """*data* byte by byte, each in time for a timeout that starts again with each read."""
     for byte in data:
         yield bytes([byte])
         yield 0.2

@@ -57,7 +57,7 @@ def test_silence_is_no_fault(fresh_redis: RedisServer) -> None:
 
 def test_a_restart_is_a_gap(fresh_redis: RedisServer) -> None:
     """
-    After a crash of Redis the listener subscribes again, calls for a full look, and hears again.
+    After a crash of Redis the listener subscribes again, asks for a full reading, and hears hints again.
     """
     notifier, heard = RedisNotifier(RedisConnection(fresh_redis.url), CHANNEL, SOURCE), Heard()
     with listening(fresh_redis.url, heard) as listener:
@@ -102,7 +102,7 @@ def test_it_starts_before_redis_does(fresh_redis: RedisServer) -> None:
 
 def test_stopping_does_not_wait_for_a_black_hole() -> None:
     """
-    Nor does a listener that was never started.
+    Stopping a listener that was never started returns at once, too.
     """
     heard = Heard()
     with (
@@ -161,7 +161,7 @@ def test_forged_messages_are_ignored(fresh_redis: RedisServer) -> None:
 
 def test_a_callback_that_fails_ends_no_thread(fresh_redis: RedisServer) -> None:
     """
-    It counts as a gap: what it missed is looked at in full.
+    The failure counts as a gap, so that the daemon reads everything.
     """
     heard = Failing()
     notifier = RedisNotifier(RedisConnection(fresh_redis.url), CHANNEL, SOURCE)

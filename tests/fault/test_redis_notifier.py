@@ -1,5 +1,5 @@
 """
-Redis down, silent, full or forgetful: announcing holds nobody for long, and no save has two ids.
+Redis down, silent, full or forgetful: announcing never blocks for long, and a save keeps one id.
 """
 
 import socket
@@ -24,7 +24,7 @@ pytestmark = pytest.mark.redis
 
 def test_down_fails_at_once_and_then_without_asking(fresh_redis: RedisServer) -> None:
     """
-    A thousand keysets do not pay for a Redis that is down; the text names the place.
+    A thousand keysets do not wait for a Redis that is down; the text names the address.
     """
     notifier = RedisNotifier(RedisConnection(fresh_redis.url), CHANNEL, SOURCE)
     fresh_redis.stop()
@@ -73,7 +73,7 @@ def test_a_restart_between_two_announcements_loses_none(fresh_redis: RedisServer
 
 def test_a_flushed_redis_has_no_positions(fresh_redis: RedisServer) -> None:
     """
-    So that whoever compares them announces again.
+    The daemon compares them with the store, and announces again.
     """
     notifier = RedisNotifier(RedisConnection(fresh_redis.url), CHANNEL, SOURCE)
     notifier.announce(event())
@@ -85,7 +85,7 @@ def test_a_flushed_redis_has_no_positions(fresh_redis: RedisServer) -> None:
     notifier.close()
 
 
-def test_a_hanging_redis_holds_nobody_for_long(fresh_redis: RedisServer) -> None:
+def test_a_hanging_redis_blocks_no_caller_for_long(fresh_redis: RedisServer) -> None:
     """
     More callers at once than there are connections all come back within a few timeouts, and the next at once.
     """
@@ -107,7 +107,7 @@ def test_a_hanging_redis_holds_nobody_for_long(fresh_redis: RedisServer) -> None
     notifier.close()
 
 
-def test_a_peer_that_never_answers_holds_nobody_for_long() -> None:
+def test_a_peer_that_never_answers_blocks_no_caller_for_long() -> None:
     """
     A black hole: the connection is made and nothing ever comes back.
     """
@@ -120,7 +120,7 @@ def test_a_peer_that_never_answers_holds_nobody_for_long() -> None:
 
 def test_a_lost_reply_makes_duplicates_of_one_id_only(fresh_redis: RedisServer) -> None:
     """
-    Nothing is sent twice by itself; who announces again after a lost reply does so under the same id.
+    The notifier sends nothing twice by itself; announcing again after a lost reply uses the same id.
     """
     with Proxy(fresh_redis.port) as proxy:
         notifier = RedisNotifier(RedisConnection(f"redis://127.0.0.1:{proxy.port}/0"), CHANNEL, SOURCE)
@@ -138,7 +138,7 @@ def test_a_lost_reply_makes_duplicates_of_one_id_only(fresh_redis: RedisServer) 
 
 def test_a_full_redis_takes_nothing_in_part(fresh_redis: RedisServer) -> None:
     """
-    Out of memory: stream and position stay, nobody is told, and the text says what Redis says.
+    Out of memory: stream and position stay, no message is published, and the text says what Redis says.
     """
     notifier = RedisNotifier(RedisConnection(fresh_redis.url), CHANNEL, SOURCE)
     with redis.Redis.from_url(fresh_redis.url) as client, client.pubsub(ignore_subscribe_messages=True) as subscription:
@@ -156,7 +156,7 @@ def test_a_full_redis_takes_nothing_in_part(fresh_redis: RedisServer) -> None:
 
 def test_a_key_of_another_kind_is_an_error(fresh_redis: RedisServer) -> None:
     """
-    Somebody else's key under our name is told of, not written over.
+    Another program's key under our name is reported, not overwritten.
     """
     with redis.Redis.from_url(fresh_redis.url) as client:
         client.set(CHANNEL, "theirs")

@@ -82,7 +82,7 @@ def test_tls_refuses_strangers(tls: Proxy, ca_file: Path, host: str, *, known: b
 )
 def test_clear_text_over_a_network_is_found(url: str, told: bool) -> None:
     """
-    Probing tells of it; on one host it is fine.
+    Probing reports it; on one host it is fine.
     """
     notifier = RedisNotifier(RedisConnection(url), CHANNEL, SOURCE)
     found = notifier.probe()

@@ -234,7 +234,7 @@ def test_only_what_is_needed_is_sent() -> None:
 
 
 def test_each_operation_is_counted() -> None:
-    """Metrics are told each operation and what became of it."""
+    """Metrics get each operation and its result."""
     told: list[tuple[str, str]] = []
     answers = iter(
         [

@@ -48,7 +48,7 @@ def test_a_silent_listener_ends_at_the_deadline(scheme: str) -> None:
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1:1", "nobody.invalid:8200"])
-def test_nobody_there(host: str) -> None:
+def test_no_server_there(host: str) -> None:
     """A refused connection and an unknown name are unavailability."""
     with open_store(f"http://{host}") as store, pytest.raises(StoreUnavailableError, match="cannot connect"):
         store.load(Tree.KEYS, "web")
@@ -101,7 +101,7 @@ def test_a_read_survives_a_connection_dropped_as_it_is_used() -> None:
 @pytest.mark.vault
 @pytest.mark.slow
 def test_a_restarted_and_a_sealed_vault(fresh_vault: VaultServer) -> None:
-    """Sealed and stopped are unavailable, and nothing needs to be told to the store when it is over."""
+    """Sealed and stopped are unavailable; afterwards the store works again by itself."""
     fresh_vault.enable_kv("kv")
     with root_store(fresh_vault, "kv") as store:
         store.save(Tree.KEYS, "web", {"op_id": "a"}, 0)
@@ -151,7 +151,7 @@ def test_tls_with_the_right_ca(tmp_path: Path) -> None:
 
 
 def test_tls_writes_no_session_keys(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """SSLKEYLOGFILE would let whoever reads that file decrypt every secret; it is ignored."""
+    """A reader of SSLKEYLOGFILE could decrypt every secret; it is ignored."""
     monkeypatch.setenv("SSLKEYLOGFILE", str(tmp_path / "keys.log"))
     ca_file, context = certificate(tmp_path, "127.0.0.1")
     with Peer(lambda _: answer(200, read({})), context) as peer, open_store(peer.address, ca_file=ca_file) as store:

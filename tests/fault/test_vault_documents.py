@@ -70,7 +70,7 @@ def test_a_save_that_never_arrived_is_not_done(
 @pytest.mark.vault
 @pytest.mark.parametrize("fields", DOCUMENTS.values(), ids=DOCUMENTS)
 def test_a_lost_reply_and_another_writer(vault_server: VaultServer, mount: str, fields: dict[str, Any]) -> None:
-    """When somebody else's save is found in place of ours, ours did not happen."""
+    """If another writer's save is found in place of ours, ours did not happen."""
     with root_store(vault_server, mount) as direct:
 
         def script(request: Request) -> Answer:
@@ -107,7 +107,7 @@ def test_a_save_that_a_proxy_sent_twice_is_done(vault_server: VaultServer, mount
 
 @pytest.mark.vault
 def test_deleted_and_destroyed_are_not_absent(vault_server: VaultServer, mount: str) -> None:
-    """A document that somebody deleted keeps its version: it must not be created again."""
+    """A deleted document keeps its version: it must not be created again."""
     with root_store(vault_server, mount) as store:
         created: Stored = store.save(Tree.KEYS, "web", FIELDS, 0)
         vault_server.request("DELETE", f"{mount}/data/rotator/keys/web")

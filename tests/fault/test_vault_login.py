@@ -147,7 +147,7 @@ def test_short_lived_tokens_leave_no_gap(
 
 @pytest.mark.vault
 def test_a_revoked_token_is_replaced(vault_server: VaultServer, mount: str, tmp_path: Path) -> None:
-    """Whoever revokes our token costs us one login and no operation, be it a read or a write."""
+    """A revoked token costs one login and no operation, be it a read or a write."""
     site = real_site(tmp_path, vault_server, mount)
     with site.open(mount) as store:
         store.save(Tree.KEYS, "web", {"op_id": "a"}, 0)
@@ -192,7 +192,7 @@ def test_fifty_threads_while_the_token_changes(vault_server: VaultServer, mount:
 
 
 @pytest.mark.vault
-def test_a_lacking_right_costs_no_login(vault_server: VaultServer, mount: str, tmp_path: Path) -> None:
+def test_a_missing_right_costs_no_login(vault_server: VaultServer, mount: str, tmp_path: Path) -> None:
     """A living token that may not do something is not replaced: the error names what is missing."""
     site = real_site(tmp_path, vault_server, mount)
     with site.open("elsewhere") as store:
@@ -203,7 +203,7 @@ def test_a_lacking_right_costs_no_login(vault_server: VaultServer, mount: str, t
 
 
 @pytest.mark.vault
-def test_a_lacking_right_of_a_token_that_may_not_look_itself_up(
+def test_a_missing_right_of_a_token_that_may_not_look_itself_up(
     vault_server: VaultServer, mount: str, tmp_path: Path
 ) -> None:
     """Without the default policy a refusal looks like a dead token: that does not end in a login for each operation."""
@@ -296,7 +296,7 @@ def test_a_given_token_is_renewed(vault_server: VaultServer, mount: str, tmp_pat
 
 @pytest.mark.vault
 def test_a_given_token_that_will_end_is_told_once(vault_server: VaultServer, mount: str, tmp_path: Path) -> None:
-    """Nobody but its keygen can replace it, so the log names its end; once it ended, the error says so."""
+    """Only an operator can replace it, so the log says when it ends; after that the error says so."""
     vault_server.policy(mount, ALL.format(mount=mount))
     token = TokenLogin(SecretText(vault_server.token([mount], ttl="6s", explicit_max_ttl="8s")))
     ended = time.monotonic() + 8
@@ -328,7 +328,7 @@ def test_a_root_token_never_ends(vault_server: VaultServer, mount: str, tmp_path
 
 @pytest.mark.vault
 def test_a_given_token_that_may_not_look_itself_up(vault_server: VaultServer, mount: str, tmp_path: Path) -> None:
-    """It is used as long as it lives; that nobody knows for how long is told once."""
+    """It is used as long as it lives; the log says once that its end is unknown."""
     vault_server.policy(mount, ALL.format(mount=mount))
     token = TokenLogin(SecretText(vault_server.token([mount], no_default_policy=True)))
     site = Site(tmp_path, vault_server.address)
@@ -372,7 +372,7 @@ def refusing(accepted: str = "right") -> Callable[[Request], Answer]:
 
 
 def logins(peer: Peer) -> int:
-    """How often somebody tried to log in."""
+    """How many logins the peer saw."""
     return sum("login" in request.path for request in peer.requests)
 
 
@@ -482,7 +482,7 @@ def test_a_memory_that_cannot_be_written(tmp_path: Path) -> None:
 
 
 def test_a_command_remembers_nothing(tmp_path: Path) -> None:
-    """Without a file each process starts anew, and holds back within itself."""
+    """Without a file each process starts afresh, and holds back by itself."""
     with Peer(refusing()) as peer:
         site = Site(tmp_path, peer.address)
         for _ in range(2):
@@ -526,7 +526,7 @@ def test_many_threads_log_in_once(tmp_path: Path) -> None:
             assert all(isinstance(failure, StoreDeniedError) == (secret_id == "wrong") for failure in failures)
 
 
-def test_a_login_that_hangs_holds_nobody_beyond_the_deadline(tmp_path: Path) -> None:
+def test_a_login_that_hangs_blocks_no_caller_beyond_the_deadline(tmp_path: Path) -> None:
     """Threads that wait for another's login give up at their own deadline."""
     with Peer(lambda _: [60.0]) as peer:
         site = Site(tmp_path, peer.address)

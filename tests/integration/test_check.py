@@ -11,7 +11,7 @@ from tests.support.site import Site
 def test_a_token_in_the_environment_is_no_proof_of_the_daemons_login(
     tmp_path: Path, vault_server: VaultServer, mount: str
 ) -> None:
-    """The daemon has its own, which is tried where there is no such token; a root token is told of once."""
+    """Without that token the daemon's own login is tried; a root token is reported once."""
     site = Site(tmp_path, vault_server, mount)
     site.config.write_text(site.config.read_text().replace('auth = "token"', 'auth = "approle"'))
 

@@ -45,8 +45,8 @@ class Services:
     """
     Signers that sign ten tokens a second with each keyset, and consumers that verify them until they expire.
 
-    Half of the consumers read the HMAC keyset from Vault, half the JWKS; every tenth is a task of asyncio, the others are
-    threads. Each has a reader of its own, as if it were a process of its own.
+    Half of the consumers read the HMAC keyset from Vault, half the JWKS; every tenth is a task of asyncio, the others
+    are threads. Each has a reader of its own, as a process would.
     """
 
     def __init__(self, site: Site) -> None:
@@ -109,7 +109,7 @@ class Services:
     def _sign(self, name: str, signer: Signer) -> None:
         while not self._stop.wait(0.2):
             try:
-                token = signer.sign("somebody", lifetime=timedelta(seconds=LIFE))
+                token = signer.sign("alice", lifetime=timedelta(seconds=LIFE))
             except KeysUnavailableError:
                 continue  # cut off from Vault for as long as the propagation time: a signer has to stop
             kid = json.loads(_padded(token.partition(".")[0]))["kid"]
@@ -173,7 +173,7 @@ def _padded(segment: str) -> bytes:
 def test_a_hundred_consumers_fail_no_good_token_and_take_no_revoked_one(
     tmp_path: Path, fresh_vault: VaultServer, fresh_redis: RedisServer
 ) -> None:
-    """Rotations, a Redis restarted and killed, a Vault restarted: nothing fails. A revoked kid is refused by all, in time."""
+    """Nothing fails while keys rotate, Redis restarts and dies, and Vault restarts. A revoked kid is refused in time."""
     fresh_vault.enable_kv("secret")
     site = Site(
         tmp_path, fresh_vault, redis=fresh_redis, rotation="6s", propagation="4s", life=f"{LIFE}s", keysets=KEYSETS

@@ -1,5 +1,5 @@
 """
-How soon services refuse a key that an operator took out.
+How soon services refuse a key that an operator revoked.
 """
 
 import time
@@ -26,7 +26,7 @@ from tests.support.servers.vault import VaultServer
 from tests.support.site import Site, wait_for
 
 NAMES: dict[str, Any] = {"issuer": "https://login.example", "audience": "api"}
-# So long that no poll falls into the test: who learns of a revocation here was told of it.
+# So long that no poll falls into the test: a reader learns of a revocation by a hint or not at all.
 TIMING = Timing(timedelta(minutes=4), timedelta(minutes=2), timedelta(seconds=1))
 PROMISED = 5.0
 
@@ -45,10 +45,10 @@ def test_an_old_key_that_was_revoked_is_refused_by_all_who_hear_hints(
     tmp_path: Path, fresh_vault: VaultServer, fresh_redis: RedisServer
 ) -> None:
     """
-    Whatever they read, within five seconds of the command; `current` stays, so no other change follows that would tell them.
+    They do within five seconds of the command, whatever they read; `current` stays, so no other change helps them.
 
-    At once after a rotation, whose own hints are still about, and later, when nothing else is announced; also where only the
-    channel may be read, and nothing tells of a change twice. A reader without hints has not heard by then.
+    It holds right after a rotation, whose own hints are still on the way, and later; and for a user who may read only
+    the channel, which announces each change once. A reader without hints does not know yet.
     """
     fresh_vault.enable_kv("secret")
     site = Site(tmp_path, fresh_vault, redis=fresh_redis, rotation="30m", propagation="4m", life="2m")

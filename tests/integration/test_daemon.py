@@ -11,7 +11,7 @@ from tests.support.site import SLOW, WEB, Site, wait_for
 
 
 def test_signals_and_exit_codes(tmp_path: Path, vault_server: VaultServer, mount: str) -> None:
-    """SIGINT ends with 0, SIGHUP reads anew or keeps the old; a store that is away is 69, rights that miss 77."""
+    """SIGINT ends with 0; SIGHUP reloads, or keeps the old configuration. No store is 69, missing rights are 77."""
     site = Site(tmp_path, vault_server, mount, **SLOW)
     with site.daemon() as process:
         good = site.config.read_text()
@@ -28,12 +28,12 @@ def test_signals_and_exit_codes(tmp_path: Path, vault_server: VaultServer, mount
     assert denied.returncode == 77
     assert '"read"' in denied.stderr
     assert site.run("status", VAULT_ADDR="http://127.0.0.1:9").returncode == 69
-    assert site.run("status", "nobody").returncode == 2
+    assert site.run("status", "unknown").returncode == 2
     assert site.run("tick").returncode == 0
 
 
 def test_deleted_document_freezes(tmp_path: Path, vault_server: VaultServer, mount: str) -> None:
-    """A signing document deleted by hand is never created again: the JWKS goes on, the alarm names the way out, undelete thaws."""
+    """A document deleted by hand is not created again: the JWKS stays, an alarm says what to do, undelete thaws it."""
     site = Site(tmp_path, vault_server, mount, keysets=WEB, **SLOW)
     with site.daemon():
         site.at_rest()

@@ -55,7 +55,7 @@ class Answer:
 
 @dataclass(frozen=True)
 class Instance:
-    """One instance of the service, and a client for it that is no browser."""
+    """One instance of the service, and a plain HTTP client for it."""
 
     port: int
     password: str
@@ -101,7 +101,7 @@ class Example:
     folder: Path
 
     def pause_redis(self, seconds: float) -> None:
-        """Have Redis answer nobody for a while."""
+        """Stop Redis from answering for so many *seconds*."""
         (config,) = self.folder.glob("*/config.toml")
         with Redis.from_url(tomllib.loads(config.read_text())["redis"]["url"]) as client:
             client.client_pause(int(seconds * 1000))
@@ -202,12 +202,12 @@ def test_in_a_browser_a_session_goes_on_through_rotations_and_instances_until_lo
 
     page.goto(first.url)
     expect(page.locator("#login")).to_be_visible()
-    nobody = [("GET", "/api/me", 401), ("POST", "/session/refresh", 401)]
-    assert watch.refusals == nobody
+    anonymous = [("GET", "/api/me", 401), ("POST", "/session/refresh", 401)]
+    assert watch.refusals == anonymous
     log_in(page, "wrong")
     expect(page.get_by_text("Wrong user or password.")).to_be_visible()
     assert context.cookies() == []
-    assert watch.refusals == [*nobody, ("POST", "/login", 401)]
+    assert watch.refusals == [*anonymous, ("POST", "/login", 401)]
     watch.refusals.clear()
 
     log_in(page, first.password)
@@ -293,7 +293,7 @@ def test_posts_that_no_page_of_ours_sent_change_nothing(example: Example) -> Non
     assert first.get("/api/me", session).body["user"] == "alice"
 
 
-def test_nobody_gets_in_without_the_right_token_or_password(example: Example) -> None:
+def test_no_one_gets_in_without_the_right_token_or_password(example: Example) -> None:
     first, _ = example.instances
     session = first.login().cookies
     swapped = {ACCESS: session[REFRESH], REFRESH: session[ACCESS]}
@@ -305,7 +305,7 @@ def test_nobody_gets_in_without_the_right_token_or_password(example: Example) ->
     assert first.get("/healthz").body == {"status": "ok"}
 
 
-def test_a_silent_redis_costs_nobody_the_session(example: Example) -> None:
+def test_a_silent_redis_costs_no_session(example: Example) -> None:
     first, _ = example.instances
     session = first.login().cookies
     example.pause_redis(3)

@@ -1,5 +1,5 @@
 """
-The listeners over real sockets: what they serve, and what they do to callers who mean no good.
+The listeners over real sockets: what they serve, and what they do to hostile callers.
 """
 
 import contextlib
@@ -246,7 +246,7 @@ def test_odd_requests_end_the_connection(server: JwksServer, data: bytes, status
 
 @pytest.mark.slow
 def test_slow_callers_are_let_go(server: JwksServer) -> None:
-    """Neither silence nor a byte now and then holds a thread for longer than the patience."""
+    """Neither silence nor a byte now and then holds a thread for longer than the timeout."""
     host, port = parse_address(server.address, "")
     begun = time.monotonic()
     with socket.create_connection((host, port), 30) as silent, socket.create_connection((host, port), 30) as dripping:
@@ -266,7 +266,7 @@ def test_slow_callers_are_let_go(server: JwksServer) -> None:
 
 
 @pytest.mark.slow
-def test_a_crowd_keeps_nobody_out(server: JwksServer) -> None:
+def test_a_crowd_keeps_no_caller_out(server: JwksServer) -> None:
     """With every thread held by a talkative caller a new one is served: the talkers are sent away after an answer."""
     host, port = parse_address(server.address, "")
     request = b"GET /keysets/web/jwks.json HTTP/1.1\r\nHost: x\r\n\r\n"
@@ -332,7 +332,7 @@ def test_stopping_is_prompt_and_frees_the_port(board: JwksCache) -> None:
 
 @pytest.mark.skipif(not socket.has_ipv6, reason="no IPv6 here")
 def test_ipv6(board: JwksCache) -> None:
-    """The address is told as it is written in a URL."""
+    """The address is given as it is written in a URL."""
     try:
         server = JwksServer("[::1]:0", board, [])
     except ConfigError:
@@ -447,7 +447,7 @@ def test_the_operators_listener_serves_nothing_else(admin: AdminServer, path: st
 
 
 def test_metrics_are_what_is_known_now(admin: AdminServer, daemon: Daemon, metrics: Metrics) -> None:
-    """Every scrape reads the daemon anew; moments are absolute, and no label is a kid."""
+    """Every scrape reads the daemon again; moments are absolute, and no label is a kid."""
     moment = datetime(2026, 1, 1, tzinfo=UTC)
     daemon.samples = (
         KeysetSample("web", 7, {"current": 1, "old": 2}, {"current": moment}, moment, moment, True, rotations=3),

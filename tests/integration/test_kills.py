@@ -33,6 +33,6 @@ def test_kill_nine_at_random(tmp_path: Path, vault_server: VaultServer, mount: s
                     assert len(site.keys(keyset, "current")) <= 1
         with site.daemon():
             wait_for(lambda: site.purged() and not site.keys("web", "old"), 40, lambda: site.log[-3000:])
-    # Between kills the listener is down, which a verifier with a good set in hand survives; PyJWKClient has none to fall back to.
+    # Between kills the listener is down. A verifier with a cached set survives that; PyJWKClient keeps none.
     assert consumers.failures == []
     assert consumers.verified > 100

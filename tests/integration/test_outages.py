@@ -15,7 +15,7 @@ from tests.support.site import Site, wait_for
 
 
 def test_vault_outage_and_seal(tmp_path: Path, fresh_vault: VaultServer) -> None:
-    """The JWKS is served unchanged while Vault is away or sealed, by a restarted daemon too; then one rotation follows."""
+    """While Vault is away or sealed the JWKS stays, after a restart of the daemon too; then one rotation follows."""
     fresh_vault.enable_kv("secret")
     site = Site(tmp_path, fresh_vault, rotation="12s", propagation="4s", life="3s")
     process = site.spawn()

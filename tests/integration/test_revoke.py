@@ -31,5 +31,5 @@ def test_revoke_of_a_current_pair(tmp_path: Path, vault_server: VaultServer, mou
         assert [entry["kid"] for entry in public["revoked"]] == [current["kid"]]
         assert "reason" not in public["revoked"][0]
         assert all(current["private"] not in json.dumps(version) for version in site.versions("keys", "web").values())
-        assert site.run("revoke", "web", "nobody").returncode == 2
+        assert site.run("revoke", "web", "unknown").returncode == 2
         assert site.run("revoke", "web", current["kid"]).returncode == 0

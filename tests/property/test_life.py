@@ -1,8 +1,8 @@
 """
 A keyset's life under random passes, crashes at every effect, lost replies, outages, commands and policy changes.
 
-What consumers could see is compared with what signers may have signed: a key must be visible from half a propagation time before it signs until its
-last token has expired, for a signer and a verifier that each lag by that half.
+What consumers could see is compared with what signers may have signed: a key must be visible from half a propagation
+time before it signs until its last token has expired, for a signer and a verifier that each lag by half of it.
 """
 
 import json
@@ -181,7 +181,7 @@ class Life(RuleBasedStateMachine):
                 assert kid in shown, f"{kid} signed until {last} and verifiers do not see it at {now}"
 
     def teardown(self) -> None:
-        """When all faults are gone the keyset comes to rest: rotated, announced, and nothing retired is left in any version."""
+        """Without faults the keyset comes to rest: rotated, announced, and no version holds anything retired."""
         if not hasattr(self, "store"):
             return
         self.store.away, self.store.offset = False, seconds(0)

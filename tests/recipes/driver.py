@@ -1,5 +1,5 @@
 """
-Asks a recipe in Python for each line `verify TOKEN` or `sign SUBJECT` of stdin, as a service would; answers with one line each.
+Ask a recipe in Python, as a service would: each line `verify TOKEN` or `sign SUBJECT` of stdin gets one line back.
 """
 
 import runpy

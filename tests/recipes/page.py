@@ -21,7 +21,7 @@ def recipe(name: str, places: Mapping[str, str] | None = None) -> str:
     """
     Return the text of a recipe.
 
-    A configuration file cannot read the environment: *places* says for such what stands there instead of what the page says.
+    A configuration file cannot read the environment: *places* maps what the page says to what a test puts there.
     """
     text = recipes()[name]
     for said, here in (places or {}).items():

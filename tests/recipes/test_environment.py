@@ -63,7 +63,7 @@ def test_a_weak_secret_is_told_at_start(tmp_path: Path) -> None:
 
 
 def variables(world: World) -> dict[str, str]:
-    """Return what somebody would put into the environment now."""
+    """Return what an operator would put into the environment now."""
     document = world.document
     return {"JWT_SECRET": document["current"], "JWT_SECRET_OLD": document["old"], "JWT_SECRET_NEXT": document["next"]}
 

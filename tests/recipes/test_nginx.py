@@ -1,5 +1,5 @@
 """
-The recipe for nginx, run by a real nginx on loopback, as whoever runs the tests.
+The recipe for nginx, run by a real nginx on loopback, as the user of the tests.
 """
 
 import contextlib
@@ -56,7 +56,7 @@ def serving(nginx: str, folder: Path, places: dict[str, str]) -> Iterator[None]:
 @pytest.mark.slow
 def test_nginx(nginx: str, tmp_path: Path) -> None:
     """
-    What nginx serves is labelled, short-lived and not redirected; no key signs before nginx shows it; tokens verify with it.
+    The set is served labelled, short-lived and without a redirect; no key signs before that; tokens verify with it.
     """
     address = f"127.0.0.1:{free_port()}"
     site = Site(tmp_path / "site", None, keysets='[keysets.web]\nalgorithm = "RS256"\n', **PERIODS)

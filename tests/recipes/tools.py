@@ -1,5 +1,5 @@
 """
-What recipes in other languages need: pinned libraries, fetched once by the tools' ordinary clients into a cache outside the tree.
+Pinned libraries for recipes in other languages, fetched once by ordinary clients into a cache outside the tree.
 """
 
 import fcntl
@@ -15,7 +15,7 @@ HERE = Path(__file__).parent
 
 def jose() -> Path | None:
     """
-    Return the folder that holds node_modules, None where there is no node or it cannot be filled.
+    Return the folder that holds node_modules, None without node, or if it cannot be filled.
     """
     if not all(map(shutil.which, ("node", "npm"))):
         return None
@@ -24,7 +24,7 @@ def jose() -> Path | None:
 
 def jars() -> Path | None:
     """
-    Return the folder of the jars, None where there is no JDK or Maven or it cannot be filled.
+    Return the folder of the jars, None without a JDK and Maven, or if it cannot be filled.
     """
     if not all(map(shutil.which, ("java", "javac", "mvn"))):
         return None
@@ -33,7 +33,7 @@ def jars() -> Path | None:
 
 def go_modules() -> Path | None:
     """
-    Return the folder of go.mod once its modules are in Go's own cache; None where there is no Go, or they cannot be had.
+    Return the folder of go.mod once its modules are in Go's own cache; None without Go, or if they cannot be had.
     """
     if shutil.which("go") is None:
         return None

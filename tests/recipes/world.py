@@ -79,7 +79,7 @@ class World:
 
     def bad_tokens(self) -> dict[str, str]:
         """
-        Return what nobody may accept: forgeries, and genuine tokens that are meant for others or are over.
+        Return what no service may accept: forgeries, and genuine tokens for others or that have expired.
         """
         forge = forge_rsa if self.document["algorithm"] == "RS256" else forge_hmac
         return {
@@ -101,9 +101,9 @@ def forge_rsa(document: dict[str, Any], token: str) -> dict[str, str]:
     embedded = json.loads(jwt.algorithms.RSAAlgorithm.to_jwk(stranger.public_key()))
     return {
         "another key under the kid": jwt.encode(claims, stranger, "RS256", named),
-        "a key that nobody knows": jwt.encode(claims, stranger, "RS256", {**named, "kid": "stranger"}),
+        "an unknown key": jwt.encode(claims, stranger, "RS256", {**named, "kid": "stranger"}),
         "a key in the header": jwt.encode(claims, stranger, "RS256", {**named, "jwk": embedded}),
-        "HMAC with the public half": _hs256({**named, "alg": "HS256"}, claims, document["current_public"].encode()),
+        "HMAC with the public key": _hs256({**named, "alg": "HS256"}, claims, document["current_public"].encode()),
         "another algorithm of the key": jwt.encode(claims, document["current"], "PS256", named),
         "unsigned": jwt.encode(claims, None, "none", named),
     }
@@ -117,7 +117,7 @@ def forge_hmac(document: dict[str, Any], token: str) -> dict[str, str]:
     named = {"kid": document["kid"], "typ": "at+jwt"}
     return {
         "another secret under the kid": jwt.encode(claims, SECRET, "HS256", named),
-        "a secret that nobody knows": jwt.encode(claims, SECRET, "HS256", {**named, "kid": "stranger"}),
+        "an unknown secret": jwt.encode(claims, SECRET, "HS256", {**named, "kid": "stranger"}),
         "another secret without a kid": jwt.encode(claims, SECRET, "HS256", {"typ": "at+jwt"}),
         "another algorithm of the secret": jwt.encode(claims, document["current"], "HS512", named),
         "unsigned": jwt.encode(claims, None, "none", named),
@@ -155,7 +155,7 @@ class Scene:
 
     def require_measure(self) -> None:
         """
-        Fail unless each service looks by itself in time, and seldom because of tokens with unknown keys: those cost nothing.
+        Fail unless each service reads by itself in time, and seldom for tokens with unknown keys, which cost nothing.
         """
         before = self.fetches()
         for number in range(FLOOD):
@@ -176,8 +176,8 @@ def require_verifiers(*scenes: Scene) -> None:
     """
     The play: good tokens are accepted before and after two rotations and in an outage, bad ones never.
 
-    The key of the second rotation is made after the services began: they have to look. The bad tokens come first, so that
-    nothing is found by looking for an unknown key, which libraries do once in a while only.
+    The key of the second rotation is made after the services began: they have to read again. The bad tokens come first,
+    so that no key is found by a search for an unknown one, which libraries do only once in a while.
     """
     for scene in scenes:
         scene.require(scene.world.bad_tokens())

@@ -15,8 +15,8 @@ from joserfc.errors import SecurityWarning
 from tests.vectors.wycheproof import Verdict, vectors_of, verdicts_of
 
 USAGE = """usage: python -m tests.vectors FOLDER
-FOLDER, or folders in it, holds JOSE test vectors in the JSON form of Project Wycheproof, such as its testvectors_v1/json_web_signature_test.json;
-rotator brings none."""
+FOLDER, or a folder in it, holds JOSE test vectors in the JSON form of Project Wycheproof, such as its
+testvectors_v1/json_web_signature_test.json; rotator brings none."""
 
 
 def main(arguments: Sequence[str]) -> int:

@@ -28,8 +28,10 @@ def group(
     Return a group of *tests*, tokens with the result they should have, for private *keys*.
     """
     member = "jwe" if kind == "JsonWebEncryption" else "jws"
-    rows = [{"tcId": number, "comment": f"case {number}", member: token, "result": result} for number, (token, result) in
-            enumerate(tests, 1)]  # fmt: skip
+    rows = [
+        {"tcId": number, "comment": f"case {number}", member: token, "result": result}
+        for number, (token, result) in enumerate(tests, 1)
+    ]
     return {"type": kind, "private": keys, "tests": rows, **more}
 
 
@@ -55,7 +57,7 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureF
 
 
 def test_good_vectors_pass(run: Run) -> None:
-    """A token that should be accepted is, one that should not is not, and either is right where a file does not mind."""
+    """Valid tokens are accepted, invalid ones rejected; for "acceptable" either is right."""
     tests = [(GOOD, "valid"), (FORGED, "invalid"), (GOOD + "=", "invalid"), (FORGED, "acceptable"), ("", "acceptable")]
     status, output = run(group(HS, *tests), group(RS, (RSA_GOOD, "valid"), (GOOD, "invalid")))
 
@@ -74,7 +76,7 @@ def test_a_false_accept_is_a_failure(run: Run) -> None:
 
 
 def test_a_false_reject_is_told_with_its_reason(run: Run) -> None:
-    """A forged token labelled valid, and good ones of a kind that rotator does not have, fail nothing, and are summed up."""
+    """A forged token labelled valid, and good ones of a kind unknown to rotator, are no failure and are counted."""
     forgeries = group(HS, (FORGED, "valid"), (f"{GOOD}.", "valid"), (hmac_forge().token(crit=[]), "valid"))
     status, output = run(forgeries, group(EC, (GOOD, "valid"), (FORGED, "valid")), group(HS, (GOOD, "valid")))
 
@@ -137,8 +139,8 @@ def test_sets_of_keys_are_used(run: Run) -> None:
     assert (status, "3 accepted, 1 rejected, 0 false accepts, 0 false rejects" in output) == (0, True)
 
 
-def test_private_keys_stand_for_their_public_halves(run: Run) -> None:
-    """Where a group has no public key, the verifier gets what it would have; a public one that is private is refused."""
+def test_private_keys_stand_for_their_public_keys(run: Run) -> None:
+    """Without a public key in a group its private one is reduced to it; a public key that is private is refused."""
     private = {**RS, "d": "AQ", "p": "AQ"}
 
     assert "1 accepted" in run(group(private, (RSA_GOOD, "valid")))[1]
@@ -185,7 +187,7 @@ def test_files_of_other_kinds_are_skipped(run: Run, tmp_path: Path) -> None:
 
 
 def test_a_folder_without_vectors_is_an_error(run: Run, tmp_path: Path) -> None:
-    """So that nobody takes it for a success; nor a folder that is not there."""
+    """It must not pass for a success, nor may a folder that does not exist."""
     (tmp_path / "aes_test.json").write_text('{"testGroups": [{"type": "AeadTest", "tests": [{}]}]}')
 
     status, output = run()

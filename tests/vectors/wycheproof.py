@@ -1,8 +1,8 @@
 """
-Vectors in the JSON form of Wycheproof (C2SP/wycheproof, testvectors_v1/json_web_*.json), and what rotator.client says to them.
+Vectors in the JSON form of Wycheproof (C2SP/wycheproof, testvectors_v1/json_web_*.json), judged by rotator.client.
 
-A file has groups of one key or one set of keys, `public` or else `private`, with tests: a token under `jws` or `jwe`, and the
-result it should have: valid, invalid, or acceptable, which is right either way.
+A file has groups of one key or one set of keys, `public` or else `private`. Their tests have a token under `jws` or
+`jwe`, and the result it should have: valid, invalid, or acceptable, for which either is right.
 """
 
 import json
@@ -54,7 +54,7 @@ class Vector:
 @dataclass(frozen=True, slots=True)
 class Verdict:
     """
-    What became of a vector; *reason* is "" where it was accepted. *disputed*: its file gives the same input both results.
+    The result of a vector; *reason* is "" if it was accepted. *disputed*: its file gives the same input both results.
     """
 
     vector: Vector
@@ -94,7 +94,7 @@ def vectors_of(path: Path, name: str) -> list[Vector] | None:
             test["tcId"],
             test.get("comment", ""),
             test["result"],
-            group.get("public") or _public_halves(group["private"]),
+            group.get("public") or _public_keys(group["private"]),
             test["jws"] if "jws" in test else test["jwe"],
             "jws" not in test,
             document.get("numberOfTests"),
@@ -118,12 +118,12 @@ def verdicts_of(vectors: list[Vector]) -> list[Verdict]:
     ]
 
 
-def _public_halves(keys: Mapping[str, Any]) -> Mapping[str, Any]:
+def _public_keys(keys: Mapping[str, Any]) -> Mapping[str, Any]:
     """
-    Return what whoever verifies would have been given of private *keys*; shared secrets as they are.
+    Return the public keys of private *keys*, which a verifier would have; shared secrets as they are.
     """
     if "keys" in keys:
-        return {"keys": [_public_halves(member) for member in keys["keys"]]}
+        return {"keys": [_public_keys(member) for member in keys["keys"]]}
     if keys.get("kty") == "oct":
         return keys
     return {name: value for name, value in keys.items() if name not in PRIVATE_MEMBERS}

@@ -1,5 +1,7 @@
 """
-Find or build the real servers before the tests run, so that a long build is seen: `python -m tests.support.servers.prepare`.
+Find or build the real servers before the tests run, so that a long build is seen.
+
+Run it with `python -m tests.support.servers.prepare`.
 """
 
 from tests.support.servers import redis, vault

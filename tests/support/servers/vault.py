@@ -213,7 +213,7 @@ class VaultServer(Server):
     # `json` is the word that every HTTP client uses here.
     def request(self, method: str, path: str, json: Any = None, token: str | None = None) -> tuple[int, Any]:
         """
-        One request to /v1/*path* as root, as *token*, or as nobody (""); the status and the decoded answer.
+        One request to /v1/*path* as root, as *token*, or without one (""); the status and the decoded answer.
         """
         headers = {"X-Vault-Token": self.root_token if token is None else token, "X-Vault-Request": "true"}
         body = None if json is None else _dump(json)

@@ -2,14 +2,33 @@
 `rotator revoke`: a key is compromised.
 """
 
+import re
+
 import click
 
 from rotator.cli.context import Context, pass_context
 from rotator.cli.output import output_option, print_json, say
 from rotator.model.keys import Kid
 
+_THUMBPRINT = re.compile(r"-[A-Za-z0-9_-]{42}")
 
-@click.command()
+
+class KidCommand(click.Command):
+    """
+    A command that takes an RFC 7638 thumbprint as an argument, though one in 64 begins like an option.
+    """
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """
+        Put such thumbprints behind `--`, in their order.
+        """
+        if "--" not in args:
+            kids = [arg for arg in args if _THUMBPRINT.fullmatch(arg)]
+            args = [*(arg for arg in args if arg not in kids), *(["--", *kids] if kids else [])]
+        return super().parse_args(ctx, args)
+
+
+@click.command(cls=KidCommand)
 @click.argument("keyset")
 @click.argument("kid")
 @click.option(

@@ -3,10 +3,12 @@
 """
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from rotator.model.keys import Kid
 from tests.support.command_line import CommandLine, hmac_keyset
 
 
@@ -43,6 +45,19 @@ def test_programs_get_the_same_as_json(rotator: CommandLine) -> None:
     assert told["revoked"] == [before.current.kid, before.next.kid]
     assert (told["keyset"], told["current"], told["op_id"]) == ("internal", after.current.kid, after.op_id)
     assert told["purged"] is True
+
+
+@pytest.mark.parametrize("kid", ["-" + "h" * 42, "--" + "reason" * 6 + "-help", "-" + "A1_-" * 10 + "zz"])
+def test_a_thumbprint_may_begin_like_an_option(rotator: CommandLine, kid: str) -> None:
+    """One RFC 7638 thumbprint in 64 does, and an emergency is no time to learn of `--`."""
+    keyset = hmac_keyset()
+    assert keyset.current is not None
+    rotator.put(replace(keyset, current=replace(keyset.current, kid=Kid(kid))))
+
+    for args in (("revoke", "--reason", "-stolen", "internal", kid), ("revoke", "internal", "--", kid)):
+        answer = rotator.run(*args)
+        assert answer.code == 0, answer.stderr
+    assert [entry.kid for entry in rotator.keyset("internal").revoked] == [kid]
 
 
 def test_a_kid_that_is_not_there_is_a_usage_error(rotator: CommandLine) -> None:

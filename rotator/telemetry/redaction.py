@@ -42,7 +42,8 @@ def redact(text: str) -> str:
     """
     Return *text* with everything that resembles key material replaced; JSON stays valid JSON.
     """
-    for secret in live_secrets():
+    # The longest first: a shorter secret within it must not break it up.
+    for secret in sorted(live_secrets(), key=len, reverse=True):
         if len(secret) >= MIN_LIVE:
             text = re.sub(_patterns_of(secret), REDACTED, text)
     for pattern in _PATTERNS:

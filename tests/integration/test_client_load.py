@@ -194,7 +194,7 @@ def test_a_hundred_consumers_fail_no_good_token_and_take_no_revoked_one(
             for name in ("web", "internal"):
                 (current,) = site.keys(name, "current")
                 services.revoked.add(current["kid"])
-                done = site.run("revoke", name, current["kid"], "--reason", "test")
+                done = site.run("revoke", "--reason", "test", "--", name, current["kid"])
                 assert done.returncode == 0, done.stderr
             promised = time.time() + PROPAGATION
             time.sleep(PROPAGATION + 3)

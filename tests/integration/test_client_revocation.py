@@ -96,7 +96,7 @@ def test_an_old_key_that_was_revoked_is_refused_by_all_who_hear_hints(
                 deaf.refresh()
                 assert all(accepts(verifier, token) for verifier in (*verifiers.values(), Verifier(deaf, **NAMES)))
 
-                done = site.run("revoke", "web", kid, "--reason", "test")
+                done = site.run("revoke", "--reason", "test", "--", "web", kid)
                 assert done.returncode == 0, done.stderr
                 ended = time.time()
                 late = dict(verifiers)

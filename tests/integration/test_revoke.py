@@ -17,7 +17,7 @@ def test_revoke_of_a_current_pair(tmp_path: Path, vault_server: VaultServer, mou
         site.at_rest()
         time.sleep(7)
         (current,), (next_key,) = site.keys("web", "current"), site.keys("web", "next")
-        done = site.run("revoke", "web", current["kid"], "--reason", "stolen")
+        done = site.run("revoke", "--reason", "stolen", "--", "web", current["kid"])
         assert done.returncode == 0, done.stderr
         assert "until" in done.stdout
 
@@ -32,4 +32,4 @@ def test_revoke_of_a_current_pair(tmp_path: Path, vault_server: VaultServer, mou
         assert "reason" not in public["revoked"][0]
         assert all(current["private"] not in json.dumps(version) for version in site.versions("keys", "web").values())
         assert site.run("revoke", "web", "unknown").returncode == 2
-        assert site.run("revoke", "web", current["kid"]).returncode == 0
+        assert site.run("revoke", "--", "web", current["kid"]).returncode == 0

@@ -115,6 +115,14 @@ def throw(material: str) -> None:
         raise raised from error
 
 
+def test_a_secret_within_another_breaks_up_neither() -> None:
+    """Both are redacted whole, whichever of them is come across first."""
+    whole = SecretText("one battery, two horses, three staples, four corrections")
+    within = [SecretText(word) for word in ("battery", "horses", "staples", "corrections", "orrections", "ne batt")]
+    assert redact(f"it is {whole.reveal()}!") == f"it is {REDACTED}!"
+    assert redact(f"it is {within[0].reveal()}!") == f"it is {REDACTED}!"
+
+
 @pytest.mark.parametrize("name", CANARIES)
 def test_no_canary_comes_out(logged: Logged, name: str) -> None:
     """Not through events, fields, containers, bytes, reprs, exceptions, hooks, threads or libraries."""

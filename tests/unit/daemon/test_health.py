@@ -165,8 +165,9 @@ def test_the_sample_counts_what_this_process_did(engine: Engine, health: Health,
     """The oldest of several old keys, activations, and what is still to be announced."""
     keyset = with_old(hmac_keyset(), timedelta(hours=1))
     (older,) = keyset.old
-    oldest = replace(older, kid=Kid("e" * 32), created_at=older.created_at - timedelta(days=3))
-    rotator.put(replace(keyset, old=(older, oldest)))
+    earlier, later = older.created_at - timedelta(days=3), older.deactivated_at + timedelta(seconds=1)
+    oldest = replace(older, kid=Kid("e" * 32), created_at=earlier, deactivated_at=later)
+    rotator.put(replace(keyset, old=(oldest, older)))
     reconcile(engine)
     (tracker,) = engine.queue.trackers
     tracker.rotations, tracker.notify_pending = 3, True

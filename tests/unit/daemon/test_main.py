@@ -219,13 +219,22 @@ def test_systemd_is_told_of_the_end(manager: socket.socket, settings: Settings, 
     assert manager.recv(4096).startswith(word)
 
 
-def test_a_store_that_another_process_changed_is_read_at_once(daemon: Daemon, settings: Settings) -> None:
-    """Files tell of it at the next beat, hours before the next poll."""
-    wait_for(daemon.admin_server, "/readyz", b'"ready": true')
-    (settings.store.path / "keys" / "web.json").unlink()
+def at_rest(daemon: Daemon) -> bool:
+    """Whether the daemon has seen its own last save, and has nothing to do before its next poll."""
+    seen = daemon._fingerprint == daemon._engine.store.fingerprint()
+    statuses = [tracker.status for tracker in daemon._queue.trackers]
+    signing = all(status and status.keyset.current for status in statuses)
+    return bool(seen and signing and not daemon._queue.busy)
 
+
+def test_a_store_that_another_process_changed_is_read_at_once(daemon: Daemon, settings: Settings) -> None:
+    """Files tell of it at the next beat, minutes before the next poll."""
     assert daemon.admin_server is not None
     deadline = time.monotonic() + 20
+    while not at_rest(daemon):
+        assert time.monotonic() < deadline
+    (settings.store.path / "keys" / "internal.json").unlink()
+
     while b'"frozen"' not in (reply := ask(daemon.admin_server, "/readyz")).body:
         assert time.monotonic() < deadline, reply
     assert reply.status == HTTPStatus.SERVICE_UNAVAILABLE
@@ -257,12 +266,14 @@ def test_a_beat_that_failed_is_logged(
 
 
 def test_a_daemon_that_stops_begins_no_pass(settings: Settings) -> None:
-    """A beat that comes late does nothing but be noted."""
+    """A beat that comes late, when the workers are gone, does nothing but be noted."""
     daemon = Daemon(settings, RecordingLog())
     daemon.stop()
     daemon.start()
     daemon.close()
+    daemon._wake()
 
+    assert daemon.health.alive()
     assert not (settings.store.path / "keys").exists()
 
 

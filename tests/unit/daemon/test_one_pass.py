@@ -2,12 +2,14 @@
 One pass of the daemon without a daemon.
 """
 
+import os
 from concurrent.futures import Executor, ThreadPoolExecutor
 from pathlib import Path
 from typing import Never
 
 import pytest
 
+from rotator.adapters.files.lock import try_lock
 from rotator.config.load import load
 from rotator.config.settings import Settings
 from rotator.daemon.one_pass import one_pass
@@ -67,9 +69,21 @@ class Broken(Workers):
 
 
 def test_what_was_opened_is_closed_whatever_happens(settings: Settings) -> None:
-    """The lock on the published file is free for the next pass."""
+    """A pass that could not be made leaves room for the next."""
     broken: Executor = Broken()
     with pytest.raises(RuntimeError, match="no threads"):
         one_pass(settings, RecordingLog(), broken)
 
     assert one_pass(settings, RecordingLog(), Workers(hands_on=True)).alarms.active() == ()
+
+
+def test_another_process_may_own_the_published_file_afterwards(tmp_path: Path) -> None:
+    """The lock was given back, though the engine is still at hand."""
+    rotator = CommandLine(tmp_path, "[keysets.web]\n")
+    engine = one_pass(load(rotator.config, environ={}, command_line=False), RecordingLog(), Workers(hands_on=True))
+    assert engine.alarms.active() == ()
+    assert (tmp_path / "public" / "jwks.json").exists()
+
+    lock = try_lock(tmp_path / "public" / ".jwks.json.lock")
+    assert lock is not None
+    os.close(lock)

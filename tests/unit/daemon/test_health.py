@@ -170,7 +170,8 @@ def test_the_sample_counts_what_this_process_did(engine: Engine, health: Health,
     rotator.put(replace(keyset, old=(oldest, older)))
     reconcile(engine)
     (tracker,) = engine.queue.trackers
-    tracker.rotations, tracker.notify_pending = 3, True
+    assert tracker.status is not None
+    tracker.status = replace(tracker.status, rotations=3, notify_pending=True)
     (sample,) = health.keysets()
     assert sample.states == {"next": 1, "current": 1, "old": 2}
     assert sample.created["old"] == oldest.created_at

@@ -1,5 +1,7 @@
 """
 The cached keys: fetched from a source, rejected if they contradict those before, served until they are too old.
+
+Signing ends sooner than verifying: at the propagation time, since others may have retired the key after that.
 """
 
 import threading

@@ -1,5 +1,7 @@
 """
-Verifying a token: what RFC 8725 asks of services that accept JWTs, in one place and with nothing to switch off.
+Verifying a token: whether its signature (`jose/jws.py`) and its claims are acceptable, with nothing to switch off.
+
+It does what RFC 8725 asks of services that accept JWTs.
 """
 
 import asyncio

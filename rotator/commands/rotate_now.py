@@ -1,5 +1,8 @@
 """
 Activating `next` on request, by the same rules as the daemon's decisions.
+
+Refused is what `activation_hold` (`lifecycle/holds.py`) holds, and a publication that cannot be confirmed.
+`--unsafe-now` overrides neither a wrong clock nor a lost standby.
 """
 
 from dataclasses import dataclass

@@ -2,7 +2,7 @@
 How the daemon fares: what /readyz, metrics and systemd are told. Read from each keyset's last status; no I/O.
 
 A keyset is not ready if it was not seen lately, if its rotation is overdue, or while an alarm stalls it
-(`AlarmReason.stalls`).
+(`AlarmReason.stalls` in `model/reasons.py`).
 """
 
 import time

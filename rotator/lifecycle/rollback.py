@@ -3,6 +3,7 @@ Whether what the store shows agrees with what was last seen of a keyset. Pure.
 
 A contradiction freezes the keyset. A restored backup and a deletion by hand appear as one; only a person can say which
 state is right. (TUF keeps trusted local state for the same purpose: to notice a rollback.)
+What was seen is kept by `adapters/files/last_seen.py`; a lower sequence is waited for in `reconcile/observe.py`.
 """
 
 from dataclasses import dataclass

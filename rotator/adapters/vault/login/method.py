@@ -28,7 +28,7 @@ class LoginMethod(Protocol):
     A way to get a token: it holds the credentials and knows the request.
 
     A new one is a file in this folder, its options in `rotator.config`, and a line where the settings choose
-    (`rotator.wiring`); docs/architecture.md lists the steps.
+    (`rotator.wiring`, and for services `rotator.client.sources.vault`); docs/architecture.md lists the steps.
     """
 
     @property

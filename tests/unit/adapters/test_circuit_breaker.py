@@ -68,3 +68,20 @@ def test_the_pause_grows_to_half_a_minute() -> None:
         pauses = [random_backoff(failures) for _ in range(20)]
         assert all(1.0 <= pause <= min(30.0, 2.0 ** (failures - 1)) for pause in pauses)
     assert max(random_backoff(60) for _ in range(200)) > 20
+
+
+def test_probes_that_fail_one_after_another_make_the_pauses_longer() -> None:
+    """
+    Each counts, however many callers it kept out; else an outage of hours would be asked about once a second.
+    """
+    pauses = []
+    for _ in range(50):
+        clock = ManualClock()
+        breaker = Breaker(clock.monotonic)
+        for _ in range(6):
+            clock.advance(MAX_BACKOFF)
+            assert breaker.enter() == 0.0
+            breaker.failed()
+        pauses.append(breaker.enter())
+    assert max(pauses) > 8
+    assert min(pauses) >= 1

@@ -67,3 +67,16 @@ def test_the_cache_takes_nothing_unfit(text: str) -> None:
     with pytest.raises(PublicationError, match="web"):
         cache.put(dataclasses.replace(web, document=dataclasses.replace(web.document, jwks=Jwks(text))))
     assert cache.get("web") is None
+
+
+def test_a_later_publication_is_never_replaced_by_an_earlier_one() -> None:
+    """A slow worker may put an older set last; only another life of the keyset begins at a lower sequence again."""
+    cache, later = JwksCache([]), publication("web", 1, 2, sequence=5)
+    cache.put(later)
+    cache.put(publication("web", 1, sequence=4))
+    assert cache.get("web") == later
+
+    anew = publication("web", 3, sequence=1)
+    anew = dataclasses.replace(anew, document=dataclasses.replace(anew.document, epoch="another"))
+    cache.put(anew)
+    assert cache.get("web") == anew

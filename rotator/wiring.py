@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from rotator.config.settings import RedisSettings, Settings
+from rotator.config.settings import RedisSettings, Settings, VaultSettings
 from rotator.errors import ConfigError, FrozenError
 from rotator.model.algorithms import Algorithm
 from rotator.model.policy import Policy
@@ -183,30 +183,31 @@ def make_probed_store(settings: Settings, log: "Log") -> "tuple[DocumentStore, S
 
 
 def _vault_store(settings: Settings, log: "Log", state_dir: Path | None, observe: Observe | None) -> "VaultStore":
-    from rotator.adapters.vault.login.approle import AppRoleLogin
-    from rotator.adapters.vault.login.token import TokenLogin
     from rotator.adapters.vault.session import VaultConnection
     from rotator.adapters.vault.store import VaultStore
 
     vault = settings.vault
-    login: LoginMethod
-    if vault.token is not None:
-        login = TokenLogin(vault.token)
-    elif vault.auth == "token":
-        login = TokenLogin(read_secret(vault.token_file, "[vault] token_file"))
-    else:
-        login = AppRoleLogin(vault.role_id_file, vault.secret_id_file)
     connection = VaultConnection(
         vault.address,
         vault.namespace,
         vault.ca_file,
-        login,
+        _login_of(vault),
         log,
         attempts_file=state_dir / "login.json" if state_dir else None,
         deadline=deadline(settings),
         observe=observe,
     )
     return VaultStore(connection, vault.mount, vault.prefix)
+
+
+def _login_of(vault: VaultSettings) -> "LoginMethod":
+    if vault.token is None and vault.auth == "approle":
+        from rotator.adapters.vault.login.approle import AppRoleLogin
+
+        return AppRoleLogin(vault.role_id_file, vault.secret_id_file)
+    from rotator.adapters.vault.login.token import TokenLogin
+
+    return TokenLogin(vault.token or read_secret(vault.token_file, "[vault] token_file"))
 
 
 def deadline(settings: Settings) -> float:

@@ -5,16 +5,17 @@ A keyset as one reply of the store showed it, with the policy it is under.
 from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import cached_property
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
-from rotator.documents.public import public_document
 from rotator.documents.signing import decode_keyset
 from rotator.errors import DocumentError, FrozenError, RefusedError
 from rotator.model.document import ClockReading, Stored, Tree
 from rotator.model.keyset import Keyset
 from rotator.model.policy import Policy
-from rotator.model.publication import Publication
-from rotator.ports.store import DocumentStore
+
+if TYPE_CHECKING:
+    from rotator.model.publication import Publication
+    from rotator.ports.store import DocumentStore
 
 
 @dataclass(frozen=True)
@@ -57,10 +58,14 @@ class Snapshot:
         return self.clock.earliest
 
     @cached_property
-    def publication(self) -> Publication:
+    def publication(self) -> "Publication":
         """
         What publishers are to show of the keyset. Rendered once.
         """
+        # Imported here: a command that only reads documents is spared a tenth of its start-up.
+        from rotator.documents.public import public_document  # noqa: PLC0415
+        from rotator.model.publication import Publication  # noqa: PLC0415
+
         keyset = self.keyset
         return Publication(public_document(keyset), keyset.timing, self.policy.well_known, keyset.symmetric)
 
@@ -74,7 +79,7 @@ def in_force(policy: Policy, keyset: Keyset) -> Policy:
     return replace(policy, rotates=False, timing=keyset.timing, algorithm=keyset.algorithm)
 
 
-def load(store: DocumentStore, name: str, policy: Policy) -> Snapshot:
+def load(store: "DocumentStore", name: str, policy: Policy) -> Snapshot:
     """
     Return the keyset as it is stored now, for a command.
 

@@ -13,7 +13,19 @@ from rotator.adapters.redis.connection import RedisConnection
 from rotator.adapters.redis.notifier import RedisNotifier
 from rotator.errors import ConfigError, NotificationError
 from rotator.model.secret import SecretText
-from tests.fault.hints import AT_ONCE, BOUND, CHANNEL, SOURCE, Heard, Proxy, event, ids, listening, until, within
+from tests.support.redis_hints import (
+    AT_ONCE,
+    BOUND,
+    CHANNEL,
+    SOURCE,
+    Heard,
+    Proxy,
+    event,
+    ids,
+    listening,
+    until,
+    within,
+)
 from tests.support.servers.redis import RedisServer
 
 pytestmark = pytest.mark.redis

@@ -13,7 +13,19 @@ from rotator.adapters.redis.connection import RedisConnection
 from rotator.adapters.redis.listener import HintListener
 from rotator.adapters.redis.notifier import RedisNotifier
 from rotator.model.event import EventType, Hint
-from tests.fault.hints import AT_ONCE, BOUND, CHANNEL, PING, SOURCE, Failing, Heard, event, listening, until, within
+from tests.support.redis_hints import (
+    AT_ONCE,
+    BOUND,
+    CHANNEL,
+    PING,
+    SOURCE,
+    Failing,
+    Heard,
+    event,
+    listening,
+    until,
+    within,
+)
 from tests.support.servers.redis import RedisServer
 
 pytestmark = pytest.mark.redis

@@ -11,9 +11,21 @@ import redis
 
 from rotator.adapters.redis.connection import RedisConnection
 from rotator.adapters.redis.notifier import RedisNotifier
-from rotator.errors import ConfigError, NotificationError
+from rotator.errors import NotificationError
 from rotator.model.secret import SecretText
-from tests.fault.hints import AT_ONCE, BOUND, CHANNEL, SOURCE, Heard, Proxy, event, ids, listening, until, within
+from tests.support.redis_hints import (
+    AT_ONCE,
+    BOUND,
+    CHANNEL,
+    SOURCE,
+    Heard,
+    Proxy,
+    event,
+    ids,
+    listening,
+    until,
+    within,
+)
 from tests.support.servers.redis import RedisServer
 
 pytestmark = pytest.mark.redis
@@ -204,21 +216,3 @@ def test_the_named_permissions_are_enough(fresh_redis: RedisServer) -> None:
         assert listener.fault == ""
     for closed in (poor, notifier):
         closed.close()
-
-
-def test_a_url_that_is_none_is_refused_without_repeating_it() -> None:
-    """
-    It might hold a password.
-    """
-    with pytest.raises(ConfigError, match=r"^url: ") as caught:
-        RedisNotifier(RedisConnection("http://user:pw@host"), CHANNEL, SOURCE)
-    assert "pw" not in str(caught.value)
-
-
-def test_options_in_the_url_are_refused() -> None:
-    """
-    They could undo timeouts and the checks of TLS.
-    """
-    for url in ("redis://127.0.0.1/0?socket_timeout=60", "rediss://127.0.0.1/0?ssl_cert_reqs=none"):
-        with pytest.raises(ConfigError, match="takes no options"):
-            RedisNotifier(RedisConnection(url), CHANNEL, SOURCE)

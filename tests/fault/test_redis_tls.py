@@ -12,8 +12,8 @@ from rotator.adapters.redis.connection import RedisConnection
 from rotator.adapters.redis.notifier import RedisNotifier
 from rotator.errors import NotificationError
 from rotator.model.secret import SecretText
-from tests.fault.hints import CHANNEL, SOURCE, Proxy
 from tests.support.certificates import certificate
+from tests.support.redis_hints import CHANNEL, SOURCE, Proxy
 from tests.support.servers.redis import RedisServer
 
 pytestmark = pytest.mark.redis

@@ -2,17 +2,17 @@
 Vault hung, dripping, dropping connections, or behind a certificate that is not to be trusted.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from rotator.errors import ConfigError, StoreUnavailableError
+from rotator.errors import StoreUnavailableError
 from rotator.model.document import Tree
-from tests.fault.stores import DEADLINE, FIELDS, OPERATIONS, drip, open_store, read, root_store, saved, scripted
 from tests.support.certificates import certificate
 from tests.support.peer import Answer, Hole, Peer, Request, answer, elapsed
 from tests.support.servers.vault import VaultServer
+from tests.support.vault_stores import DEADLINE, FIELDS, OPERATIONS, drip, open_store, read, root_store, saved, scripted
 
 DRIPPING = {
     "head": lambda: drip(answer(200, saved(1))),
@@ -47,31 +47,7 @@ def test_a_silent_listener_ends_at_the_deadline(scheme: str) -> None:
         assert elapsed(attempt) < DEADLINE + 1
 
 
-@pytest.mark.parametrize("host", ["127.0.0.1:1", "nobody.invalid:8200"])
-def test_no_server_there(host: str) -> None:
-    """A refused connection and an unknown name are unavailability."""
-    with open_store(f"http://{host}") as store, pytest.raises(StoreUnavailableError, match="cannot connect"):
-        store.load(Tree.KEYS, "web")
-
-
-@pytest.mark.parametrize(
-    "address", ["", "vault:8200", "ftp://vault", "https://", "https://vault:port", "https://.vault"]
-)
-def test_an_address_that_is_none(address: str) -> None:
-    """A wrong address is a fault of the configuration."""
-    with pytest.raises(ConfigError, match=r"vault\.address"), open_store(address):
-        pass
-
-
 # -- connections -------------------------------------------------------------------------------------------------------
-
-
-def test_connections_are_kept() -> None:
-    """A hundred requests in a row need one connection."""
-    with scripted(lambda _: answer(200, read({}))) as (peer, store):
-        for _ in range(100):
-            store.load(Tree.KEYS, "web")
-        assert peer.connections == 1
 
 
 def test_a_dropped_idle_connection_is_not_noticed() -> None:
@@ -87,15 +63,6 @@ def test_a_dropped_idle_connection_is_not_noticed() -> None:
             store.save(Tree.KEYS, "web", FIELDS, 0)
             peer.pause(0.05)
         assert len(peer.requests) == 10
-
-
-def test_a_read_survives_a_connection_dropped_as_it_is_used() -> None:
-    """The request that crosses with the server's hanging up is sent again when it only reads."""
-    answers: Iterator[Answer] = iter([answer(200, read({})), b"", answer(200, read({"a": "b"}))])
-    with scripted(lambda _: next(answers)) as (peer, store):
-        store.load(Tree.KEYS, "web")
-        assert store.load(Tree.KEYS, "web").fields == {"a": "b"}
-        assert len(peer.requests) == 3
 
 
 @pytest.mark.vault
@@ -185,11 +152,3 @@ def test_tls_slow_answer(tmp_path: Path) -> None:
                 store.load(Tree.KEYS, "web")
 
         assert elapsed(attempt) < DEADLINE + 1
-
-
-def test_a_ca_file_that_is_none(tmp_path: Path) -> None:
-    """A CA file that is missing or holds no certificate is a fault of the configuration."""
-    (tmp_path / "empty").touch()
-    for name in ("missing", "empty"):
-        with pytest.raises(ConfigError, match=r"vault\.ca_file"), open_store("https://x", ca_file=tmp_path / name):
-            pass

@@ -10,9 +10,9 @@ import pytest
 from rotator.adapters.vault.probe import VaultProbe
 from rotator.errors import StoreConflictError, StoreDeniedError, StoreError, StoreUnavailableError
 from rotator.model.document import Stored, Tree
-from tests.fault.stores import FIELDS, OPERATIONS, open_store, root_store, saved, scripted
 from tests.support.peer import Answer, Request, answer, forward
 from tests.support.servers.vault import VaultServer
+from tests.support.vault_stores import FIELDS, OPERATIONS, open_store, root_store, saved, scripted
 
 # -- lost replies ------------------------------------------------------------------------------------------------------
 

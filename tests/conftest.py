@@ -130,11 +130,11 @@ def pytest_runtest_protocol(item: pytest.Item) -> Iterator[None]:
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """
-    Begin with files that take long, so that no worker is left with one at the end; tests that run alone come last.
+    Begin with files that take long, so that no worker is left with one at the end; end with those that run alone.
     """
     slow = {item.path for item in items if item.get_closest_marker("slow")}
-    serial = {item.path for item in items if item.get_closest_marker("serial")}
-    items.sort(key=lambda item: (item.path in serial, item.path not in slow))
+    shared = {item.path for item in items if not item.get_closest_marker("serial")}
+    items.sort(key=lambda item: (item.path not in shared, item.path not in slow))
 
 
 def pytest_report_header() -> str:

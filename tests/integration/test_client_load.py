@@ -108,6 +108,9 @@ class Services:
 
     def _sign(self, name: str, signer: Signer) -> None:
         while not self._stop.wait(0.2):
+            now = (
+                time.time()
+            )  # before signing: a thread that loses its turn after that must not think the token younger
             try:
                 token = signer.sign("alice", lifetime=timedelta(seconds=LIFE))
             except KeysUnavailableError:
@@ -115,7 +118,7 @@ class Services:
             kid = json.loads(_padded(token.partition(".")[0]))["kid"]
             with self._lock:
                 self.signed += 1
-                live, now = self._live[name], time.time()
+                live = self._live[name]
                 live.append((token, kid, now + LIFE - 1.5))
                 self._live[name] = [entry for entry in live if entry[2] > now]
 

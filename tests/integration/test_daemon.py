@@ -6,8 +6,12 @@ import json
 import signal
 from pathlib import Path
 
+import pytest
+
 from tests.support.servers.vault import VaultServer
 from tests.support.site import SLOW, WEB, Site, wait_for
+
+pytestmark = pytest.mark.slow
 
 
 def test_signals_and_exit_codes(tmp_path: Path, vault_server: VaultServer, mount: str) -> None:

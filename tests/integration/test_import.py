@@ -6,11 +6,14 @@ import secrets
 from pathlib import Path
 
 import jwt
+import pytest
 from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
 from tests.support.servers.vault import VaultServer
 from tests.support.site import SLOW, Site, wait_for
+
+pytestmark = pytest.mark.slow
 
 
 def test_import_keeps_old_tokens(tmp_path: Path, vault_server: VaultServer, mount: str) -> None:

@@ -7,11 +7,14 @@ import time
 from pathlib import Path
 from typing import Any
 
+import pytest
 import redis
 
 from tests.support.servers.redis import RedisServer
 from tests.support.servers.vault import VaultServer
 from tests.support.site import Site, wait_for
+
+pytestmark = pytest.mark.slow
 
 
 def test_vault_outage_and_seal(tmp_path: Path, fresh_vault: VaultServer) -> None:

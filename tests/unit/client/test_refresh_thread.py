@@ -310,6 +310,7 @@ def test_a_reader_that_is_started_again_never_reads_twice_at_once(source: Script
 
 
 @pytest.mark.slow
+@pytest.mark.serial
 def test_polls_come_within_half_the_propagation_time_whatever_was_asked_for() -> None:
     """Also if a fetch takes long: counted from one beginning to the next."""
     source = ScriptedSource(keys(1, timing=Timing(timedelta(seconds=1), MINUTE, MINUTE)))

@@ -7,7 +7,7 @@ docs/architecture.md explains it.
     cli                                what is typed and printed: a file for each command
     client, dev                        what services import; the whole life of a key on one machine
     daemon                             the waking job, listeners, health, systemd
-    wiring, telemetry                  the one place that joins parts; logs and metrics
+    wiring, telemetry                  the composition root; logs and metrics
     commands, reconcile                what operators ask for; one keyset from load to save, in the order of effects
     adapters, config                   Vault, Redis, files and HTTP behind the ports; config.toml
     ports                              what the core asks of the world: protocols and nothing else

@@ -1,5 +1,5 @@
 """
-The one place that joins parts: for the daemon, for one pass, and for the commands.
+The composition root: the one place that knows which adapters the daemon, one pass and the commands are made of.
 
 Adapters are imported when they are used, so that a command does not pay for those of the daemon.
 """
@@ -63,7 +63,7 @@ def wire_engine(
     settings: Settings, log: "Log", own_url: OwnUrl | None = None, observe: Observe | None = None
 ) -> Engine:
     """
-    Join the parts that *settings* name.
+    Join what *settings* name.
 
     *own_url* tells the address of our listener once it is bound, if there is one; *observe* is told of each request to
     Vault. Raises ConfigError or FrozenError if a part cannot be had.

@@ -223,13 +223,13 @@ def get(
     Raises ValueError for anything but an http or https address, OSError or HTTPException if no good answer came by
     *deadline*.
     """
-    parts = urlsplit(url)
-    if not parts.hostname or parts.scheme not in {"http", "https"}:
+    split = urlsplit(url)
+    if not split.hostname or split.scheme not in {"http", "https"}:
         raise ValueError("not an http or https address")
-    tls = tls_context(None) if parts.scheme == "https" else None
-    port = parts.port or (80 if tls is None else 443)
-    target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
-    connection = Connection(parts.hostname, port, connect(parts.hostname, port, tls, deadline))
+    tls = tls_context(None) if split.scheme == "https" else None
+    port = split.port or (80 if tls is None else 443)
+    target = (split.path or "/") + (f"?{split.query}" if split.query else "")
+    connection = Connection(split.hostname, port, connect(split.hostname, port, tls, deadline))
     try:
         return connection.exchange("GET", target, None, headers, deadline, max_body)
     finally:

@@ -99,11 +99,11 @@ def parse_address(text: str, option: str) -> tuple[str, int]:
     Return host and port of "127.0.0.1:8471" or "[::1]:8471"; raises ConfigError naming *option*.
     """
     try:
-        parts = urlsplit(f"//{text}")
-        host, port = parts.hostname, parts.port
+        split = urlsplit(f"//{text}")
+        host, port = split.hostname, split.port
     except ValueError:
         host, port = None, None
-    if not host or port is None or parts.netloc != text or parts.username is not None:
+    if not host or port is None or split.netloc != text or split.username is not None:
         raise ConfigError(f'{option}: "{text}" is no address; write it as "127.0.0.1:8471" or "[::1]:8471"')
     return host, port
 

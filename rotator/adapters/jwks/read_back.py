@@ -69,8 +69,8 @@ def fetch(url: str, timeout: float) -> bytes:
 
 def _refuse_credentials(url: str) -> None:
     try:
-        parts = urlsplit(url)
+        split = urlsplit(url)
     except ValueError as error:
         raise PublicationError(f"{url} is no address") from error
-    if parts.username is not None or parts.password is not None:
+    if split.username is not None or split.password is not None:
         raise PublicationError("an address to read back names a user or password; a JWKS is public, leave them out")

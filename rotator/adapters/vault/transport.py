@@ -83,16 +83,16 @@ class Transport:
         self, address: str, namespace: str = "", ca_file: Path | None = None, clocks: Clocks = LOCAL_CLOCKS
     ) -> None:
         try:
-            parts = urlsplit(address)
-            port = parts.port or {"http": 80, "https": 443}[parts.scheme]
+            split = urlsplit(address)
+            port = split.port or {"http": 80, "https": 443}[split.scheme]
         except (KeyError, ValueError) as error:
             raise ConfigError("vault.address: must look like https://vault.example.org:8200") from error
-        if not parts.hostname or parts.hostname.startswith("."):
+        if not split.hostname or split.hostname.startswith("."):
             raise ConfigError("vault.address: has no host name")
-        self.address = f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}"
-        self._host, self._port = parts.hostname, port
-        self._base = parts.path.rstrip("/")
-        self._tls = _context(ca_file) if parts.scheme == "https" else None
+        self.address = f"{split.scheme}://{split.netloc.rpartition('@')[2]}"
+        self._host, self._port = split.hostname, port
+        self._base = split.path.rstrip("/")
+        self._tls = _context(ca_file) if split.scheme == "https" else None
         self._headers = {"X-Vault-Request": "true", "Content-Type": "application/json", "User-Agent": "rotator"}
         if namespace:
             self._headers["X-Vault-Namespace"] = namespace

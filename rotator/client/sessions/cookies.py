@@ -83,14 +83,14 @@ class Cookies:
         secure: bool = True,
         samesite: Literal["Strict", "Lax"] = "Strict",
     ) -> None:
-        shapes = {
+        checks = {
             "access_name": (access_name, _NAME, "a name such as access_token"),
             "refresh_name": (refresh_name, _NAME, "a name such as refresh_token"),
             "path": (path, _PATH, 'a path that begins with a slash, such as "/"'),
             "refresh_path": (refresh_path, _PATH, 'a path that begins with a slash, such as "/session"'),
             "domain": ("localhost" if domain is None else domain, _DOMAIN, "a domain such as example.org"),
         }
-        for argument, (value, shape, wanted) in shapes.items():
+        for argument, (value, shape, wanted) in checks.items():
             given: object = value
             if not isinstance(given, str) or not shape.fullmatch(given):
                 raise ConfigError(f"{argument}: must be {wanted}")

@@ -1,5 +1,7 @@
 """
 Exit codes: what kind of failure a command reports to a script.
+
+Of several failures a command ends with the highest code. `tick.py` maps alarms, where others map errors.
 """
 
 from enum import IntEnum

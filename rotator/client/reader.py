@@ -1,8 +1,8 @@
 """
-A keyset kept fresh: by hints, by polls, and when a token names a key that is not known.
+A service's view of one keyset: keys to sign and verify with. What a hint sets off is in `refresh_thread.py`.
 
-A hint wakes the refresh thread (`hints.py`, `refresh_thread.py`), which fetches from the source into the cache
-(`cache.py`). Without Redis the thread polls; without its source the last keys are served until `max_stale`.
+A hint (`hints.py`), a poll or an unknown kid wakes the refresh thread, which fetches from the source when that is
+due (`refresh.py`) into the cache (`cache.py`). Without Redis the thread polls; without its source the last keys are served until `max_stale`.
 """
 
 import asyncio

@@ -1,5 +1,5 @@
 """
-The one thread of a reader, which refreshes the cache when that is due. However many callers wait, there is one request.
+The one thread of a reader: from a hint, a poll or a caller to fresh keys, in one request however many callers wait.
 """
 
 import asyncio

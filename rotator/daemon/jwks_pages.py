@@ -1,5 +1,5 @@
 """
-The public listener: the JWKS of each keyset, the combined one, and nothing else.
+The public listener: the JWKS of each keyset, the combined one, their Cache-Control header, and nothing else.
 """
 
 import hashlib

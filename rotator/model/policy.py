@@ -122,5 +122,7 @@ class Policy:
 def max_age(timing: Timing) -> int:
     """
     Return for how many seconds a published JWKS may be cached: a quarter of propagation_time, at most five minutes.
+
+    The header is made in `daemon/jwks_pages.py`; for the combined JWKS the shortest of its keysets counts.
     """
     return int(min(timing.propagation_time / 4, MAX_POLL).total_seconds())

@@ -1,5 +1,8 @@
 """
-What this host has seen of each keyset, in files outside the store, so that a store gone back in time is noticed.
+Files in `state_dir` of what this host has seen of each keyset, so that a store gone back in time is noticed.
+
+A file holds the last public document, its op_id, the three durations and two flags (`documents/last_seen.py`).
+`SeenRecord` in `reconcile/saving.py` writes it after each save, and when a pass has compared the publishers.
 """
 
 import threading

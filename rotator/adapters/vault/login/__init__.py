@@ -1,3 +1,3 @@
 """
-Logging in to Vault, a file for each way to do it. A new way (Kubernetes, JWT): `method.py` has the steps.
+Logging in to Vault, a file for each way. For a new one (Kubernetes, JWT) copy `approle.py`; `method.py` has the steps.
 """

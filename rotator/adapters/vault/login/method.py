@@ -27,8 +27,9 @@ class LoginMethod(Protocol):
     """
     A way to get a token: it holds the credentials and knows the request.
 
-    A new one is a file in this folder, its options in `rotator.config`, and a line where the settings choose
-    (`rotator.wiring`, and for services `rotator.client.sources.vault`); docs/architecture.md lists the steps.
+    A new one is a file in this folder, made after `approle.py`, its options in `rotator.config`, and a line where the
+    settings choose (`rotator.wiring`, and for services `rotator.client.sources.vault`); docs/architecture.md lists the
+    steps.
     """
 
     @property

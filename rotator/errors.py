@@ -11,6 +11,7 @@ The errors of the daemon and its commands, as one tree.
     │   ├── DocumentError         a stored document is not ours, or too new
     │   ├── StandbyLostError      the private key of `next` is missing
     │   └── FrozenError           what is stored contradicts what was seen
+    │       └── EditedError       a stored document was changed by another hand
     ├── PublicationError          a JWKS did not reach its consumers
     ├── NotificationError         an event did not reach Redis
     ├── KeyMaterialError          a key is unfit
@@ -87,6 +88,12 @@ class StandbyLostError(StoreError):
 class FrozenError(StoreError):
     """
     The stored document contradicts what was seen before. Only a person can say which of the two is right.
+    """
+
+
+class EditedError(FrozenError):
+    """
+    A stored document is not what rotator wrote: another hand changed it. It is never believed.
     """
 
 

@@ -75,6 +75,7 @@ def wire_engine(
     from rotator.reconcile.alarms import Alarms
     from rotator.reconcile.effects import Effects
     from rotator.reconcile.last_known import LastKnown
+    from rotator.reconcile.loading import Loader
     from rotator.reconcile.publishing import Publishing
     from rotator.reconcile.reconciler import Reconciler
     from rotator.reconcile.saving import SeenRecord
@@ -89,8 +90,9 @@ def wire_engine(
     notifier = make_notifier(settings)
     publishing = Publishing(make_publishers(settings, store, cache, own_url), notifier, alarms, log)
     seen = SeenRecord(last_seen, alarms)
-    effects = Effects(store, publishing, Keygen(), seen, log, LOCAL_CLOCKS, sharing)
-    reconciler = Reconciler(store, effects, publishing, last_seen, cache, alarms, log, LOCAL_CLOCKS)
+    loader = Loader(store)
+    effects = Effects(store, loader, publishing, Keygen(), seen, log, LOCAL_CLOCKS, sharing)
+    reconciler = Reconciler(store, loader, effects, publishing, last_seen, cache, alarms, log, LOCAL_CLOCKS)
     queue = WorkQueue(
         (Tracker(name, policy) for name, policy in policies.items()),
         reconciler,
@@ -111,6 +113,7 @@ def wire_operator(settings: Settings, log: "Log") -> "Operator":
     from rotator.adapters.clocks import LOCAL_CLOCKS
     from rotator.adapters.keygen import Keygen
     from rotator.reconcile.alarms import Alarms
+    from rotator.reconcile.loading import Loader
     from rotator.reconcile.operator_effects import Operator, OperatorEffects
     from rotator.reconcile.publishing import Publishing
     from rotator.reconcile.saving import SeenRecord
@@ -119,7 +122,9 @@ def wire_operator(settings: Settings, log: "Log") -> "Operator":
     notifier = make_notifier(settings)
     publishing = Publishing(make_publishers(settings, store), notifier, alarms, log)
     seen, sharing = SeenRecord(None, alarms), in_combined_set(settings.keysets)
-    return Operator(store, publishing, OperatorEffects(store, publishing, Keygen(), seen, log, LOCAL_CLOCKS, sharing))
+    loader = Loader(store)
+    effects = OperatorEffects(store, loader, publishing, Keygen(), seen, log, LOCAL_CLOCKS, sharing)
+    return Operator(store, loader, publishing, effects)
 
 
 def tracked_policies(settings: Settings, last_seen: "LastSeenStore", log: "Log") -> Mapping[str, Policy]:

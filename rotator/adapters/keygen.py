@@ -41,6 +41,12 @@ class Keygen:
         """
         return _GENERATE[algorithm.kty](algorithm, rsa_bits)
 
+    def seal_key(self) -> SecretText:
+        """
+        Return 256 random bits as 64 hex digits.
+        """
+        return fresh_secret()
+
     def op_id(self) -> str:
         """
         Return a UUID version 7 (RFC 9562 section 5.7), whose first 48 bits are the milliseconds of the local clock.

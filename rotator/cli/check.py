@@ -87,7 +87,7 @@ def _store(context: Context, settings: Settings) -> Iterator[Finding]:
         yield Finding("login", said, warn=True)
     reached = False
     for name, policy in settings.keysets.items():
-        for tree in (Tree.KEYS, Tree.JWKS) if policy.algorithm.symmetric else Tree:
+        for tree in Tree:
             try:
                 stored = store.load(tree, name)
             except RotatorError as error:

@@ -66,11 +66,8 @@ def _keeper(role: Role, settings: "Settings", keyset: str | None) -> Iterator[st
 
 
 def _cas(settings: "Settings", keyset: str) -> Iterator[str]:
-    vault, symmetric = settings.vault, settings.keysets[keyset].algorithm.symmetric
-    for tree in Tree:
-        if tree is not Tree.STANDBY or not symmetric:
-            put = f"vault kv metadata put{_namespace(settings)} -mount={vault.mount} -cas-required=true"
-            yield f"{put} {vault.prefix}/{tree}/{keyset}"
+    put = f"vault kv metadata put{_namespace(settings)} -mount={settings.vault.mount} -cas-required=true"
+    return (f"{put} {settings.vault.prefix}/{tree}/{keyset}" for tree in Tree)
 
 
 def _service(role: Role, settings: "Settings", keyset: str | None) -> Iterator[str]:

@@ -125,10 +125,9 @@ def _names(context: Context, keysets: tuple[str, ...], *, every: bool) -> tuple[
 
 def _ask(context: Context, operator: "Operator", names: tuple[str, ...], *, yes: bool) -> None:
     from rotator.commands.rotate_now import consequence, hold_of
-    from rotator.reconcile.snapshot import load
 
     for name in names:
-        snapshot = load(operator.store, name, context.policy(name))
+        snapshot = operator.loader.load(name, context.policy(name))
         hold = hold_of(operator, snapshot)
         if hold is None:
             continue

@@ -11,7 +11,7 @@ from rotator.model.keyset import Keyset
 from rotator.model.policy import Policy
 from rotator.model.times import message_time
 from rotator.reconcile.operator_effects import Operator
-from rotator.reconcile.snapshot import Snapshot, load
+from rotator.reconcile.snapshot import Snapshot
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +35,7 @@ def revoke(operator: Operator, name: str, policy: Policy, kid: Kid, reason: str,
     Raises ArgumentError for a kid that is not in the keyset.
     """
     for _ in range(ATTEMPTS):
-        before = load(operator.store, name, policy)
+        before = operator.loader.load(name, policy)
         keyset = before.keyset
         if any(revocation.kid == kid for revocation in keyset.revoked):
             current = keyset.current.kid if keyset.current else ""

@@ -18,7 +18,7 @@ from rotator.model.policy import Policy
 from rotator.model.reasons import ActivationReason, HoldReason
 from rotator.model.times import message_time
 from rotator.reconcile.operator_effects import Operator
-from rotator.reconcile.snapshot import Snapshot, load
+from rotator.reconcile.snapshot import Snapshot
 from rotator.reconcile.standby import standby_matches
 
 ATTEMPTS = 8
@@ -70,7 +70,7 @@ def rotate_now(operator: Operator, name: str, policy: Policy, options: RotateOpt
     Activate `next` now if that is safe, and say what came of it. Losing a race to a parallel caller is success.
     """
     for _ in range(ATTEMPTS):
-        snapshot = load(operator.store, name, policy)
+        snapshot = operator.loader.load(name, policy)
         if (done := _already(snapshot.keyset, options)) is not None:
             return done
         try:

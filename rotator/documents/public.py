@@ -2,26 +2,30 @@
 The public document (`jwks/`): the JWKS and the deny-list, for verifiers. Pure.
 """
 
+from dataclasses import replace
+
 from rotator.documents.header import SCHEMA, check_header, decode_revoked, encode_revocation
 from rotator.documents.jwk import jwks_of
+from rotator.documents.seal import NEVER_SEALED, SEAL, Sealing
 from rotator.errors import DocumentError
 from rotator.model.document import Fields
 from rotator.model.keyset import Keyset
 from rotator.model.publication import Jwks, PublicDocument
 
 
-def public_document(keyset: Keyset) -> PublicDocument:
+def public_document(keyset: Keyset, sealing: Sealing = NEVER_SEALED) -> PublicDocument:
     """
-    Return what is published of *keyset*: its public keys and its deny-list.
+    Return what is published of *keyset*: its public keys and its deny-list, under the seal of *sealing*.
     """
-    return PublicDocument(keyset.name, keyset.epoch, keyset.sequence, jwks_of(keyset), keyset.revoked)
+    document = PublicDocument(keyset.name, keyset.epoch, keyset.sequence, jwks_of(keyset), keyset.revoked)
+    return replace(document, seal=sealing.seal(encode_public(document)).get(SEAL, ""))
 
 
 def encode_public(document: PublicDocument) -> Fields:
     """
     Return the fields of the public document; the reasons of revocations are left out.
     """
-    return {
+    fields = {
         "schema": str(SCHEMA),
         "keyset": document.keyset,
         "epoch": document.epoch,
@@ -29,6 +33,7 @@ def encode_public(document: PublicDocument) -> Fields:
         "jwks": document.jwks,
         "revoked": [encode_revocation(revocation) for revocation in document.revoked],
     }
+    return {**fields, SEAL: document.seal} if document.seal else fields
 
 
 def decode_public(fields: Fields, name: str) -> PublicDocument:
@@ -38,7 +43,12 @@ def decode_public(fields: Fields, name: str) -> PublicDocument:
     try:
         check_header(fields, name, "public document")
         return PublicDocument(
-            name, str(fields["epoch"]), int(fields["sequence"]), Jwks(str(fields["jwks"])), decode_revoked(fields)
+            name,
+            str(fields["epoch"]),
+            int(fields["sequence"]),
+            Jwks(str(fields["jwks"])),
+            decode_revoked(fields),
+            str(fields.get(SEAL) or ""),
         )
     except (KeyError, ValueError, TypeError, AttributeError) as error:
         raise DocumentError(f"{name}: the public document is not rotator's, or damaged") from error

@@ -53,6 +53,7 @@ _FLAT = frozenset(
         "rotate_requested",
         "keys",
         "revoked",
+        "seal",
     }
 )
 _OF_KEY = frozenset(
@@ -78,6 +79,8 @@ _OF_KEY = frozenset(
 def encode_keyset(keyset: Keyset) -> Fields:
     """
     Return the fields of the signing document: the lists, and a flat view of them as strings for simple readers.
+
+    The seal is not among them: `Sealing.seal` adds it.
     """
     current, next_key, last_old = keyset.current, keyset.next, keyset.old[0] if keyset.old else None
     fields: dict[str, Any] = {

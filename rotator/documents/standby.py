@@ -1,11 +1,12 @@
 """
-The standby document (`standby/`): the private key of the next key pair, until it is activated. Pure.
+The standby document (`standby/`): the private key of the next key pair, until it is activated, and the seal key. Pure.
 """
 
 from dataclasses import dataclass
 from datetime import datetime
 
-from rotator.documents.header import SCHEMA, check_header
+from rotator.documents.header import SCHEMA, check_header, optional_time
+from rotator.documents.seal import NEVER_SEALED, Sealing
 from rotator.errors import DocumentError
 from rotator.model.algorithms import Algorithm
 from rotator.model.document import Fields
@@ -17,7 +18,9 @@ from rotator.model.times import format_time, parse_time
 @dataclass(frozen=True, slots=True)
 class Standby:
     """
-    The private key of the next key; None once the standby was emptied.
+    The private key of the next key, and what seals the other documents of the keyset.
+
+    `private` is None once the standby was emptied, and always for shared secrets.
     """
 
     keyset: str
@@ -26,14 +29,15 @@ class Standby:
     algorithm: Algorithm
     private: SecretText | None
     created_at: datetime
+    sealing: Sealing = NEVER_SEALED
 
 
 def encode_standby(standby: Standby) -> Fields:
     """
-    Return the fields of the standby document; an emptied one keeps only the names of keyset and epoch.
+    Return the fields of the standby document; an emptied one keeps the names of keyset and epoch, and the seal key.
     """
-    empty = standby.private is None
-    return {
+    empty, sealing = standby.private is None, standby.sealing
+    fields = {
         "schema": str(SCHEMA),
         "keyset": standby.keyset,
         "epoch": standby.epoch,
@@ -42,6 +46,12 @@ def encode_standby(standby: Standby) -> Fields:
         "private": standby.private.reveal() if standby.private else "",
         "created_at": format_time(standby.created_at),
     }
+    seals = {
+        "seal_key": sealing.key.reveal() if sealing.key else "",
+        "vouched": sealing.vouched,
+        "thawed_at": format_time(sealing.thawed_at),
+    }
+    return fields | {name: text for name, text in seals.items() if text}
 
 
 def decode_standby(fields: Fields, name: str) -> Standby:
@@ -50,7 +60,12 @@ def decode_standby(fields: Fields, name: str) -> Standby:
     """
     try:
         check_header(fields, name, "standby")
-        private = str(fields["private"])
+        private, seal_key = str(fields["private"]), str(fields.get("seal_key") or "")
+        sealing = Sealing(
+            SecretText(seal_key) if seal_key else None,
+            str(fields.get("vouched") or ""),
+            thawed_at=optional_time(fields, "thawed_at"),
+        )
         return Standby(
             name,
             str(fields["epoch"]),
@@ -58,6 +73,7 @@ def decode_standby(fields: Fields, name: str) -> Standby:
             Algorithm(fields["algorithm"]),
             SecretText(private) if private else None,
             parse_time(fields["created_at"]),
+            sealing,
         )
     except (KeyError, ValueError, TypeError, AttributeError) as error:
         raise DocumentError(f"{name}: the standby is not rotator's, or damaged") from error

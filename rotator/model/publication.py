@@ -16,7 +16,7 @@ class PublicDocument:
     """
     What verifiers read of one keyset: the exact text of the JWKS that is served, and the deny-list.
 
-    `sequence` is that of the keyset's save which it was made from.
+    `sequence` is that of the keyset's save which it was made from. `seal` is "" if the keyset was never sealed.
     """
 
     keyset: str
@@ -24,6 +24,7 @@ class PublicDocument:
     sequence: int
     jwks: Jwks
     revoked: tuple[Revocation, ...] = ()
+    seal: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -29,6 +29,7 @@ class AlarmReason(StrEnum):
     PUBLISHER_LACKED = "publisher lacked next"
     OVERDUE = "rotation overdue"
     FROZEN = "frozen"
+    EDITED = "document edited"
     LAGGING = "store shows an older sequence"
     UNAVAILABLE = "store unavailable"
     DENIED = "store denied"
@@ -46,6 +47,7 @@ class AlarmReason(StrEnum):
         """
         return self in {
             AlarmReason.FROZEN,
+            AlarmReason.EDITED,
             AlarmReason.DENIED,
             AlarmReason.UNAVAILABLE,
             AlarmReason.OVERDUE,

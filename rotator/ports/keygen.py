@@ -6,6 +6,7 @@ from typing import Protocol
 
 from rotator.model.algorithms import Algorithm
 from rotator.model.keys import GeneratedKey
+from rotator.model.secret import SecretText
 
 
 class KeyGenerator(Protocol):
@@ -16,6 +17,12 @@ class KeyGenerator(Protocol):
     def generate(self, algorithm: Algorithm, rsa_bits: int) -> GeneratedKey:
         """
         Return a new key for *algorithm*; a pair has signed and verified once. *rsa_bits* counts for RSA only.
+        """
+        ...
+
+    def seal_key(self) -> SecretText:
+        """
+        Return 256 random bits as 64 hex digits: what seals the documents of a keyset.
         """
         ...
 

@@ -15,7 +15,7 @@ class DocumentStore(Protocol):
     """
     A store of versioned JSON documents with compare-and-set: Vault KV v2, files, or memory in tests.
 
-    `load`, `save`, `versions` and `destroy` may raise StoreUnavailableError and StoreDeniedError.
+    Every method with a *tree* may raise StoreUnavailableError and StoreDeniedError.
     Safe to use from several threads.
     """
 
@@ -29,6 +29,12 @@ class DocumentStore(Protocol):
     def load(self, tree: Tree, keyset: str) -> Stored:
         """
         Return the latest version of a document. A missing document is an answer (version 0), not an error.
+        """
+        ...
+
+    def load_version(self, tree: Tree, keyset: str, version: int) -> Stored:
+        """
+        Return one version of a document; `fields` is None if it no longer exists, or never did.
         """
         ...
 

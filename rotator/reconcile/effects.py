@@ -7,7 +7,7 @@ goes on from there; nothing here resumes anything.
 """
 
 from collections.abc import Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from rotator.errors import StoreConflictError, StoreError
@@ -23,11 +23,12 @@ from rotator.ports.clocks import Clocks
 from rotator.ports.keygen import KeyGenerator
 from rotator.ports.log import Log
 from rotator.ports.store import DocumentStore
+from rotator.reconcile.loading import Loader
 from rotator.reconcile.publishing import Publishing, may_be_cached
 from rotator.reconcile.purge import purge_keyset, purge_standby
 from rotator.reconcile.saving import Saving, SeenRecord
 from rotator.reconcile.snapshot import Snapshot
-from rotator.reconcile.standby import prepare_standby, private_key
+from rotator.reconcile.standby import prepare_seal, prepare_standby, private_key
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +54,7 @@ class Effects:
     def __init__(
         self,
         store: DocumentStore,
+        loader: Loader,
         publishing: Publishing,
         keygen: KeyGenerator,
         seen: SeenRecord,
@@ -63,7 +65,7 @@ class Effects:
         self._store = store
         self._publishing = publishing
         self._keygen = keygen
-        self._saving = Saving(store, keygen, seen, clocks)
+        self._saving = Saving(store, loader, keygen, seen, clocks)
         self._log = log
         self._sharing = tuple(sharing)
 
@@ -74,12 +76,13 @@ class Effects:
         Create a keyset: HMAC with current and next together, asymmetric with next alone, its private key saved first.
         """
         if policy.algorithm.symmetric:
+            epoch, sealing = prepare_seal(self._store, self._keygen, name, policy)
             first = self._secret(policy, clock.earliest)
-            change = Create(name, self._keygen.epoch(), self._secret(policy, clock.earliest), first)
+            change = Create(name, epoch, self._secret(policy, clock.earliest), first)
         else:
             prepared = prepare_standby(self._store, self._keygen, None, name, policy)
-            change = Create(name, prepared.epoch, prepared.key)
-        snapshot = self._saving.create(change, policy, clock)
+            change, sealing = Create(name, prepared.epoch, prepared.key), prepared.sealing
+        snapshot = self._saving.create(change, policy, clock, sealing)
         keyset = snapshot.keyset
         self._log.info("keyset_created", keyset=name, epoch=keyset.epoch, algorithm=keyset.algorithm.value)
         return self._show(snapshot, EventType.CHANGED)
@@ -92,8 +95,9 @@ class Effects:
         if snapshot.keyset.symmetric:
             key = self._secret(policy, snapshot.now)
         else:
-            prepared = prepare_standby(self._store, self._keygen, snapshot.keyset, snapshot.name, policy)
+            prepared = prepare_standby(self._store, self._keygen, snapshot, snapshot.name, policy)
             key, adopted = prepared.key, prepared.adopted
+            snapshot = replace(snapshot, sealing=prepared.sealing)
         after = self._saving.save(snapshot, AddNext(key, replaces))
         self._log.info("key_generated", keyset=after.name, kid=key.kid, adopted=adopted, replaces=replaces or "")
         return self._show(after, EventType.CHANGED, key.kid, purge=not after.keyset.symmetric)

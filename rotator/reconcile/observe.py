@@ -18,6 +18,7 @@ from rotator.ports.clocks import Clocks
 from rotator.ports.last_seen import LastSeenStore
 from rotator.ports.store import DocumentStore
 from rotator.reconcile.alarms import Alarms
+from rotator.reconcile.loading import Loader
 from rotator.reconcile.snapshot import Snapshot, in_force
 from rotator.reconcile.tracker import Tracker
 
@@ -41,8 +42,11 @@ class Observer:
     Loads keysets, and compares what the store shows with what this host saw before (None: it remembers nothing).
     """
 
-    def __init__(self, store: DocumentStore, last_seen: LastSeenStore | None, alarms: Alarms, clocks: Clocks) -> None:
+    def __init__(
+        self, store: DocumentStore, loader: Loader, last_seen: LastSeenStore | None, alarms: Alarms, clocks: Clocks
+    ) -> None:
         self._store = store
+        self._loader = loader
         self._last_seen = last_seen
         self._alarms = alarms
         self._clocks = clocks
@@ -61,7 +65,7 @@ class Observer:
             clock = self._absent(name, seen, stored)
             trusted = self._trust(tracker, clock, clock_stepped=clock_stepped)
             return Observation(None, tracker.policy, clock, trusted)
-        snapshot = Snapshot.of(stored, name, tracker.policy)
+        snapshot = self._loader.check(stored, name, tracker.policy)
         self._compare(tracker, seen, snapshot.keyset)
         trusted = self._trust(tracker, stored.clock, clock_stepped=clock_stepped)
         policy = self._policy(tracker, snapshot.keyset)

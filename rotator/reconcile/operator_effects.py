@@ -15,9 +15,10 @@ from rotator.model.reasons import ActivationReason
 from rotator.model.secret import SecretText
 from rotator.ports.store import DocumentStore
 from rotator.reconcile.effects import Effects, Outcome, next_key_of, next_of
+from rotator.reconcile.loading import Loader
 from rotator.reconcile.publishing import Publishing
 from rotator.reconcile.snapshot import Snapshot
-from rotator.reconcile.standby import clear_standby, private_key, standby_matches
+from rotator.reconcile.standby import clear_standby, prepare_seal, private_key, standby_matches
 
 
 class OperatorEffects(Effects):
@@ -31,8 +32,9 @@ class OperatorEffects(Effects):
         """
         first = next_key_of(imported, policy, clock.earliest)
         next_key = self._secret(policy, clock.earliest) if policy.algorithm.symmetric else None
-        change = Create(name, self._keygen.epoch(), next_key, first, imported.private)
-        snapshot = self._saving.create(change, policy, clock)
+        epoch, sealing = prepare_seal(self._store, self._keygen, name, policy)
+        change = Create(name, epoch, next_key, first, imported.private)
+        snapshot = self._saving.create(change, policy, clock, sealing)
         self._log.info("key_imported", keyset=name, kid=imported.kid)
         return self._show(snapshot, EventType.ACTIVATED, imported.kid, reason=ActivationReason.IMPORTED)
 
@@ -57,7 +59,7 @@ class OperatorEffects(Effects):
                 f"{keyset.name}: no key was ever current, so there is none to revoke; let the daemon activate one first"
             )
         if keyset.next and keyset.next.kid in kids and not keyset.symmetric:
-            clear_standby(self._store, keyset, keyset.next, snapshot.now)
+            clear_standby(self._store, snapshot, keyset.next)
         successor, private = None, None
         if keyset.current.kid in kids:
             snapshot, successor, private = self._successor(snapshot, kids)
@@ -82,10 +84,11 @@ class OperatorEffects(Effects):
 @dataclass(frozen=True, slots=True)
 class Operator:
     """
-    What a command works with: the store to read, publications to read back, and the effects of what is asked for.
+    What a command works with: the store to read, its documents checked, publications to read back, and the effects of what is asked for.
     """
 
     store: DocumentStore
+    loader: Loader
     publishing: Publishing
     effects: OperatorEffects
 

@@ -32,6 +32,7 @@ from rotator.ports.publication_cache import PublicationCache
 from rotator.ports.store import DocumentStore
 from rotator.reconcile.alarms import Alarms
 from rotator.reconcile.effects import Effects
+from rotator.reconcile.loading import Loader
 from rotator.reconcile.observe import Observation, Observer
 from rotator.reconcile.publishing import Publishing
 from rotator.reconcile.saving import SeenRecord
@@ -51,6 +52,7 @@ class Reconciler:
     def __init__(
         self,
         store: DocumentStore,
+        loader: Loader,
         effects: Effects,
         publishing: Publishing,
         last_seen: LastSeenStore | None,
@@ -65,7 +67,7 @@ class Reconciler:
         self._effects = effects
         self._publishing = publishing
         self._seen = SeenRecord(last_seen, alarms)
-        self._observer = Observer(store, last_seen, alarms, clocks)
+        self._observer = Observer(store, loader, last_seen, alarms, clocks)
         self._cache = cache
         self._alarms = alarms
         self._log = log

@@ -2,6 +2,7 @@
 One save of a keyset: evolve, compare-and-set, and a record of what was seen.
 """
 
+from rotator.documents.seal import Sealing
 from rotator.documents.signing import encode_keyset
 from rotator.errors import LastSeenWriteError, StoreConflictError
 from rotator.lifecycle.changes import Activated, Change, Create, Revoked, Stamp
@@ -16,7 +17,9 @@ from rotator.ports.keygen import KeyGenerator
 from rotator.ports.last_seen import LastSeenStore
 from rotator.ports.store import DocumentStore
 from rotator.reconcile.alarms import Alarms
+from rotator.reconcile.loading import Loader
 from rotator.reconcile.snapshot import Snapshot
+from rotator.reconcile.standby import seal_from_now_on
 
 MIN_PAUSE_ALLOWED = 2.0
 
@@ -62,18 +65,21 @@ class Saving:
     Saves of keysets. Every method may raise StoreError and InvariantError; then nothing was saved.
     """
 
-    def __init__(self, store: DocumentStore, keygen: KeyGenerator, seen: SeenRecord, clocks: Clocks) -> None:
+    def __init__(
+        self, store: DocumentStore, loader: Loader, keygen: KeyGenerator, seen: SeenRecord, clocks: Clocks
+    ) -> None:
         self._store = store
+        self._loader = loader
         self._keygen = keygen
         self._seen = seen
         self._clocks = clocks
 
-    def create(self, change: Create, policy: Policy, clock: ClockReading) -> Snapshot:
+    def create(self, change: Create, policy: Policy, clock: ClockReading, sealing: Sealing) -> Snapshot:
         """
         Save a new keyset; raises StoreConflictError if there is one already.
         """
         stamp = Stamp(clock.earliest, clock.latest, self._keygen.op_id(), 1)
-        return self._saved(evolve(None, change, policy, stamp), policy, 0)
+        return self._saved(evolve(None, change, policy, stamp), policy, 0, sealing)
 
     def save(
         self, before: Snapshot, change: Change, *, clock: ClockReading | None = None, op_id: str | None = None
@@ -90,19 +96,21 @@ class Saving:
         limit = max(MIN_PAUSE_ALLOWED, after.timing.propagation_time.total_seconds() / 8)
         if isinstance(change, Activated | Revoked) and self._clocks.monotonic() - clock.read_at > limit:
             raise StoreConflictError(f"{after.name}: this process was paused since it read the store's clock")
-        return self._saved(after, before.policy, before.version)
+        sealing = seal_from_now_on(self._store, self._keygen, before)
+        return self._saved(after, before.policy, before.version, sealing)
 
     def read_again(self, snapshot: Snapshot) -> Snapshot:
         """
         Return the keyset as it is stored now; raises StoreConflictError if it is not *snapshot* any more.
         """
-        again = Snapshot.of(self._store.load(Tree.KEYS, snapshot.name), snapshot.name, snapshot.policy)
+        again = self._loader.check(self._store.load(Tree.KEYS, snapshot.name), snapshot.name, snapshot.policy)
         if (again.version, again.keyset.op_id) != (snapshot.version, snapshot.keyset.op_id):
             raise StoreConflictError(f"{snapshot.name}: changed while it was looked at")
         return again
 
-    def _saved(self, keyset: Keyset, policy: Policy, cas: int) -> Snapshot:
-        stored = self._store.save(Tree.KEYS, keyset.name, encode_keyset(keyset), cas)
-        snapshot = Snapshot(keyset, policy, stored.version, stored.clock, stored.committed_at, loaded=False)
+    def _saved(self, keyset: Keyset, policy: Policy, cas: int, sealing: Sealing) -> Snapshot:
+        self._loader.seals.keep(keyset.name, sealing)
+        stored = self._store.save(Tree.KEYS, keyset.name, sealing.seal(encode_keyset(keyset)), cas)
+        snapshot = Snapshot(keyset, policy, stored.version, stored.clock, stored.committed_at, False, sealing)
         self._seen.record(snapshot)
         return snapshot

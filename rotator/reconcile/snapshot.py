@@ -7,6 +7,7 @@ from datetime import datetime
 from functools import cached_property
 from typing import TYPE_CHECKING, Self
 
+from rotator.documents.seal import NEVER_SEALED, Sealing
 from rotator.documents.signing import decode_keyset
 from rotator.errors import DocumentError, FrozenError, RefusedError
 from rotator.model.document import ClockReading, Stored, Tree
@@ -23,7 +24,8 @@ class Snapshot:
     """
     A keyset as this process sees it: *loaded* from the store, or just saved as *version*.
 
-    `committed_at` is when the store committed that version, `clock` the store's clock in that reply.
+    `committed_at` is when the store committed that version, `clock` the store's clock in that reply, `sealing` what seals
+    its documents.
     """
 
     keyset: Keyset
@@ -32,16 +34,19 @@ class Snapshot:
     clock: ClockReading
     committed_at: datetime
     loaded: bool
+    sealing: Sealing = NEVER_SEALED
 
     @classmethod
-    def of(cls, stored: Stored, name: str, policy: Policy) -> Self:
+    def of(cls, stored: Stored, name: str, policy: Policy, sealing: Sealing = NEVER_SEALED) -> Self:
         """
         Return the snapshot of a signing document that was loaded; raises DocumentError if it is not one.
+
+        Whether rotator wrote it, the `Loader` checks.
         """
         if stored.fields is None:
             raise DocumentError(f"{name}: there is no signing document")
         keyset = decode_keyset(stored.fields, name)
-        return cls(keyset, policy, stored.version, stored.clock, stored.committed_at, loaded=True)
+        return cls(keyset, policy, stored.version, stored.clock, stored.committed_at, True, sealing)
 
     @property
     def name(self) -> str:
@@ -67,7 +72,9 @@ class Snapshot:
         from rotator.model.publication import Publication  # noqa: PLC0415
 
         keyset = self.keyset
-        return Publication(public_document(keyset), keyset.timing, self.policy.well_known, keyset.symmetric)
+        return Publication(
+            public_document(keyset, self.sealing), keyset.timing, self.policy.well_known, keyset.symmetric
+        )
 
 
 def in_force(policy: Policy, keyset: Keyset) -> Policy:
@@ -81,7 +88,7 @@ def in_force(policy: Policy, keyset: Keyset) -> Policy:
 
 def load(store: "DocumentStore", name: str, policy: Policy) -> Snapshot:
     """
-    Return the keyset as it is stored now, for a command.
+    Return the keyset as it is stored now, for a command that only shows it: nothing is checked but its shape.
 
     Raises RefusedError if there is none, FrozenError if its document was deleted or destroyed.
     """

@@ -1,13 +1,19 @@
 """
-The standby document: the private key of an asymmetric `next`, apart from what signers may read.
+The standby document: the private key of an asymmetric `next`, apart from what signers may read, and the seal key.
+
+Every save of it carries the seal key on. One without a seal key, from before there were seals, gets one with the save
+that comes first.
 """
 
-from dataclasses import dataclass
-from datetime import datetime
+from dataclasses import dataclass, replace
+from datetime import timedelta
 
 from rotator.documents.private_key import load_pair
+from rotator.documents.seal import NEVER_SEALED, Sealing, seal_of
+from rotator.documents.signing import encode_keyset
 from rotator.documents.standby import Standby, decode_standby, encode_standby
 from rotator.errors import DocumentError, KeyMaterialError, StandbyLostError, StoreConflictError
+from rotator.model.algorithms import Algorithm
 from rotator.model.document import ClockReading, Stored, Tree
 from rotator.model.keys import GeneratedKey, Kid, NextKey
 from rotator.model.keyset import Keyset
@@ -15,6 +21,9 @@ from rotator.model.policy import Policy
 from rotator.model.secret import SecretText
 from rotator.ports.keygen import KeyGenerator
 from rotator.ports.store import DocumentStore
+from rotator.reconcile.snapshot import Snapshot
+
+MAX_UNFINISHED = timedelta(hours=1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,46 +34,111 @@ class Prepared:
 
     key: NextKey
     epoch: str
+    sealing: Sealing
     adopted: bool
 
 
 def prepare_standby(
-    store: DocumentStore, keygen: KeyGenerator, keyset: Keyset | None, name: str, policy: Policy
+    store: DocumentStore, keygen: KeyGenerator, before: Snapshot | None, name: str, policy: Policy
 ) -> Prepared:
     """
     Save the private key of a new key, or adopt the one that a crash or a lost race left behind.
 
-    At bootstrap (*keyset* None) the standby's epoch becomes the keyset's. Call it after the signing document was read:
+    At bootstrap (*before* None) the standby's epoch becomes the keyset's. Call it after the signing document was read:
     the standby is saved with the version of the very read that found nothing to adopt.
     """
     stored = store.load(Tree.STANDBY, name)
-    found = _adoptable(stored, keyset, name)
-    if found:
-        standby, generated = found
+    keyset, found = before.keyset if before else None, _decoded(stored, name)
+    waiting = found if keyset else _unfinished(found, stored)
+    sealing = _carried(keygen, before, waiting)
+    adopted = _adoptable(waiting, keyset)
+    if waiting and adopted:
+        standby, generated = waiting, adopted
     else:
         generated = keygen.generate(policy.algorithm, policy.rsa_bits)
-        epoch = keyset.epoch if keyset else keygen.epoch()
+        epoch = keyset.epoch if keyset else (waiting.epoch if waiting else "") or keygen.epoch()
         standby = Standby(name, epoch, generated.kid, policy.algorithm, generated.private, stored.clock.earliest)
-        store.save(Tree.STANDBY, name, encode_standby(standby), stored.version)
+    _save_unless_same(store, replace(standby, sealing=sealing), stored)
     key = NextKey(
         kid=generated.kid, algorithm=standby.algorithm, material=generated.material, created_at=standby.created_at
     )
-    return Prepared(key, standby.epoch, adopted=found is not None)
+    return Prepared(key, standby.epoch, sealing, adopted=adopted is not None)
 
 
-def clear_standby(store: DocumentStore, keyset: Keyset, next_key: NextKey, now: datetime) -> None:
+def prepare_seal(store: DocumentStore, keygen: KeyGenerator, name: str, policy: Policy) -> tuple[str, Sealing]:
+    """
+    Save a seal key for a keyset that is to be created with its first key signing; return its epoch and the seal key.
+
+    What a crash or a lost race left behind is adopted, so that processes which create the keyset at once agree on it.
+    """
+    stored = store.load(Tree.STANDBY, name)
+    waiting = _unfinished(_decoded(stored, name), stored)
+    sealing = _carried(keygen, None, waiting)
+    epoch = (waiting.epoch if waiting else "") or keygen.epoch()
+    standby = _empty(name, epoch, policy.algorithm, stored.clock, sealing)
+    if waiting and not policy.algorithm.symmetric:
+        standby = replace(waiting, epoch=epoch, sealing=sealing)
+    _save_unless_same(store, standby, stored)
+    return epoch, sealing
+
+
+def seal_from_now_on(store: DocumentStore, keygen: KeyGenerator, before: Snapshot) -> Sealing:
+    """
+    Return what seals a keyset; one from before there were seals gets a seal key.
+
+    Its document, which bears no seal, is believed until the next save: the standby vouches for it.
+    """
+    if before.sealing.key:
+        return before.sealing
+    keyset, stored = before.keyset, store.load(Tree.STANDBY, before.name)
+    found = _decoded(stored, keyset.name)
+    sealing = _carried(keygen, before, found)
+    standby = found or _empty(keyset.name, keyset.epoch, keyset.algorithm, stored.clock, sealing)
+    _save_unless_same(store, replace(standby, sealing=sealing), stored)
+    return sealing
+
+
+def clear_standby(store: DocumentStore, before: Snapshot, next_key: NextKey) -> None:
     """
     Overwrite the standby with an empty document, so that a revoked `next` is not adopted again.
     """
-    stored = store.load(Tree.STANDBY, keyset.name)
-    try:
-        held = decode_standby(stored.fields, keyset.name).kid if stored.fields is not None else next_key.kid
-    except DocumentError:
-        held = next_key.kid
-    if held not in {next_key.kid, ""}:
+    keyset, stored = before.keyset, store.load(Tree.STANDBY, before.name)
+    found = _decoded(stored, keyset.name)
+    if found and found.kid not in {next_key.kid, ""}:
         raise StoreConflictError(f"{keyset.name}: another key stands by already")
-    empty = Standby(keyset.name, keyset.epoch, Kid(""), next_key.algorithm, None, now)
+    sealing = before.sealing if before.sealing.key or found is None else found.sealing
+    empty = _empty(keyset.name, keyset.epoch, next_key.algorithm, before.clock, sealing)
     store.save(Tree.STANDBY, keyset.name, encode_standby(empty), stored.version)
+
+
+def renew_seal(store: DocumentStore, keygen: KeyGenerator, keyset: Keyset) -> Sealing:
+    """
+    Save a new seal key for *keyset*, which a person accepted as it is in the store; return it.
+
+    Save the signing document under the new seal next: the daemon then believes it, whatever it saw before. The private
+    key of its `next` is kept if it stands by.
+    """
+    stored = store.load(Tree.STANDBY, keyset.name)
+    found = _decoded(stored, keyset.name)
+    sealing = _accepted(keygen, found, stored.clock)
+    standby = _empty(keyset.name, keyset.epoch, keyset.algorithm, stored.clock, sealing)
+    if found and keyset.next and not keyset.symmetric and _private_of(found, keyset, keyset.next):
+        standby = replace(found, sealing=sealing)
+    store.save(Tree.STANDBY, keyset.name, encode_standby(standby), stored.version)
+    return sealing
+
+
+def give_up_keyset(store: DocumentStore, keygen: KeyGenerator, name: str, policy: Policy) -> None:
+    """
+    Let the daemon create the keyset *name* again, since a person accepted that its signing document is gone.
+
+    The standby is emptied, so that no key of the former keyset is adopted, and names an epoch of which there is no
+    trace: that is what the daemon takes for leave to create (`Observer`).
+    """
+    stored = store.load(Tree.STANDBY, name)
+    sealing = _accepted(keygen, _decoded(stored, name), stored.clock)
+    empty = _empty(name, keygen.epoch(), policy.algorithm, stored.clock, sealing)
+    store.save(Tree.STANDBY, name, encode_standby(empty), stored.version)
 
 
 def private_key(store: DocumentStore, keyset: Keyset, next_key: NextKey) -> tuple[SecretText, ClockReading]:
@@ -72,18 +146,11 @@ def private_key(store: DocumentStore, keyset: Keyset, next_key: NextKey) -> tupl
     Return the private key of `next`, and the store's clock in that reply; raises StandbyLostError if it is not there.
     """
     stored = store.load(Tree.STANDBY, keyset.name)
-    lost = StandbyLostError(f"{keyset.name}: the standby does not hold the private half of {next_key.kid}")
-    if stored.fields is None:
-        raise lost
-    try:
-        standby = decode_standby(stored.fields, keyset.name)
-        if standby.private is None or (standby.epoch, standby.kid) != (keyset.epoch, next_key.kid):
-            raise lost
-        if load_pair(standby.private, next_key.algorithm, ours=True).material != next_key.material:
-            raise lost
-    except (DocumentError, KeyMaterialError) as error:
-        raise lost from error
-    return standby.private, stored.clock
+    found = _decoded(stored, keyset.name)
+    private = _private_of(found, keyset, next_key) if found else None
+    if private is None:
+        raise StandbyLostError(f"{keyset.name}: the standby does not hold the private half of {next_key.kid}")
+    return private, stored.clock
 
 
 def standby_matches(store: DocumentStore, keyset: Keyset) -> bool:
@@ -92,24 +159,91 @@ def standby_matches(store: DocumentStore, keyset: Keyset) -> bool:
     """
     if keyset.symmetric or keyset.next is None:
         return True
+    found = _decoded(store.load(Tree.STANDBY, keyset.name), keyset.name)
+    return found is not None and _private_of(found, keyset, keyset.next) is not None
+
+
+def _decoded(stored: Stored, name: str) -> Standby | None:
+    """
+    Return the standby, None if it does not exist or is not ours.
+    """
     try:
-        private_key(store, keyset, keyset.next)
-    except StandbyLostError:
-        return False
-    return True
+        return decode_standby(stored.fields, name) if stored.fields is not None else None
+    except DocumentError:
+        return None
 
 
-def _adoptable(stored: Stored, keyset: Keyset | None, name: str) -> tuple[Standby, GeneratedKey] | None:
+def _unfinished(found: Standby | None, stored: Stored) -> Standby | None:
     """
-    Return the standby and its key if that was made for this keyset and never became its `next`.
+    Return the standby as a creation goes on from it: only if a crash cut that short lately, else with nothing in it.
+
+    An older one is of a former keyset. That a person accepted the loss of that one stays true.
     """
-    if stored.fields is None:
+    if found is None or stored.clock.latest - found.created_at <= MAX_UNFINISHED:
+        return found
+    return replace(found, epoch="", private=None, sealing=Sealing(thawed_at=found.sealing.thawed_at))
+
+
+def _private_of(standby: Standby, keyset: Keyset, next_key: NextKey) -> SecretText | None:
+    """
+    Return the private key of `next` if the standby holds it.
+    """
+    if standby.private is None or (standby.epoch, standby.kid) != (keyset.epoch, next_key.kid):
         return None
     try:
-        standby = decode_standby(stored.fields, name)
-        if standby.private is None or (keyset and (standby.epoch != keyset.epoch or keyset.knows(standby.kid))):
-            return None
+        pair = load_pair(standby.private, next_key.algorithm, ours=True)
+    except KeyMaterialError:
+        return None
+    return standby.private if pair.material == next_key.material else None
+
+
+def _adoptable(standby: Standby | None, keyset: Keyset | None) -> GeneratedKey | None:
+    """
+    Return the key that stands by if it was made for this keyset and never became its `next`.
+    """
+    if standby is None or standby.private is None:
+        return None
+    if keyset and (standby.epoch != keyset.epoch or keyset.knows(standby.kid)):
+        return None
+    try:
         generated = load_pair(standby.private, standby.algorithm, ours=True)
-    except (DocumentError, KeyMaterialError):
+    except KeyMaterialError:
         return None
-    return (standby, generated) if generated.kid == standby.kid else None
+    return generated if generated.kid == standby.kid else None
+
+
+def _carried(keygen: KeyGenerator, before: Snapshot | None, found: Standby | None) -> Sealing:
+    """
+    Return what the next save of the standby says about seals: what sealed the document, what is there, or a new key.
+    """
+    known, there = before.sealing if before else NEVER_SEALED, found.sealing if found else NEVER_SEALED
+    if known.key:
+        if there.thawed_at and there.thawed_at != known.thawed_at:
+            raise StoreConflictError("the seal was renewed while the keyset was looked at")
+        return known
+    fields = encode_keyset(before.keyset) if before else None
+    if there.key is None:
+        key = keygen.seal_key()
+        return replace(there, key=key, vouched=seal_of(fields, key) if fields else "")
+    if fields and not there.fits(fields):
+        raise StoreConflictError("another process has sealed the keyset by now")
+    return there
+
+
+def _accepted(keygen: KeyGenerator, found: Standby | None, clock: ClockReading) -> Sealing:
+    """
+    Return a new seal key, accepted now: later than any before.
+    """
+    former = found.sealing.thawed_at if found else None
+    thawed_at = max(clock.earliest, former + timedelta(seconds=1)) if former else clock.earliest
+    return Sealing(keygen.seal_key(), thawed_at=thawed_at)
+
+
+def _empty(name: str, epoch: str, algorithm: Algorithm, clock: ClockReading, sealing: Sealing) -> Standby:
+    return Standby(name, epoch, Kid(""), algorithm, None, clock.earliest, sealing)
+
+
+def _save_unless_same(store: DocumentStore, standby: Standby, stored: Stored) -> None:
+    fields = encode_standby(standby)
+    if fields != stored.fields:
+        store.save(Tree.STANDBY, standby.keyset, fields, stored.version)

@@ -11,6 +11,7 @@ from datetime import timedelta
 
 from rotator.errors import (
     DocumentError,
+    EditedError,
     FrozenError,
     InvariantError,
     NotificationError,
@@ -31,10 +32,12 @@ from rotator.reconcile.tracker import KeysetStatus, Tracker
 
 CLOCK_STEP = 2.0
 MIN_HINT_INTERVAL = 1.0
+FROZEN_INTERVAL = 4.0  # a repair counts at once
 TROUBLE = (
     AlarmReason.UNAVAILABLE,
     AlarmReason.DENIED,
     AlarmReason.FROZEN,
+    AlarmReason.EDITED,
     AlarmReason.INVARIANT,
     AlarmReason.INTERNAL,
     AlarmReason.LAGGING,
@@ -227,8 +230,9 @@ class WorkQueue:
             self._trouble(tracker, AlarmReason.DENIED if denied else AlarmReason.UNAVAILABLE, error)
             delay = self._failed(entry)
         except (FrozenError, DocumentError) as error:
-            self._trouble(tracker, AlarmReason.FROZEN, error)
+            self._trouble(tracker, AlarmReason.EDITED if isinstance(error, EditedError) else AlarmReason.FROZEN, error)
             self._answered()
+            delay = min(delay, FROZEN_INTERVAL)
         except InvariantError as error:
             self._trouble(tracker, AlarmReason.INVARIANT, error)
             self._answered()

@@ -2,7 +2,9 @@
 Documents as a daemon saves them, without a daemon.
 """
 
+from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 from rotator.documents.public import encode_public
 from rotator.documents.signing import encode_keyset
@@ -13,6 +15,8 @@ from rotator.model.keyset import Keyset
 from rotator.model.policy import Timing
 from rotator.model.secret import SecretText
 from rotator.ports.store import DocumentStore
+from rotator.reconcile.seals import sealing_in
+from tests.support.memory_store import MemoryStore
 from tests.support.publications import pair, publication
 
 TIMING = Timing(timedelta(hours=2), timedelta(hours=1), timedelta(minutes=1))
@@ -48,6 +52,11 @@ def save(store: DocumentStore, document: Keyset) -> None:
     """Save a signing document over whatever is there."""
     version = store.load(Tree.KEYS, document.name).version
     store.save(Tree.KEYS, document.name, encode_keyset(document), version)
+
+
+def sealed(store: MemoryStore, name: str, fields: Mapping[str, Any]) -> dict[str, Any]:
+    """Return *fields* under the seal of the keyset, as only who reads its standby can make it."""
+    return dict(sealing_in(store.history(Tree.STANDBY, name)[-1], name).seal(fields))
 
 
 def publish(store: DocumentStore, sequence: int = 1, *, name: str = "web", revoked: tuple[Kid, ...] = ()) -> None:

@@ -281,6 +281,7 @@ class PooledKeyGenerator:
         self.made: list[GeneratedKey] = []
         self._pairs = 0
         self._names = 0
+        self._seal_keys = 0
         self._lock = threading.Lock()
 
     def generate(self, algorithm: Algorithm, rsa_bits: int) -> GeneratedKey:  # noqa: ARG002 - all pairs of the pool are of 2048 bits
@@ -291,6 +292,14 @@ class PooledKeyGenerator:
             made = self._secret() if algorithm.symmetric else self._pair()
             self.made.append(made)
             return made
+
+    def seal_key(self) -> SecretText:
+        """
+        Return the next seal key, counted.
+        """
+        with self._lock:
+            self._seal_keys += 1
+            return SecretText(f"{self._seal_keys:060x}5ea1")
 
     def op_id(self) -> str:
         """

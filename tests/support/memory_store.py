@@ -126,6 +126,15 @@ class MemoryStore:
             self.reads += 1
             return self._stored(tree, keyset)
 
+    def load_version(self, tree: Tree, keyset: str, version: int) -> Stored:
+        """
+        Return one version.
+        """
+        with self._lock:
+            self._reachable()
+            self.reads += 1
+            return self._stored(tree, keyset, version)
+
     def save(self, tree: Tree, keyset: str, fields: Fields, cas: int) -> Stored:
         """
         Append a version when the latest is *cas*.
@@ -241,14 +250,14 @@ class MemoryStore:
     def _numbered(self, tree: Tree, keyset: str) -> list[tuple[int, _Version]]:
         return list(enumerate(self._documents.get((tree, keyset), []), start=1))
 
-    def _stored(self, tree: Tree, keyset: str) -> Stored:
+    def _stored(self, tree: Tree, keyset: str, version: int | None = None) -> Stored:
         now = self._clock.now()
         earliest = now.replace(microsecond=0)
         latest = earliest if earliest == now else earliest + timedelta(seconds=1)
         moment = ClockReading(earliest, latest, self.offset, read_at=self._clock.monotonic())
-        numbered = self._numbered(tree, keyset)
+        numbered = [n for n in self._numbered(tree, keyset) if version in (None, n[0])]
         if not numbered:
             return Stored(0, None, None, moment)
-        number, version = numbered[-1]
-        gone = version.text is None or version.deleted
-        return Stored(number, None if gone else json.loads(version.text or ""), version.created_at, moment)
+        number, found = numbered[-1]
+        gone = found.text is None or found.deleted
+        return Stored(number, None if gone else json.loads(found.text or ""), found.created_at, moment)

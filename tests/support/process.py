@@ -22,11 +22,12 @@ from rotator.model.reasons import AlarmReason
 from rotator.reconcile.alarms import Alarms
 from rotator.reconcile.effects import Effects
 from rotator.reconcile.last_known import LastKnown
+from rotator.reconcile.loading import Loader
 from rotator.reconcile.operator_effects import Operator, OperatorEffects
 from rotator.reconcile.publishing import Publishing
 from rotator.reconcile.reconciler import Reconciler
 from rotator.reconcile.saving import SeenRecord
-from rotator.reconcile.snapshot import Snapshot, load
+from rotator.reconcile.snapshot import Snapshot
 from rotator.reconcile.tracker import Tracker
 from tests.support.fakes import START, ManualClock, MemoryNotifier, MemoryPublisher, PooledKeyGenerator
 from tests.support.memory_store import Fuses, MemoryStore
@@ -152,15 +153,25 @@ class Process:
         last_seen = LastSeenFiles(state_dir) if state_dir else None
         self.publishing = Publishing([o.publisher], o.notifier, self.alarms, self.log)
         seen = SeenRecord(last_seen, self.alarms)
-        self.effects = Effects(o.store, self.publishing, o.keygen, seen, self.log, o.clock)
+        loader = Loader(o.store)
+        self.effects = Effects(o.store, loader, self.publishing, o.keygen, seen, self.log, o.clock)
         self.reconciler = Reconciler(
-            o.store, self.effects, self.publishing, last_seen, self.cache, self.alarms, self.log, o.clock, pause=pause
+            o.store,
+            loader,
+            self.effects,
+            self.publishing,
+            last_seen,
+            self.cache,
+            self.alarms,
+            self.log,
+            o.clock,
+            pause=pause,
         )
         self.last_known = LastKnown(o.store, last_seen, self.cache)
         unseen = SeenRecord(None, self.alarms)
-        self.operator = Operator(
-            o.store, self.publishing, OperatorEffects(o.store, self.publishing, o.keygen, unseen, self.log, o.clock)
-        )
+        own = Loader(o.store)
+        effects = OperatorEffects(o.store, own, self.publishing, o.keygen, unseen, self.log, o.clock)
+        self.operator = Operator(o.store, own, self.publishing, effects)
         self.tracker = Tracker("web", policy)
 
 
@@ -214,7 +225,7 @@ class Place(Outside):
 
     def snapshot(self) -> Snapshot:
         """Load the keyset."""
-        return load(self.store, "web", self.policy)
+        return self.process.operator.loader.load("web", self.policy)
 
     def effects_of(self, act: Callable[[], object]) -> list[str]:
         """Return the names of the effects that *act* has, in their order."""

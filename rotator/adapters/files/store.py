@@ -64,6 +64,13 @@ class FileStore:
         created_at = max(created_at, datetime.fromtimestamp(committed, UTC))
         return Stored(version, fields, created_at, self._reading(before))
 
+    def load_version(self, tree: Tree, keyset: str, version: int) -> Stored:
+        """
+        Return the document if *version* is its latest; no other is kept.
+        """
+        stored = self.load(tree, keyset)
+        return stored if stored.version == version else Stored(0, None, None, stored.clock)
+
     def save(self, tree: Tree, keyset: str, fields: Fields, cas: int) -> Stored:
         """
         Write version *cas* + 1 if the latest is still *cas*, durably, and return it as read back.

@@ -67,8 +67,7 @@ def reads(role: Role, settings: Settings, keyset: str) -> tuple[str, ...]:
 
 def _keeper(settings: Settings, keyset: str | None) -> Iterator[tuple[str, frozenset[str]]]:
     name = keyset or ANY
-    symmetric = keyset is not None and settings.keysets[keyset].algorithm.symmetric
-    secret = [Tree.KEYS] if symmetric else [Tree.KEYS, Tree.STANDBY]
+    secret = (Tree.KEYS, Tree.STANDBY)
     for tree in (*secret, Tree.JWKS):
         yield _path(settings, "data", tree, name), frozenset({"create", "read", "update"})
     for tree in secret:

@@ -12,6 +12,7 @@ CODES = {
     "RefusedError": 3,
     "PublicationError": 3,
     "FrozenError": 3,
+    "EditedError": 3,
     "StoreConflictError": 75,
     "StoreDeniedError": 77,
     "StoreUnavailableError": 69,

@@ -206,12 +206,7 @@ def test_the_commands_for_cas_required_do_no_harm_before_the_first_start(
     """
     hcl = run(configuration(tmp_path, mount), "policy", "daemon").stdout
     documents = re.findall(rf"^#   vault kv metadata put -mount={mount} -cas-required=true (\S+)$", hcl, re.MULTILINE)
-    assert documents == [
-        f"team/rotator/{tree}/{name}"
-        for name in ("web", "apps", "api")
-        for tree in TREES
-        if (tree, name) != ("standby", "api")
-    ]
+    assert documents == [f"team/rotator/{tree}/{name}" for name in ("web", "apps", "api") for tree in TREES]
     daemon = Holder(vault_server, mount, hcl)
     for document in documents:
         assert vault_server.request("POST", f"{mount}/metadata/{document}", {"cas_required": True})[0] in OK

@@ -198,6 +198,7 @@ def test_a_clock_that_disagrees_is_refused_even_unsafe(unsafe: bool) -> None:
 def test_a_lost_standby_is_refused_even_unsafe(unsafe: bool) -> None:
     """There is no private key to sign with."""
     place = propagated()
+    place.snapshot()
     place.store.delete(Tree.STANDBY, "web")
 
     assert refusal(ask(place, unsafe=unsafe)) == (

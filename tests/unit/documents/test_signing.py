@@ -10,7 +10,9 @@ from typing import Any
 import pytest
 
 from rotator.documents.public import decode_public, encode_public, public_document
+from rotator.documents.seal import Sealing
 from rotator.documents.signing import decode_keyset, encode_keyset
+from rotator.documents.standby import decode_standby
 from rotator.errors import DocumentError
 from rotator.model.keys import CurrentKey, KeyPair
 
@@ -21,6 +23,11 @@ GOLDEN = {
 }
 
 
+def sealing(name: str) -> Sealing:
+    """Return what seals the golden documents of a keyset."""
+    return decode_standby(golden(f"standby/{name}"), name).sealing
+
+
 def golden(title: str) -> dict[str, Any]:
     """Return a copy of a golden document."""
     copy: dict[str, Any] = json.loads(json.dumps(GOLDEN[title]))
@@ -29,7 +36,7 @@ def golden(title: str) -> dict[str, Any]:
 
 def test_the_page_has_all_golden_documents() -> None:
     """Both keysets are there, whole."""
-    assert set(GOLDEN) == {"keys/web", "jwks/web", "standby/web", "keys/internal", "jwks/internal"}
+    assert set(GOLDEN) == {"keys/web", "jwks/web", "standby/web", "keys/internal", "jwks/internal", "standby/internal"}
 
 
 @pytest.mark.parametrize("name", ["web", "internal"])
@@ -37,13 +44,15 @@ def test_signing_document_round_trips(name: str) -> None:
     """Decoding and encoding changes nothing."""
     document = golden(f"keys/{name}")
 
-    assert document == encode_keyset(decode_keyset(document, name))
+    assert document == sealing(name).seal(encode_keyset(decode_keyset(document, name)))
+    assert sealing(name).fits(document)
 
 
 @pytest.mark.parametrize("name", ["web", "internal"])
 def test_public_document_is_computed_from_the_signing_one(name: str) -> None:
     """The JWKS of the page is what the keys of the page give, byte for byte."""
-    assert golden(f"jwks/{name}") == encode_public(public_document(decode_keyset(golden(f"keys/{name}"), name)))
+    keyset = decode_keyset(golden(f"keys/{name}"), name)
+    assert golden(f"jwks/{name}") == encode_public(public_document(keyset, sealing(name)))
     assert golden(f"jwks/{name}") == encode_public(decode_public(golden(f"jwks/{name}"), name))
 
 
@@ -84,7 +93,7 @@ def test_unknown_fields_survive() -> None:
     document["labels"] = {"team": "payments"}
     document["keys"][0]["note"] = "kept"
 
-    assert document == encode_keyset(decode_keyset(document, "web"))
+    assert encode_keyset(decode_keyset(document, "web")) == {k: v for k, v in document.items() if k != "seal"}
 
 
 @pytest.mark.parametrize(

@@ -9,6 +9,7 @@ def test_only_what_stops_rotation_makes_a_keyset_unready() -> None:
     """A held rotation goes on by itself; a frozen keyset does not."""
     assert {reason for reason in AlarmReason if reason.stalls} == {
         AlarmReason.FROZEN,
+        AlarmReason.EDITED,
         AlarmReason.DENIED,
         AlarmReason.UNAVAILABLE,
         AlarmReason.OVERDUE,

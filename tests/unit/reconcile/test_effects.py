@@ -15,6 +15,7 @@ from rotator.model.keys import HmacSecret
 from rotator.model.policy import Policy
 from rotator.model.reasons import ActivationReason
 from rotator.reconcile.effects import Effects, Outcome, next_of
+from rotator.reconcile.loading import Loader
 from rotator.reconcile.saving import SeenRecord
 from tests.support.process import Place
 from tests.support.world import policy, seconds
@@ -59,12 +60,12 @@ def test_creation_saves_the_private_key_before_the_keyset_that_names_it() -> Non
 
 
 def test_creation_of_secrets_begins_with_a_key_that_signs() -> None:
-    """In one save, current and next together."""
+    """In one save, current and next together; the seal key comes first."""
     place = Place(SECRETS)
     clock = place.store.load(Tree.KEYS, "web").clock
     done, _ = acted(place, lambda: place.process.effects.create("web", SECRETS, clock))
 
-    assert done == [SAVE, SHOW, CHANGED]
+    assert done == ["save standby/web", SAVE, SHOW, CHANGED]
     assert place.current.kid != place.next_key.kid
 
 
@@ -214,11 +215,11 @@ def test_an_activation_reads_back_first_unless_it_is_unsafe() -> None:
 def test_an_activation_needs_the_private_key() -> None:
     """Without it nothing is changed."""
     place = settled()
-    before = place.keyset
+    before, snapshot = place.keyset, place.snapshot()
     place.store.delete(Tree.STANDBY, "web")
 
     with pytest.raises(StandbyLostError):
-        place.process.effects.activate(place.snapshot(), SCHEDULED)
+        place.process.effects.activate(snapshot, SCHEDULED)
     assert place.keyset == before
 
 
@@ -349,6 +350,7 @@ def test_a_first_key_in_a_set_that_others_share_must_propagate(neighbour: bool) 
     shared = replace(PAIRS, well_known=True)
     effects = Effects(
         place.store,
+        Loader(place.store),
         place.process.publishing,
         place.keygen,
         SeenRecord(None, place.process.alarms),

@@ -13,6 +13,7 @@ from rotator.model.document import Stored, Tree
 from rotator.model.policy import Policy
 from rotator.model.reasons import AlarmReason
 from rotator.reconcile.alarms import Alarms
+from rotator.reconcile.loading import Loader
 from rotator.reconcile.observe import Observation, Observer
 from rotator.reconcile.saving import SeenRecord
 from rotator.reconcile.tracker import Tracker
@@ -33,7 +34,7 @@ class Lookout:
         outside = Outside()
         self.clock, self.store = outside.clock, store or outside.store
         self.alarms, self.last_seen = Alarms(RecordingLog()), MemoryLastSeen()
-        self.observer = Observer(self.store, self.last_seen, self.alarms, self.clock)
+        self.observer = Observer(self.store, Loader(self.store), self.last_seen, self.alarms, self.clock)
         self.tracker = Tracker("web", rules)
         self.world = World(SECRETS)
         self.world.run(20)
@@ -78,7 +79,7 @@ def test_a_keyset_without_a_trace_does_not_exist() -> None:
 def test_a_host_that_remembers_nothing_believes_the_store() -> None:
     """A command, or a daemon before its first pass."""
     lookout = Lookout().saved()
-    observer = Observer(lookout.store, None, lookout.alarms, lookout.clock)
+    observer = Observer(lookout.store, Loader(lookout.store), None, lookout.alarms, lookout.clock)
 
     assert observer.observe(lookout.tracker, clock_stepped=False).snapshot is not None
 

@@ -202,7 +202,7 @@ def test_an_imported_pair_signs_at_once_and_alone() -> None:
     effects = place.process.operator.effects
 
     done = place.effects_of(lambda: effects.import_key("web", PAIRS, clock, pair(1)))
-    assert done == [SAVE, SHOW, ACTIVATED]
+    assert done == ["save standby/web", SAVE, SHOW, ACTIVATED]
     assert (place.current.kid, place.keyset.next) == (pair(1).kid, None)
     assert place.notifier.events[-1].reason == ActivationReason.IMPORTED.value
 

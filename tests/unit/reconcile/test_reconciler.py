@@ -17,6 +17,7 @@ from rotator.model.document import Tree
 from rotator.model.event import EventType
 from rotator.model.publication import Publication
 from rotator.model.reasons import AlarmReason, HoldReason
+from tests.support.documents import sealed
 from tests.support.memory_store import Crash, MemoryStore
 from tests.support.process import Outside, Overtaken, Place, Process
 from tests.support.world import policy, seconds
@@ -57,7 +58,8 @@ def test_interrupted_at_every_effect(algorithm: str, after: bool, kind: type[Bas
         for version in place.store.history(Tree.KEYS, "web"):
             assert version is None or {key["kid"] for key in version["keys"]} <= alive, nth
         standbys = [s for s in place.store.history(Tree.STANDBY, "web") if s]
-        assert all(standby["kid"] == place.next_key.kid for standby in standbys), nth
+        waiting = "" if algorithm == "HS256" else place.next_key.kid
+        assert all(standby["kid"] == waiting for standby in standbys), nth
         made = [m.kid for m in place.keygen.made]
         assert len(made) <= 4 + (kind is Crash or not after), (nth, made)
     assert nth > 12
@@ -193,7 +195,7 @@ def test_lost_standby_is_withdrawn_after_two_sights() -> None:
     place.live(20)
     lost = place.next_key
     place.store.delete(Tree.STANDBY, "web")
-    place.restart()
+    place.tracker.converged = None
     place.reconcile()
     assert AlarmReason.STANDBY_LOST in place.reasons()
     assert place.next_key == lost
@@ -217,8 +219,10 @@ def test_contradictions_freeze(tmp_path: Path) -> None:
             place.store.forget_metadata(Tree.KEYS, "web"),
             place.store.forget_metadata(Tree.JWKS, "web"),
         ),
-        "epoch": lambda: place.store.put(Tree.KEYS, "web", {**latest, "epoch": "another"}),
-        "another save": lambda: place.store.put(Tree.KEYS, "web", {**latest, "op_id": "forged"}),
+        "epoch": lambda: place.store.put(Tree.KEYS, "web", sealed(place.store, "web", {**latest, "epoch": "another"})),
+        "another save": lambda: place.store.put(
+            Tree.KEYS, "web", sealed(place.store, "web", {**latest, "op_id": "forged"})
+        ),
         "not rotator's": lambda: place.store.put(Tree.KEYS, "web", {"current": "by hand"}),
         "newer": lambda: place.store.put(Tree.KEYS, "web", {**latest, "schema": "2"}),
     }

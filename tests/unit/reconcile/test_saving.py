@@ -25,6 +25,7 @@ from rotator.model.policy import Policy
 from rotator.model.reasons import ActivationReason, AlarmReason
 from rotator.reconcile.alarms import Alarms
 from rotator.reconcile.effects import next_key_of
+from rotator.reconcile.loading import Loader
 from rotator.reconcile.saving import Saving, SeenRecord
 from rotator.reconcile.snapshot import Snapshot
 from tests.support.fakes import MemoryLastSeen
@@ -47,7 +48,8 @@ class Desk:
         self.log, self.last_seen = RecordingLog(), MemoryLastSeen()
         self.alarms = Alarms(self.log)
         self.seen = SeenRecord(self.last_seen, self.alarms)
-        self.saving = Saving(self.place.store, self.place.keygen, self.seen, self.place.clock)
+        loader = Loader(self.place.store)
+        self.saving = Saving(self.place.store, loader, self.place.keygen, self.seen, self.place.clock)
 
     def loaded(self) -> Snapshot:
         """Load the keyset now."""
@@ -179,15 +181,15 @@ def test_a_lost_race_saves_nothing() -> None:
 def test_a_creation_is_the_first_version_or_none() -> None:
     """Version 0 is what it replaces."""
     desk = Desk(SHORT)
-    clock = desk.loaded().clock
+    clock, sealing = desk.loaded().clock, desk.loaded().sealing
     next_key, first = (
         next_key_of(desk.place.keygen.generate(SHORT.algorithm, 0), SHORT, clock.earliest) for _ in range(2)
     )
 
-    fresh = desk.saving.create(Create("other", "epoch-x", next_key, first), SHORT, clock)
+    fresh = desk.saving.create(Create("other", "epoch-x", next_key, first), SHORT, clock, sealing)
     assert (fresh.version, fresh.keyset.sequence, fresh.loaded) == (1, 1, False)
     with pytest.raises(StoreConflictError):
-        desk.saving.create(Create("other", "epoch-y", next_key, first), SHORT, clock)
+        desk.saving.create(Create("other", "epoch-y", next_key, first), SHORT, clock, sealing)
 
 
 def test_what_was_read_again_is_what_was_read() -> None:

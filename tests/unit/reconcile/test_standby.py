@@ -12,8 +12,9 @@ from rotator.model.algorithms import Algorithm
 from rotator.model.document import Tree
 from rotator.model.keys import GeneratedKey, Kid, NextKey
 from rotator.model.keyset import Keyset, Revocation
+from rotator.reconcile.snapshot import Snapshot
 from rotator.reconcile.standby import clear_standby, prepare_standby, private_key, standby_matches
-from tests.support.process import Outside
+from tests.support.process import Outside, snapshot_of
 from tests.support.publications import pair
 from tests.support.world import World, at, policy
 
@@ -30,6 +31,11 @@ def keyset_of(made: GeneratedKey | None) -> Keyset:
     world = World(PAIRS)
     world.run(20)
     return replace(world.keyset, next=next_key(made) if made else None)
+
+
+def before(made: GeneratedKey | None) -> Snapshot:
+    """Return a keyset with this next, as it was loaded."""
+    return snapshot_of(keyset_of(made), PAIRS)
 
 
 def stand_by(outside: Outside, made: GeneratedKey, **members: object) -> None:
@@ -50,7 +56,7 @@ def kids(outside: Outside) -> list[str]:
 def test_a_new_key_is_saved_before_it_is_returned() -> None:
     """Under the epoch of the keyset, with the store's moment as its creation."""
     outside = Outside()
-    prepared = prepare_standby(outside.store, outside.keygen, keyset_of(None), "web", PAIRS)
+    prepared = prepare_standby(outside.store, outside.keygen, before(None), "web", PAIRS)
 
     (version,) = outside.store.history(Tree.STANDBY, "web")
     assert version is not None
@@ -79,7 +85,7 @@ def test_a_key_that_a_crash_left_is_adopted() -> None:
     """It was made for this keyset and never became its next; its creation is what the standby says."""
     outside = Outside()
     stand_by(outside, pair(1))
-    prepared = prepare_standby(outside.store, outside.keygen, keyset_of(None), "web", PAIRS)
+    prepared = prepare_standby(outside.store, outside.keygen, before(None), "web", PAIRS)
 
     assert (prepared.key.kid, prepared.adopted) == (pair(1).kid, True)
     assert prepared.key.created_at == at(3)
@@ -99,7 +105,7 @@ def test_what_is_unfit_is_replaced(name: str) -> None:
     """Saved over the version that was read."""
     outside = Outside()
     stand_by(outside, pair(1), **UNFIT[name])
-    prepared = prepare_standby(outside.store, outside.keygen, keyset_of(None), "web", PAIRS)
+    prepared = prepare_standby(outside.store, outside.keygen, before(None), "web", PAIRS)
 
     assert not prepared.adopted
     assert kids(outside)[-1] == prepared.key.kid == outside.keygen.made[0].kid
@@ -114,7 +120,7 @@ def test_a_kid_that_was_used_is_never_adopted(where: str) -> None:
         keyset = replace(keyset, revoked=(Revocation(pair(1).kid, at(0), "stolen", at(99)),))
     stand_by(outside, pair(1))
 
-    assert not prepare_standby(outside.store, outside.keygen, keyset, "web", PAIRS).adopted
+    assert not prepare_standby(outside.store, outside.keygen, snapshot_of(keyset, PAIRS), "web", PAIRS).adopted
 
 
 def test_a_standby_that_is_no_standby_is_replaced() -> None:
@@ -133,7 +139,7 @@ def test_a_revoked_next_is_emptied() -> None:
     """It is not adopted again."""
     outside = Outside()
     stand_by(outside, pair(1))
-    clear_standby(outside.store, keyset_of(pair(1)), next_key(pair(1)), at(9))
+    clear_standby(outside.store, before(pair(1)), next_key(pair(1)))
 
     latest = outside.store.history(Tree.STANDBY, "web")[-1]
     assert latest is not None
@@ -151,7 +157,7 @@ def test_whatever_is_no_key_of_another_is_emptied(found: str) -> None:
     elif found == "deleted":
         stand_by(outside, pair(1))
         outside.store.delete(Tree.STANDBY, "web")
-    clear_standby(outside.store, keyset_of(pair(1)), next_key(pair(1)), at(9))
+    clear_standby(outside.store, before(pair(1)), next_key(pair(1)))
 
     assert kids(outside)[-1] == ""
 
@@ -162,7 +168,7 @@ def test_another_key_that_stands_by_is_kept() -> None:
     stand_by(outside, pair(2))
 
     with pytest.raises(StoreConflictError, match="another key stands by"):
-        clear_standby(outside.store, keyset_of(pair(1)), next_key(pair(1)), at(9))
+        clear_standby(outside.store, before(pair(1)), next_key(pair(1)))
     assert kids(outside) == [pair(2).kid]
 
 

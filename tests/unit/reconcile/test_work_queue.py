@@ -19,6 +19,7 @@ from rotator.model.publication import Publication
 from rotator.model.reasons import AlarmReason
 from rotator.reconcile.tracker import Tracker
 from rotator.reconcile.work_queue import MIN_HINT_INTERVAL, WorkQueue
+from tests.support.documents import sealed
 from tests.support.fakes import MemoryPublisher
 from tests.support.memory_store import MemoryStore
 from tests.support.process import Outside, Process, Workers
@@ -393,11 +394,12 @@ def test_a_store_that_denies_is_probed_as_gently_and_named_so() -> None:
 
 
 def deny_current(store: MemoryStore, name: str) -> None:
-    """Put the kid that signs on the deny-list by hand, so that no change of the keyset is allowed any more."""
+    """Put the kid that signs on the deny-list, under a good seal, so that no change of the keyset is allowed any more."""
     document = store.history(Tree.KEYS, name)[-1]
     assert document is not None
     entry = encode_revocation(Revocation(document["kid"], at(0), "", at(9999)))
-    store.put(Tree.KEYS, name, {**document, "revoked": [entry | {"reason": ""}], "propagation_time": "1"})
+    forged = {**document, "revoked": [entry | {"reason": ""}], "propagation_time": "1"}
+    store.put(Tree.KEYS, name, sealed(store, name, forged))
 
 
 TROUBLES: dict[AlarmReason, Callable[[WatchedStore], None]] = {

@@ -41,7 +41,7 @@ def _settings(tmp_path: Path) -> Settings:
     return load(path, environ={}, command_line=True)
 
 
-def documents(keyset: str, *, standby: bool = True) -> dict[str, set[str]]:
+def documents(keyset: str) -> dict[str, set[str]]:
     """
     Return what a keeper of *keyset* needs on its documents.
     """
@@ -49,7 +49,7 @@ def documents(keyset: str, *, standby: bool = True) -> dict[str, set[str]]:
     for tree in ("keys", "standby"):
         found[f"kv/metadata/team/rotator/{tree}/{keyset}"] = READ
         found[f"kv/destroy/team/rotator/{tree}/{keyset}"] = UPDATE
-    return {path: can for path, can in found.items() if standby or "/standby/" not in path}
+    return found
 
 
 DAEMON = {LOOKUP: READ, RENEW: UPDATE, REVOKE: UPDATE, CAPABILITIES: UPDATE}
@@ -72,9 +72,11 @@ def test_a_keeper_of_one_keyset(settings: Settings, role: Role, token: dict[str,
 
 
 @keepers
-def test_a_keeper_of_shared_secrets_has_no_standby(settings: Settings, role: Role, token: dict[str, set[str]]) -> None:
-    """Shared secrets have no next key to prepare."""
-    assert needed(role, settings, "api") == documents("api", standby=False) | token
+def test_a_keeper_of_shared_secrets_has_a_standby_too(
+    settings: Settings, role: Role, token: dict[str, set[str]]
+) -> None:
+    """It holds their seal key."""
+    assert needed(role, settings, "api") == documents("api") | token
 
 
 @keepers

@@ -3,12 +3,12 @@ The operator's listener: whether the daemon makes progress, whether every keyset
 """
 
 import json
-from collections.abc import Mapping
 from http import HTTPStatus
 from typing import Protocol
 
 from rotator.daemon.health import Health, Readiness
-from rotator.daemon.http_server import HttpServer, Response, plain
+from rotator.daemon.http_message import NOT_ALLOWED, Request, Response, plain
+from rotator.daemon.http_server import HttpServer
 from rotator.telemetry.redaction import redact
 
 
@@ -59,11 +59,13 @@ class AdminPages:
         self._health = health
         self._metrics = metrics
 
-    def respond(self, path: str, headers: Mapping[str, str]) -> Response:  # noqa: ARG002 - every listener's signature
+    def respond(self, request: Request) -> Response:
         """
-        Return the answer to a GET of *path*.
+        Return the answer to a GET.
         """
-        match path:
+        if request.method == "OPTIONS":
+            return NOT_ALLOWED
+        match request.path:
             case "/healthz":
                 return render_health(alive=self._health.alive())
             case "/readyz":

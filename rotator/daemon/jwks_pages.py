@@ -3,17 +3,30 @@ The public listener: the JWKS of each keyset, the combined one, their Cache-Cont
 """
 
 import hashlib
-from collections.abc import Collection, Mapping
+from collections.abc import Collection
 from http import HTTPStatus
 
 from rotator.adapters.jwks.cache import Combined, JwksCache
 from rotator.adapters.jwks.http import WELL_KNOWN_PATH
-from rotator.daemon.http_server import HttpServer, Response, plain
+from rotator.daemon.http_message import Request, Response, plain
+from rotator.daemon.http_server import HttpServer
 from rotator.model.policy import max_age
 from rotator.model.publication import Jwks, Publication
 
-_NOT_YET = plain(HTTPStatus.SERVICE_UNAVAILABLE, "not loaded yet", retry_after="1")
-_NOT_FOUND = plain(HTTPStatus.NOT_FOUND)
+# A public document: scripts of every origin may read it (CORS), failures too.
+_OF_EVERY_ORIGIN = {"Access-Control-Allow-Origin": "*"}
+_NOT_YET = plain(HTTPStatus.SERVICE_UNAVAILABLE, "not loaded yet", retry_after="1", **_OF_EVERY_ORIGIN)
+_NOT_FOUND = plain(HTTPStatus.NOT_FOUND, **_OF_EVERY_ORIGIN)
+PREFLIGHT = Response(
+    HTTPStatus.NO_CONTENT,
+    {
+        **_OF_EVERY_ORIGIN,
+        "Access-Control-Allow-Methods": "GET, HEAD",
+        "Access-Control-Allow-Headers": "*",
+        "Access-Control-Max-Age": "86400",
+        "Allow": "GET, HEAD, OPTIONS",
+    },
+)
 
 
 def render(jwks: Jwks, seconds: int) -> Response:
@@ -27,16 +40,20 @@ def render(jwks: Jwks, seconds: int) -> Response:
             "Content-Type": "application/jwk-set+json",
             "Cache-Control": f"public, max-age={seconds}",
             "ETag": f'"{hashlib.sha256(body).hexdigest()[:32]}"',
+            **_OF_EVERY_ORIGIN,
         },
         body,
     )
 
 
-def unless_cached(response: Response, headers: Mapping[str, str]) -> Response:
+def unless_cached(response: Response, request: Request) -> Response:
     """
-    Return *response*, or 304 without a body if the request's *headers* name its tag (RFC 9110 section 13.1.2).
+    Return *response*, or 304 without a body if *request* names its tag (RFC 9110 section 13.1.2).
     """
-    cached = {tag.strip().removeprefix("W/") for tag in (headers.get("If-None-Match") or "").split(",")}
+    known = request.headers.get("if-none-match")
+    if known is None:
+        return response
+    cached = {tag.strip().removeprefix("W/") for tag in known.split(",")}
     if "*" not in cached and response.headers.get("ETag") not in cached:
         return response
     return Response(
@@ -54,12 +71,15 @@ class JwksPages:
         self._names = frozenset(names)
         self._rendered: dict[str, tuple[Publication | Combined, Response]] = {}
 
-    def respond(self, path: str, headers: Mapping[str, str]) -> Response:
+    def respond(self, request: Request) -> Response:
         """
-        Return the answer to a GET of *path*.
+        Return the answer to a GET, or to a browser's OPTIONS before one.
         """
+        if request.method == "OPTIONS":
+            return PREFLIGHT
+        path = request.path
         if path == WELL_KNOWN_PATH:
-            return self._combined(headers)
+            return self._combined(request)
         name = path.removeprefix("/keysets/").removesuffix("/jwks.json")
         if path != f"/keysets/{name}/jwks.json":
             return _NOT_FOUND
@@ -68,25 +88,23 @@ class JwksPages:
             return _NOT_YET if name in self._names else _NOT_FOUND
         if publication.symmetric:
             return _NOT_FOUND
-        return self._serve(path, publication, publication.document.jwks, max_age(publication.timing), headers)
+        return self._serve(publication, publication.document.jwks, max_age(publication.timing), request)
 
-    def _combined(self, headers: Mapping[str, str]) -> Response:
+    def _combined(self, request: Request) -> Response:
         combined = self._cache.combined()
         if combined is None:
             return _NOT_YET if self._cache.has_combined else _NOT_FOUND
-        return self._serve(WELL_KNOWN_PATH, combined, combined.jwks, combined.max_age, headers)
+        return self._serve(combined, combined.jwks, combined.max_age, request)
 
-    def _serve(
-        self, path: str, source: Publication | Combined, jwks: Jwks, seconds: int, headers: Mapping[str, str]
-    ) -> Response:
+    def _serve(self, source: Publication | Combined, jwks: Jwks, seconds: int, request: Request) -> Response:
         """
         Return the answer, rendered only if *source* is not the value that was rendered last.
         """
-        rendered, response = self._rendered.get(path, (None, _NOT_FOUND))
+        rendered, response = self._rendered.get(request.path, (None, _NOT_FOUND))
         if rendered is not source:
             response = render(jwks, seconds)
-            self._rendered[path] = source, response
-        return unless_cached(response, headers)
+            self._rendered[request.path] = source, response
+        return unless_cached(response, request)
 
 
 class JwksServer(HttpServer):

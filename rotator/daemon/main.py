@@ -18,6 +18,7 @@ from apscheduler.schedulers.background import BackgroundScheduler
 from rotator.config.settings import Settings
 from rotator.daemon import systemd
 from rotator.daemon.admin_pages import AdminServer
+from rotator.daemon.file_limit import raise_file_limit
 from rotator.daemon.health import Health
 from rotator.daemon.jwks_pages import JwksServer
 from rotator.errors import ConfigError
@@ -167,7 +168,7 @@ class Daemon:
             time.sleep(0.02)
         for server in (self.jwks_server, self.admin_server):
             if server:
-                server.stop()
+                server.close()
         self._engine.close()
         self._log.info("stopped")
 
@@ -179,6 +180,7 @@ def run(settings: Settings, log: Log, read_again: Callable[[], Settings]) -> boo
     A faulty one is told in the log, and the daemon goes on as it is.
     """
     systemd.no_core_dumps()
+    raise_file_limit()
     faulthandler.enable()
     daemon = Daemon(settings, log)
     reload: SimpleQueue[None] = SimpleQueue()

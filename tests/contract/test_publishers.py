@@ -107,7 +107,7 @@ def _place(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Place]:
             listener = JwksServer("127.0.0.1:0", cache, ["web", "other"])
             listener.start()
             yield _http(cache, listener)
-            listener.stop()
+            listener.close()
         case kind:
             name = "jwks.json" if kind == "combined file" else "{keyset}.json"
             place = _files(tmp_path / "public" / name, cache)

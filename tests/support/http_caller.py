@@ -49,4 +49,4 @@ def running(server: HttpServer) -> Iterator[None]:
     try:
         yield
     finally:
-        server.stop()
+        server.close()

@@ -117,7 +117,7 @@ def services(folder: Path, *keysets: str) -> Iterator[Services]:
         ) as made:
             yield made
     finally:
-        server.stop()
+        server.close()
 
 
 def test_a_token_is_verified_again_and_again(tmp_path: Path) -> None:

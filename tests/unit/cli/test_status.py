@@ -16,7 +16,8 @@ from rotator.adapters.files.atomic import write_atomically
 from rotator.cli.exit_codes import Exit
 from rotator.daemon.admin_pages import AdminServer
 from rotator.daemon.health import Readiness
-from rotator.daemon.http_server import HttpServer, Response
+from rotator.daemon.http_message import Response
+from rotator.daemon.http_server import HttpServer
 from rotator.model.keys import Kid
 from rotator.model.keyset import Revocation, RotateRequest
 from rotator.model.reasons import AlarmReason
@@ -195,7 +196,7 @@ def listening(folder: Path, server: HttpServer) -> Iterator[CommandLine]:
     try:
         yield CommandLine(folder, INTERNAL, f'[admin]\nhttp = "{server.address}"\n')
     finally:
-        server.stop()
+        server.close()
 
 
 def test_the_daemons_alarms_are_shown_for_the_keysets_asked_for(tmp_path: Path) -> None:
@@ -215,7 +216,7 @@ def test_the_daemons_alarms_are_shown_for_the_keysets_asked_for(tmp_path: Path) 
 @pytest.mark.parametrize("body", [b"no JSON", b"[]", b"{}", b'{"ready": true}', b'{"ready": true, "alarms": [1]}'])
 def test_another_program_on_the_port_is_not_taken_for_the_daemon(tmp_path: Path, body: bytes) -> None:
     """Whatever it answers, the keysets are reported."""
-    other = HttpServer("127.0.0.1:0", lambda _path, _headers: Response(HTTPStatus.OK, {}, body), "test")
+    other = HttpServer("127.0.0.1:0", lambda _request: Response(HTTPStatus.OK, {}, body), "test")
     with listening(tmp_path, other) as rotator:
         rotator.put(hmac_keyset())
         answer = rotator.run("status")
@@ -225,9 +226,9 @@ def test_another_program_on_the_port_is_not_taken_for_the_daemon(tmp_path: Path,
 
 def test_a_daemon_that_is_down_is_no_failure_of_the_command(tmp_path: Path) -> None:
     """The store is what is asked."""
-    server = HttpServer("127.0.0.1:0", lambda _path, _headers: Response(HTTPStatus.OK, {}), "test")
+    server = HttpServer("127.0.0.1:0", lambda _request: Response(HTTPStatus.OK, {}), "test")
     address = server.address
-    server.stop()
+    server.close()
     rotator = CommandLine(tmp_path, INTERNAL, f'[admin]\nhttp = "{address}"\n')
     rotator.put(hmac_keyset())
     answer = rotator.run("status", "--output", "json")

@@ -9,6 +9,7 @@ import pytest
 
 from rotator.daemon.admin_pages import AdminPages, AdminServer, render_health, render_readiness
 from rotator.daemon.health import Readiness
+from rotator.daemon.http_message import Request
 from rotator.model.reasons import AlarmReason
 from rotator.reconcile.alarms import Alarm
 from tests.support.http_caller import ask, running
@@ -75,16 +76,16 @@ def test_readiness_is_the_same_json_good_or_bad() -> None:
 
 def test_each_path_has_its_page(pages: AdminPages) -> None:
     """Health, readiness and metrics."""
-    assert pages.respond("/healthz", {}).body == b"ok\n"
-    assert json.loads(pages.respond("/readyz", {}).body)["ready"] is True
-    metrics = pages.respond("/metrics", {})
+    assert pages.respond(Request("GET", "/healthz", {})).body == b"ok\n"
+    assert json.loads(pages.respond(Request("GET", "/readyz", {})).body)["ready"] is True
+    metrics = pages.respond(Request("GET", "/metrics", {}))
     assert (metrics.body, metrics.headers["Content-Type"]) == (b"up 1\n", FakeMetrics.content_type)
 
 
 @pytest.mark.parametrize("path", ["/", "/keysets/web/jwks.json", "/.well-known/jwks.json", "/debug", "/metrics/"])
 def test_nothing_else_is_served(pages: AdminPages, path: str) -> None:
     """No key data above all."""
-    assert pages.respond(path, {}).status == 404
+    assert pages.respond(Request("GET", path, {})).status == 404
 
 
 def test_the_listener_serves_the_pages() -> None:
@@ -94,3 +95,4 @@ def test_the_listener_serves_the_pages() -> None:
         assert ask(server, "/healthz").status == 200
         health.lives = False
         assert ask(server, "/healthz").status == 503
+        assert ask(server, "/healthz", "OPTIONS").status == 405

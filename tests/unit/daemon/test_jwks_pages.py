@@ -7,7 +7,7 @@ import re
 import pytest
 
 from rotator.adapters.jwks.cache import JwksCache
-from rotator.daemon.http_server import Response
+from rotator.daemon.http_message import Request, Response
 from rotator.daemon.jwks_pages import JwksPages, JwksServer, render, unless_cached
 from tests.support.http_caller import ask, running
 from tests.support.publications import jwks, publication
@@ -37,6 +37,11 @@ def pages(cache: JwksCache) -> JwksPages:
     return JwksPages(cache, NAMES)
 
 
+def get(path: str, known: str | None = None) -> Request:
+    """A request; *known* is the tag of what the caller has."""
+    return Request("GET", path, {} if known is None else {"if-none-match": known})
+
+
 def status(response: Response) -> int:
     """The status as a number."""
     return response.status.value
@@ -57,16 +62,20 @@ def test_what_the_caller_has_is_not_sent_again(known: str) -> None:
     """304 with the caching headers and no type (RFC 9110 section 13.1.2)."""
     page = render(jwks(1), 25)
     tag = page.headers["ETag"]
-    answer = unless_cached(page, {"If-None-Match": known.format(tag)})
+    answer = unless_cached(page, get(WEB, known.format(tag)))
     assert (status(answer), answer.body) == (304, b"")
-    assert answer.headers == {"Cache-Control": "public, max-age=25", "ETag": tag}
+    assert answer.headers == {
+        "Cache-Control": "public, max-age=25",
+        "ETag": tag,
+        "Access-Control-Allow-Origin": "*",
+    }
 
 
-@pytest.mark.parametrize("headers", [{}, {"If-None-Match": ""}, {"If-None-Match": '"other", W/"more"'}])
-def test_what_the_caller_lacks_is_sent(headers: dict[str, str]) -> None:
+@pytest.mark.parametrize("known", [None, "", '"other", W/"more"'])
+def test_what_the_caller_lacks_is_sent(known: str | None) -> None:
     """The page itself."""
     page = render(jwks(1), 25)
-    assert unless_cached(page, headers) is page
+    assert unless_cached(page, get(WEB, known)) is page
 
 
 @pytest.mark.parametrize(
@@ -90,31 +99,45 @@ def test_what_the_caller_lacks_is_sent(headers: dict[str, str]) -> None:
 )
 def test_what_is_on_its_way_is_503_and_what_is_not_served_404(pages: JwksPages, path: str, expected: int) -> None:
     """Neither is cached; only what is on its way says when to ask again."""
-    answer = pages.respond(path, {})
+    answer = pages.respond(get(path))
     assert status(answer) == expected
     assert ("Retry-After" in answer.headers) == (expected == 503)
     assert (answer.headers["Cache-Control"] == "no-store") == (expected != 200)
+    assert answer.headers["Access-Control-Allow-Origin"] == "*"
 
 
 def test_the_combined_set_comes_when_it_is_whole(cache: JwksCache, pages: JwksPages) -> None:
     """503 until the last well-known keyset is there; hidden keysets are never in it."""
     cache.put(publication("late", 4))
-    answer = pages.respond(COMBINED, {})
+    answer = pages.respond(get(COMBINED))
     assert answer.body == jwks(4, 1, 2).encode()
-    assert status(pages.respond(COMBINED, {"If-None-Match": answer.headers["ETag"]})) == 304
+    assert status(pages.respond(get(COMBINED, answer.headers["ETag"]))) == 304
 
 
 def test_without_a_well_known_keyset_there_is_no_combined_set() -> None:
     """404: nothing is on its way."""
-    assert status(JwksPages(JwksCache([]), ["hidden"]).respond(COMBINED, {})) == 404
+    assert status(JwksPages(JwksCache([]), ["hidden"]).respond(get(COMBINED))) == 404
 
 
 def test_a_set_is_rendered_once_for_each_publication(cache: JwksCache, pages: JwksPages) -> None:
     """Every caller gets the same value, until another is published."""
-    first = pages.respond(WEB, {})
-    assert pages.respond(WEB, {}) is first
+    first = pages.respond(get(WEB))
+    assert pages.respond(get(WEB)) is first
     cache.put(publication("web", 2, sequence=2))
-    assert pages.respond(WEB, {}).body == jwks(2).encode()
+    assert pages.respond(get(WEB)).body == jwks(2).encode()
+
+
+def test_scripts_of_every_origin_may_read_a_public_document(cache: JwksCache) -> None:
+    """A preflight is answered, for it may carry a header of the script's; nothing but reading is allowed."""
+    with running(server := JwksServer("127.0.0.1:0", cache, NAMES)):
+        reply = ask(server, WEB, "OPTIONS", Origin="https://app.example", Access_Control_Request_Method="GET")
+        refused = ask(server, WEB, "POST")
+    assert (reply.status, reply.body) == (204, b"")
+    assert "content-length" not in reply.headers
+    assert reply.headers["access-control-allow-origin"] == "*"
+    assert reply.headers["access-control-allow-methods"] == "GET, HEAD"
+    assert "access-control-allow-credentials" not in reply.headers
+    assert (refused.status, refused.headers["allow"]) == (405, "GET, HEAD")
 
 
 def test_the_listener_serves_the_pages(cache: JwksCache) -> None:

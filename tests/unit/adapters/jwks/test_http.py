@@ -14,7 +14,8 @@ import pytest
 
 from rotator.adapters.jwks.cache import JwksCache
 from rotator.adapters.jwks.http import HttpPublisher, VerifyUrls
-from rotator.daemon.http_server import HttpServer, Response
+from rotator.daemon.http_message import Request, Response
+from rotator.daemon.http_server import HttpServer
 from rotator.daemon.jwks_pages import JwksServer
 from rotator.errors import PublicationError
 from tests.support.publications import jwks, kid, publication
@@ -29,9 +30,9 @@ class Elsewhere:
     headers: Mapping[str, str] = field(default_factory=dict)
     asked: list[tuple[str, str | None]] = field(default_factory=list)
 
-    def respond(self, path: str, headers: Mapping[str, str]) -> Response:
+    def respond(self, request: Request) -> Response:
         """Answer as it was told to."""
-        self.asked.append((path, headers.get("Cache-Control")))
+        self.asked.append((request.path, request.headers.get("cache-control")))
         return Response(self.status, self.headers, self.body)
 
 
@@ -47,7 +48,7 @@ def base(elsewhere: Elsewhere) -> Iterator[str]:
     server = HttpServer("127.0.0.1:0", elsewhere.respond, "test")
     server.start()
     yield f"http://{server.address}"
-    server.stop()
+    server.close()
 
 
 def test_addresses_are_read_back_past_caches(elsewhere: Elsewhere, base: str) -> None:
@@ -158,5 +159,5 @@ def test_our_own_listener_must_show_both_sets() -> None:
         waiting.put(publication("late", 2))
         publisher.read_back(web)
     finally:
-        server.stop()
+        server.close()
     assert publisher.served_kids(publication("new", 1)) is None

@@ -19,6 +19,7 @@ from rotator.daemon.connection import MAX_DISCARDED, Connection
 from rotator.daemon.http_message import NOT_ALLOWED, BadRequestError, Request, Response, plain
 from rotator.daemon.waiting import Waiting
 
+BACKLOG = 4096
 CLOSE_TIMEOUT = 0.5
 # The unfinished heads of all connections together; each may have 32 KiB.
 MAX_RECEIVED = 1 << 24
@@ -82,9 +83,14 @@ class EventLoop:
         Serve until `stop`; then finish what is under way, for CLOSE_TIMEOUT at most.
         """
         while not self._stopping:
-            self._turn(_SWEEP if self._connections or not self._accepting else None)
-        while self._accept():  # their callers were connected before the end
-            pass
+            try:
+                self._turn(_SWEEP if self._connections or not self._accepting else None)
+            except Exception:  # noqa: BLE001 - whatever it is, the listener goes on
+                _log.exception("%s: a turn failed", self._name)
+                time.sleep(_SWEEP)
+        for _ in range(BACKLOG // _BATCH):  # their callers were connected before the end
+            if not self._accept():
+                break
         self._poll.unregister(self._wake)
         self._stop_accepting()
         self._listening.close()
@@ -146,7 +152,10 @@ class EventLoop:
             connection = Connection(accepted)
             self._connections[connection.fd] = connection
             self._waiting.put(connection, self._waiting.fresh, self._now)
-            self._poll.register(connection.fd, select.EPOLLIN)
+            try:
+                self._poll.register(connection.fd, select.EPOLLIN)
+            except OSError:
+                self._drop(connection)
         return True
 
     def _stop_accepting(self) -> None:
@@ -170,8 +179,9 @@ class EventLoop:
         return connection is not None
 
     def _drop(self, connection: Connection) -> None:
+        if self._connections.pop(connection.fd, None) is None:
+            return
         self._received -= connection.counted
-        del self._connections[connection.fd]
         self._waiting.remove(connection)
         connection.close()
 

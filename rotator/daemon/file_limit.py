@@ -5,6 +5,7 @@ How many files this process may hold open, and how many connections each listene
 import resource
 
 MAX_CONNECTIONS = 8192
+MIN_CONNECTIONS = 16
 # For everything else: the store, Redis, files, verify URLs, and what starts meanwhile.
 RESERVED = 256
 _LISTENERS = 2
@@ -12,20 +13,32 @@ _LISTENERS = 2
 
 def raise_file_limit() -> None:
     """
-    Raise the soft limit as far as the listeners can use it, and the hard one allows.
+    Raise the soft limit of open files as far as the listeners can use it, and the hard one allows.
     """
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    wanted = RESERVED + _LISTENERS * MAX_CONNECTIONS
-    allowed = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
-    if soft != resource.RLIM_INFINITY and soft < allowed:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (allowed, hard))
+    resource.setrlimit(resource.RLIMIT_NOFILE, (raised(soft, hard), hard))
 
 
 def connection_limit() -> int:
     """
-    Return how many connections one listener may keep under the soft limit; at least 16, however low that is.
+    Return how many connections one listener may keep.
     """
-    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return connections_under(resource.getrlimit(resource.RLIMIT_NOFILE)[0])
+
+
+def raised(soft: int, hard: int) -> int:
+    """
+    Return the soft limit to ask for in place of *soft*; never a lower one.
+    """
+    wanted = RESERVED + _LISTENERS * MAX_CONNECTIONS
+    allowed = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+    return soft if soft == resource.RLIM_INFINITY else max(soft, allowed)
+
+
+def connections_under(soft: int) -> int:
+    """
+    Return how many connections one listener may keep under a soft limit of *soft* files.
+    """
     if soft == resource.RLIM_INFINITY:
         return MAX_CONNECTIONS
-    return max(16, min(MAX_CONNECTIONS, (soft - RESERVED) // _LISTENERS))
+    return max(MIN_CONNECTIONS, min(MAX_CONNECTIONS, (soft - RESERVED) // _LISTENERS))

@@ -6,11 +6,10 @@ import socket
 import threading
 from urllib.parse import urlsplit
 
-from rotator.daemon.event_loop import EventLoop, Respond
+from rotator.daemon.event_loop import BACKLOG, EventLoop, Respond
 from rotator.daemon.file_limit import connection_limit
 from rotator.errors import ConfigError
 
-BACKLOG = 4096
 # What the kernel keeps for a caller who reads slowly. It would grow to several megabytes for each.
 SEND_BUFFER = 1 << 18
 

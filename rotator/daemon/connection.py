@@ -3,6 +3,7 @@ One caller's connection, which never blocks: what has arrived of the next reques
 """
 
 import socket
+import struct
 from http import HTTPStatus
 
 from rotator.daemon.http_message import MAX_HEAD, BadRequestError, Request, Response, is_token, parse_head
@@ -11,6 +12,7 @@ CHUNK = 8192
 # A small answer is copied into one piece. Of a larger one all callers share the bytes, however slowly they read.
 MAX_COPY = 4096
 MAX_DISCARDED = 1 << 18
+_AT_ONCE = struct.pack("ii", 1, 0)
 _KEPT = b"\r\n"
 _LAST = b"Connection: close\r\n\r\n"
 
@@ -126,9 +128,11 @@ class Connection:
 
     def close(self) -> None:
         """
-        Give the socket back.
+        Give the socket back. If the caller did not take the answer, the kernel shall not keep it either.
         """
-        self._unsent = []
+        if self._unsent:
+            self._unsent = []
+            self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _AT_ONCE)
         self._socket.close()
 
 

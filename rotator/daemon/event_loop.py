@@ -44,6 +44,7 @@ class EventLoop:
         self.respond = respond
         self._listening = listening
         self._limit = limit
+        self._batch = max(1, min(_BATCH, limit // 4))  # or newcomers would push each other out, unheard
         self._name = name
         self._stopping = False
         self._wake = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
@@ -88,7 +89,7 @@ class EventLoop:
             except Exception:  # noqa: BLE001 - whatever it is, the listener goes on
                 _log.exception("%s: a turn failed", self._name)
                 time.sleep(_SWEEP)
-        for _ in range(BACKLOG // _BATCH):  # their callers were connected before the end
+        for _ in range(BACKLOG // self._batch):  # their callers were connected before the end
             if not self._accept():
                 break
         self._poll.unregister(self._wake)
@@ -114,10 +115,10 @@ class EventLoop:
                 self._serve(connection, 0)
         accept = False
         for fd, event in events:
-            if (ready := self._connections.get(fd)) is not None:
-                self._serve(ready, event)
-            else:
+            if (ready := self._connections.get(fd)) is None:
                 accept |= fd != self._wake
+            elif ready not in unread:  # more is read when what was received is answered
+                self._serve(ready, event)
         if accept:  # last: a new connection may get the number of one that was closed in this turn
             self._accept()
         if self._now - self._swept >= _SWEEP:
@@ -135,18 +136,22 @@ class EventLoop:
 
     def _accept(self) -> bool:
         """
-        Accept what waits, _BATCH connections at most; return whether there may be more.
+        Accept what waits, but not many more than have had time to speak; return whether there may be more.
         """
-        for _ in range(_BATCH):
+        for number in range(self._batch):
             try:
                 accepted, _ = self._listening.accept()
             except BlockingIOError:
                 return False
             except OSError as error:
-                if error.errno in _EXHAUSTED and not self._shed():
+                if error.errno not in _EXHAUSTED:
+                    continue  # that caller has gone
+                if number:  # said whether another caller waits or not: if so, the next turn is told
+                    return True
+                if not self._shed():
                     self._stop_accepting()
                     return False
-                continue  # that caller has gone
+                continue
             if len(self._connections) >= self._limit:
                 self._shed()
             connection = Connection(accepted)

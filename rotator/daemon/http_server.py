@@ -10,8 +10,9 @@ from rotator.daemon.event_loop import BACKLOG, EventLoop, Respond
 from rotator.daemon.file_limit import connection_limit
 from rotator.errors import ConfigError
 
-# What the kernel keeps for a caller who reads slowly. It would grow to several megabytes for each.
-SEND_BUFFER = 1 << 18
+# What the kernel keeps for a caller who does not read, in bytes and milliseconds. Else it is megabytes, for minutes.
+SEND_BUFFER = 1 << 17
+SEND_TIMEOUT = 20_000
 
 
 class HttpServer:
@@ -96,6 +97,7 @@ def _bind(host: str, port: int) -> socket.socket:
     try:
         bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         bound.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER)
+        bound.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, SEND_TIMEOUT)
         bound.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         bound.setblocking(False)
         bound.bind((host, port))

@@ -8,7 +8,7 @@ from rotator.daemon.connection import Connection
 
 HEAD_TIMEOUT = 5.0
 IDLE_TIMEOUT = 75.0  # load balancers keep a connection for 60 s: ours must not be the side that closes first
-ANSWER_TIMEOUT = 10.0
+ANSWER_TIMEOUT = 5.0
 LINGER_TIMEOUT = 2.0
 SILENCE = 1.0
 

@@ -43,15 +43,16 @@ endif
 check: $(VENV)/.tools ## lint, formatting, types, layers, spelling
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/mypy rotator $(wildcard tests/typing)
+	$(BIN)/mypy rotator $(wildcard tests/typing bench/*)
 	$(BIN)/lint-imports
 	$(BIN)/validate-pyproject pyproject.toml
 	$(BIN)/codespell
 	$(BIN)/hadolint Dockerfile
 
-bench: $(VENV)/.installed ## start-up, memory, and what the client costs, as ratios
+bench: $(VENV)/.installed ## start-up, memory, the client and the listener, as ratios; needs nginx and wrk
 	$(BIN)/python bench/startup
 	$(BIN)/python bench/client
+	$(BIN)/python bench/listener
 
 image: ## build the container image rotator:dev
 	docker build -t rotator:dev .

@@ -5,6 +5,7 @@ What two programs may read differently is refused, so that nothing can be smuggl
 that ends without CR, a folded header, a blank before the colon, two lengths, any Transfer-Encoding.
 """
 
+import functools
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -13,6 +14,8 @@ from typing import NamedTuple
 
 MAX_HEAD = 32768
 MAX_FIELDS = 100
+# Callers ask the same again and again, in the same words: heads up to this length are read once.
+_MAX_REMEMBERED = 1024
 _NAME = r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+"
 _AUTHORITY = r"(?:\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._~%!$&'()*+,;=-]+)(?::[0-9]*)?"
 _REQUEST_LINE = re.compile(rf"({_NAME}) ([!-~]+) HTTP/([0-9])\.([0-9])")
@@ -92,6 +95,10 @@ def parse_head(head: bytes) -> Request:
 
     A body is never read: a request that announces one is the last of its connection.
     """
+    return _remembered(head) if len(head) <= _MAX_REMEMBERED else _parse(head)
+
+
+def _parse(head: bytes) -> Request:
     line, *lines = head.decode("latin-1").split("\r\n")
     matched = _REQUEST_LINE.fullmatch(line)
     if matched is None:
@@ -110,6 +117,9 @@ def parse_head(head: bytes) -> Request:
         raise BadRequestError
     last = minor == "0" or bool(length.strip("0")) or "close" in headers.get("connection", "").lower()
     return Request(method, _path(target), headers, last)
+
+
+_remembered = functools.lru_cache(128)(_parse)
 
 
 def _fields(lines: list[str]) -> dict[str, str]:

@@ -46,6 +46,12 @@ def render(jwks: Jwks, seconds: int) -> Response:
     )
 
 
+def _render(source: Publication | Combined) -> Response:
+    if isinstance(source, Combined):
+        return render(source.jwks, source.max_age)
+    return render(source.document.jwks, max_age(source.timing))
+
+
 def unless_cached(response: Response, request: Request) -> Response:
     """
     Return *response*, or 304 without a body if *request* names its tag (RFC 9110 section 13.1.2).
@@ -88,21 +94,21 @@ class JwksPages:
             return _NOT_YET if name in self._names else _NOT_FOUND
         if publication.symmetric:
             return _NOT_FOUND
-        return self._serve(publication, publication.document.jwks, max_age(publication.timing), request)
+        return self._serve(publication, request)
 
     def _combined(self, request: Request) -> Response:
         combined = self._cache.combined()
         if combined is None:
             return _NOT_YET if self._cache.has_combined else _NOT_FOUND
-        return self._serve(combined, combined.jwks, combined.max_age, request)
+        return self._serve(combined, request)
 
-    def _serve(self, source: Publication | Combined, jwks: Jwks, seconds: int, request: Request) -> Response:
+    def _serve(self, source: Publication | Combined, request: Request) -> Response:
         """
         Return the answer, rendered only if *source* is not the value that was rendered last.
         """
         rendered, response = self._rendered.get(request.path, (None, _NOT_FOUND))
         if rendered is not source:
-            response = render(jwks, seconds)
+            response = _render(source)
             self._rendered[request.path] = source, response
         return unless_cached(response, request)
 

@@ -73,6 +73,7 @@ def wire_engine(
     from rotator.adapters.jwks.cache import JwksCache
     from rotator.adapters.keygen import Keygen
     from rotator.reconcile.alarms import Alarms
+    from rotator.reconcile.clock_trust import ClockTrust
     from rotator.reconcile.effects import Effects
     from rotator.reconcile.last_known import LastKnown
     from rotator.reconcile.loading import Loader
@@ -92,7 +93,9 @@ def wire_engine(
     seen = SeenRecord(last_seen, alarms)
     loader = Loader(store)
     effects = Effects(store, loader, publishing, Keygen(), seen, log, LOCAL_CLOCKS, sharing)
-    reconciler = Reconciler(store, loader, effects, publishing, last_seen, cache, alarms, log, LOCAL_CLOCKS)
+    reconciler = Reconciler(
+        store, loader, effects, publishing, last_seen, cache, alarms, log, LOCAL_CLOCKS, ClockTrust(None, alarms)
+    )
     queue = WorkQueue(
         (Tracker(name, policy) for name, policy in policies.items()),
         reconciler,

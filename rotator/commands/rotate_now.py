@@ -11,7 +11,7 @@ from enum import StrEnum
 
 from rotator.errors import PublicationError, StandbyLostError, StoreConflictError
 from rotator.lifecycle.decisions import Activate
-from rotator.lifecycle.holds import Evidence, Hold, activation_hold, still_needed
+from rotator.lifecycle.holds import GOOD, Evidence, Hold, activation_hold, still_needed
 from rotator.model.keyset import Keyset
 from rotator.model.op_id import milliseconds_of
 from rotator.model.policy import Policy
@@ -120,7 +120,7 @@ def consequence(snapshot: Snapshot, hold: Hold) -> str:
     Return what `--unsafe-now` would cost, in words for the prompt.
     """
     keyset, policy = snapshot.keyset, snapshot.policy
-    if hold.reason is HoldReason.OLD_NEEDED and (needed := still_needed(keyset, policy, snapshot.now)):
+    if hold.reason is HoldReason.OLD_NEEDED and (needed := still_needed(keyset, policy, GOOD, snapshot.now)):
         return (
             f"readers of the flat fields lose {needed.kid}: tokens signed with it fail until "
             f"{message_time(needed.retire_at)}, by when the last has expired"

@@ -173,7 +173,7 @@ class Process:
         unseen = SeenRecord(None, self.alarms)
         own = Loader(o.store)
         effects = OperatorEffects(o.store, own, self.publishing, o.keygen, unseen, self.log, o.clock)
-        self.operator = Operator(o.store, own, self.publishing, effects)
+        self.operator = Operator(o.store, own, self.publishing, effects, ClockTrust())
         self.tracker = Tracker("web", policy)
 
 

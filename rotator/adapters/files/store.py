@@ -60,9 +60,10 @@ class FileStore:
             with os.fdopen(descriptor, "rb") as opened:
                 data, committed = opened.read(), os.fstat(descriptor).st_ctime
         version, fields, created_at = _decode(file, data)
+        clock = self._reading(before)
         # The rename sets the ctime: however long the writer was delayed, no reader saw this version before.
-        created_at = max(created_at, datetime.fromtimestamp(committed, UTC))
-        return Stored(version, fields, created_at, self._reading(before))
+        renamed = min(datetime.fromtimestamp(committed, UTC), clock.latest)
+        return Stored(version, fields, max(created_at, renamed), clock)
 
     def load_version(self, tree: Tree, keyset: str, version: int) -> Stored:
         """

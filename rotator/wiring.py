@@ -69,10 +69,12 @@ def wire_engine(
     Vault. Raises ConfigError or FrozenError if a part cannot be had.
     """
     from rotator.adapters.clocks import LOCAL_CLOCKS
+    from rotator.adapters.files.clock_memory import ClockFiles
     from rotator.adapters.files.last_seen import LastSeenFiles
     from rotator.adapters.jwks.cache import JwksCache
     from rotator.adapters.keygen import Keygen
     from rotator.reconcile.alarms import Alarms
+    from rotator.reconcile.clock_trust import ClockTrust
     from rotator.reconcile.effects import Effects
     from rotator.reconcile.last_known import LastKnown
     from rotator.reconcile.loading import Loader
@@ -92,7 +94,8 @@ def wire_engine(
     seen = SeenRecord(last_seen, alarms)
     loader = Loader(store)
     effects = Effects(store, loader, publishing, Keygen(), seen, log, LOCAL_CLOCKS, sharing)
-    reconciler = Reconciler(store, loader, effects, publishing, last_seen, cache, alarms, log, LOCAL_CLOCKS)
+    trust = ClockTrust(ClockFiles(settings.daemon.state_dir), alarms)
+    reconciler = Reconciler(store, loader, effects, publishing, last_seen, cache, alarms, log, LOCAL_CLOCKS, trust)
     queue = WorkQueue(
         (Tracker(name, policy) for name, policy in policies.items()),
         reconciler,
@@ -111,8 +114,10 @@ def wire_operator(settings: Settings, log: "Log") -> "Operator":
     Join what a command needs: it writes the store and Redis; files and listeners belong to the daemon.
     """
     from rotator.adapters.clocks import LOCAL_CLOCKS
+    from rotator.adapters.files.clock_memory import ClockFiles
     from rotator.adapters.keygen import Keygen
     from rotator.reconcile.alarms import Alarms
+    from rotator.reconcile.clock_trust import ClockTrust
     from rotator.reconcile.loading import Loader
     from rotator.reconcile.operator_effects import Operator, OperatorEffects
     from rotator.reconcile.publishing import Publishing
@@ -122,9 +127,9 @@ def wire_operator(settings: Settings, log: "Log") -> "Operator":
     notifier = make_notifier(settings)
     publishing = Publishing(make_publishers(settings, store), notifier, alarms, log)
     seen, sharing = SeenRecord(None, alarms), in_combined_set(settings.keysets)
-    loader = Loader(store)
+    loader, trust = Loader(store), ClockTrust(ClockFiles(settings.daemon.state_dir, writable=False))
     effects = OperatorEffects(store, loader, publishing, Keygen(), seen, log, LOCAL_CLOCKS, sharing)
-    return Operator(store, loader, publishing, effects)
+    return Operator(store, loader, publishing, effects, trust)
 
 
 def tracked_policies(settings: Settings, last_seen: "LastSeenStore", log: "Log") -> Mapping[str, Policy]:

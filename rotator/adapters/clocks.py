@@ -5,6 +5,8 @@ The clocks of the operating system.
 import time
 from datetime import UTC, datetime
 
+_MONOTONIC = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
+
 
 class LocalClocks:
     """
@@ -19,9 +21,15 @@ class LocalClocks:
 
     def monotonic(self) -> float:
         """
-        Return `time.monotonic()`.
+        Return the seconds of CLOCK_BOOTTIME; elsewhere than on Linux those of CLOCK_MONOTONIC.
         """
-        return time.monotonic()
+        return time.clock_gettime(_MONOTONIC)
+
+    def awake(self) -> float:
+        """
+        Return the seconds of CLOCK_MONOTONIC, which on Linux stands still while the machine is suspended.
+        """
+        return time.clock_gettime(time.CLOCK_MONOTONIC)
 
 
 LOCAL_CLOCKS = LocalClocks()

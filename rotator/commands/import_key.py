@@ -50,8 +50,8 @@ def import_key(operator: Operator, name: str, policy: Policy, key: GeneratedKey)
     """
     Create the keyset *name* with *key* as its current key, and return it as saved.
 
-    Raises RefusedError if the keyset exists, or existed, in the store; StoreConflictError if another process creates
-    it.
+    Raises RefusedError if the keyset exists, or existed, in the store, or if the clock that would date the key is not
+    trusted; StoreConflictError if another process creates it.
     """
     public = operator.store.load(Tree.JWKS, name)
     stored = operator.store.load(Tree.KEYS, name)
@@ -59,6 +59,8 @@ def import_key(operator: Operator, name: str, policy: Policy, key: GeneratedKey)
         raise RefusedError(
             f"{name}: exists already; import creates a keyset, so name a new one in the configuration and import into that"
         )
+    if fault := operator.clock_trust.judge(None, name, policy, stored.clock, None).fault:
+        raise RefusedError(f"{name}: {fault}")
     return operator.effects.import_key(name, policy, stored.clock, key).snapshot.keyset
 
 

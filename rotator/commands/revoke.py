@@ -4,7 +4,7 @@ Taking compromised keys out, apart from how it is typed.
 
 from dataclasses import dataclass
 
-from rotator.commands.rotate_now import ATTEMPTS
+from rotator.commands.rotate_now import ATTEMPTS, clock_of
 from rotator.errors import ArgumentError, StoreConflictError
 from rotator.model.keys import Kid, NextKey
 from rotator.model.keyset import Keyset
@@ -53,7 +53,9 @@ def revoke(operator: Operator, name: str, policy: Policy, kid: Kid, reason: str,
         after = done.snapshot
         held = ["legal hold: the material stays in old versions of the store"] if policy.retain else []
         current = after.keyset.current.kid if after.keyset.current else ""
-        lines = (*_exposed(before, after, kids), *held)
+        fault = clock_of(operator, before).fault
+        doubt = [f"these moments may be wrong: {fault}"] if fault else []
+        lines = (*_exposed(before, after, kids), *held, *doubt)
         return Exposure(name, kids, current, after.keyset.op_id, lines, purged=done.purged is not False)
     raise StoreConflictError(f"{name}: changed {ATTEMPTS} times while it was looked at; try again")
 

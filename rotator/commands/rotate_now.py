@@ -2,7 +2,7 @@
 Activating `next` on request, by the same rules as the daemon's decisions.
 
 Refused is what `activation_hold` (`lifecycle/holds.py`) holds, and a publication that cannot be confirmed.
-`--unsafe-now` overrides neither a wrong clock nor a lost standby.
+`--unsafe-now` overrides neither a wrong clock nor a lost standby. Nothing is judged by a clock that is not trusted.
 """
 
 from dataclasses import dataclass
@@ -11,17 +11,20 @@ from enum import StrEnum
 
 from rotator.errors import PublicationError, StandbyLostError, StoreConflictError
 from rotator.lifecycle.decisions import Activate
-from rotator.lifecycle.holds import Evidence, Hold, activation_hold, still_needed
-from rotator.model.keyset import Keyset
+from rotator.lifecycle.holds import GOOD, Evidence, Hold, activation_hold, still_needed
+from rotator.model.keys import CurrentKey
 from rotator.model.op_id import milliseconds_of
 from rotator.model.policy import Policy
 from rotator.model.reasons import ActivationReason, HoldReason
 from rotator.model.times import message_time
+from rotator.reconcile.clock_trust import ClockView
 from rotator.reconcile.operator_effects import Operator
 from rotator.reconcile.snapshot import Snapshot
 from rotator.reconcile.standby import standby_matches
 
 ATTEMPTS = 8
+# An op_id is made this long at most after the reading that dates the activation, or by a clock that is wrong.
+MAX_OP_ID_AGE = timedelta(seconds=2)
 
 
 class Result(StrEnum):
@@ -69,10 +72,18 @@ def rotate_now(operator: Operator, name: str, policy: Policy, options: RotateOpt
     """
     Activate `next` now if that is safe, and say what came of it. Losing a race to a parallel caller is success.
     """
+    first: Snapshot | None = None
     for _ in range(ATTEMPTS):
         snapshot = operator.loader.load(name, policy)
-        if (done := _already(snapshot.keyset, options)) is not None:
-            return done
+        first = first or snapshot
+        current = snapshot.keyset.current
+        if current and options.op_id is not None and current.activated_by == options.op_id:
+            return _already(snapshot, current)
+        if fault := clock_of(operator, snapshot).fault:
+            kid = snapshot.keyset.next.kid if snapshot.keyset.next else ""
+            return Outcome(name, Result.REFUSED, "", kid, f"{HoldReason.CLOCK.value}: {fault}")
+        if current and _changed_since(first, current, options.started_at):
+            return _already(snapshot, current)
         try:
             return _rotate(operator, snapshot, options)
         except StoreConflictError:
@@ -80,19 +91,26 @@ def rotate_now(operator: Operator, name: str, policy: Policy, options: RotateOpt
     raise StoreConflictError(f"{name}: changed {ATTEMPTS} times while it was looked at; try again")
 
 
-def _already(keyset: Keyset, options: RotateOptions) -> Outcome | None:
-    current = keyset.current
-    if current is None:
-        return None
-    retried = options.op_id is not None and current.activated_by == options.op_id
+def _already(snapshot: Snapshot, current: CurrentKey) -> Outcome:
+    return Outcome(snapshot.name, Result.ALREADY, current.activated_by, current.kid, "current changed already")
+
+
+def _changed_since(first: Snapshot, current: CurrentKey, started_at: datetime) -> bool:
+    """
+    Return whether *current* began to sign after this command did.
+
+    That is certain if the *first* reading of this command showed another key. Before that reading, while the command
+    was starting, only the op_id of the activation tells; it does if the clocks of its maker, of the store and of this
+    machine agree.
+    """
+    if first.keyset.current is None or first.keyset.current.kid != current.kid:
+        return True
+    activated = current.activated_at
     made = milliseconds_of(current.activated_by)
     # An op_id of ours tells milliseconds; of another's only the whole second of activation is known.
-    activated = (
-        datetime.fromtimestamp(made / 1000, UTC) if made is not None else current.activated_at + timedelta(seconds=1)
-    )
-    if retried or activated > options.started_at:
-        return Outcome(keyset.name, Result.ALREADY, current.activated_by, current.kid, "current changed already")
-    return None
+    at = activated + timedelta(seconds=1) if made is None else datetime.fromtimestamp(made / 1000, UTC)
+    agree = abs(first.clock.offset) <= first.clock.tolerance and activated <= first.clock.latest
+    return agree and activated <= at <= activated + MAX_OP_ID_AGE and at > started_at
 
 
 def _rotate(operator: Operator, snapshot: Snapshot, options: RotateOptions) -> Outcome:
@@ -105,14 +123,23 @@ def _rotate(operator: Operator, snapshot: Snapshot, options: RotateOptions) -> O
     return Outcome(snapshot.name, Result.REFUSED, "", next_key.kid if next_key else "", _refusal(hold), hold.until)
 
 
+def clock_of(operator: Operator, snapshot: Snapshot) -> ClockView:
+    """
+    Return what to think of the store's clock, with what the daemon of this host knows of it.
+    """
+    return operator.clock_trust.judge(None, snapshot.name, snapshot.policy, snapshot.clock, snapshot)
+
+
 def hold_of(operator: Operator, snapshot: Snapshot) -> Hold | None:
     """
     Return what forbids activating `next` at this moment. Reads the standby and compares the clocks.
     """
     matches = standby_matches(operator.store, snapshot.keyset)
-    trusted = snapshot.clock.trusted(snapshot.policy.timing.clock_skew)
-    evidence = Evidence(clock_trusted=trusted, standby_doubted=not matches)
-    return activation_hold(snapshot.keyset, snapshot.policy, evidence, snapshot.now)
+    view, keyset = clock_of(operator, snapshot), snapshot.keyset
+    waiting = view.state.waiting(keyset, snapshot.clock.read_at)
+    over = view.state.over(keyset, snapshot.clock.read_at)
+    evidence = Evidence(clock_trusted=not view.fault, standby_doubted=not matches, waiting=waiting, over=over)
+    return activation_hold(keyset, snapshot.policy, evidence, snapshot.now)
 
 
 def consequence(snapshot: Snapshot, hold: Hold) -> str:
@@ -120,7 +147,7 @@ def consequence(snapshot: Snapshot, hold: Hold) -> str:
     Return what `--unsafe-now` would cost, in words for the prompt.
     """
     keyset, policy = snapshot.keyset, snapshot.policy
-    if hold.reason is HoldReason.OLD_NEEDED and (needed := still_needed(keyset, policy, snapshot.now)):
+    if hold.reason is HoldReason.OLD_NEEDED and (needed := still_needed(keyset, policy, GOOD, snapshot.now)):
         return (
             f"readers of the flat fields lose {needed.kid}: tokens signed with it fail until "
             f"{message_time(needed.retire_at)}, by when the last has expired"
@@ -165,7 +192,6 @@ def _refusal(hold: Hold) -> str:
         HoldReason.UNCONFIRMED: "; the daemon confirms the publication, then propagation_time must pass: "
         "see `rotator status`",
         HoldReason.NO_NEXT: "; the daemon generates one: see `rotator status`",
-        HoldReason.CLOCK: "; this machine's clock and the store's differ by more than clock_skew: correct it",
         HoldReason.STANDBY_LOST: "; the daemon withdraws it and makes another",
     }
     return f"{hold.reason.value}{when}{ways.get(hold.reason, ', or use --when-ready')}"

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
+from rotator.adapters.clocks import LOCAL_CLOCKS
 from rotator.reconcile.alarms import Alarm
 from rotator.reconcile.tracker import Tracker
 from rotator.telemetry.metrics import KeysetSample
@@ -102,7 +103,7 @@ def _line(tracker: Tracker, stalled: set[str]) -> str:
     status = tracker.status
     if status is None:
         return "not looked at yet"
-    age = time.monotonic() - status.seen_at
+    age = LOCAL_CLOCKS.monotonic() - status.seen_at
     if age > max(MIN_FRESH, tracker.policy.timing.propagation_time.total_seconds() / 4):
         return f"last seen {age:.0f} s ago"
     if status.overdue:

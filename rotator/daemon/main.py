@@ -9,11 +9,7 @@ import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from datetime import UTC
 from queue import Empty, SimpleQueue
-
-from apscheduler.events import EVENT_JOB_ERROR, EVENT_JOB_MAX_INSTANCES, EVENT_JOB_MISSED, JobExecutionEvent
-from apscheduler.schedulers.background import BackgroundScheduler
 
 from rotator.config.settings import Settings
 from rotator.daemon import systemd
@@ -21,6 +17,7 @@ from rotator.daemon.admin_pages import AdminServer
 from rotator.daemon.file_limit import raise_file_limit
 from rotator.daemon.health import Health
 from rotator.daemon.jwks_pages import JwksServer
+from rotator.daemon.waker import Waker
 from rotator.errors import ConfigError
 from rotator.ports.log import Log
 from rotator.telemetry.metrics import Metrics
@@ -53,9 +50,7 @@ class Daemon:
         self.admin_server = AdminServer(admin, self.health, self.metrics) if admin else None
         self._hints = make_hint_listener(settings, on_hint=self._queue.hint, on_gap=self._queue.make_all_due)
         self._workers = ThreadPoolExecutor(settings.daemon.workers, thread_name_prefix="worker")
-        self._scheduler = BackgroundScheduler(
-            timezone=UTC, job_defaults={"coalesce": True, "max_instances": 1, "misfire_grace_time": None}
-        )
+        self._waker = Waker(self._wake, self._period, log, on_exit=self.stop)
 
     def _own_url(self) -> str:
         return f"http://{self.jwks_server.address}" if self.jwks_server else ""
@@ -71,11 +66,7 @@ class Daemon:
                 server.start()
         if self._hints:
             self._hints.start()
-        self._scheduler.add_job(self._wake, "interval", seconds=self._period, id="wake", replace_existing=True)
-        self._scheduler.add_listener(
-            self._scheduler_event, EVENT_JOB_ERROR | EVENT_JOB_MISSED | EVENT_JOB_MAX_INSTANCES
-        )
-        self._scheduler.start()
+        self._waker.start()
         self._wake()
         self._log.info(
             "started",
@@ -99,12 +90,6 @@ class Daemon:
             self._engine.store.maintain()
         except Exception as error:  # noqa: BLE001 - a chore must not end the daemon; the next pass meets the store itself
             self._log.warning("token_not_renewed", detail=str(error))
-
-    def _scheduler_event(self, event: JobExecutionEvent) -> None:
-        error = getattr(event, "exception", None)
-        self._log.error("tick_failed", code=event.code, detail=str(error) if error else "")
-        if isinstance(error, SystemExit | KeyboardInterrupt):
-            self.stop()
 
     def wait(self, reload: SimpleQueue[None]) -> bool:
         """
@@ -157,7 +142,7 @@ class Daemon:
         else:
             systemd.notify(STOPPING="1")
         self.stop()
-        self._scheduler.shutdown(wait=False)
+        self._waker.stop()
         if self._hints:
             self._hints.stop()
         self._workers.shutdown(wait=False, cancel_futures=True)

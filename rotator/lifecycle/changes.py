@@ -80,10 +80,11 @@ class Activated:
 @dataclass(frozen=True, slots=True)
 class Retired:
     """
-    Old keys leave the keyset.
+    Old keys leave the keyset. *over* names those whose retention is over though the clock, set back, shows less.
     """
 
     kids: tuple[Kid, ...]
+    over: frozenset[Kid] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,8 +12,10 @@ facts, each gives the same answer.
 4. Longer durations of the policy come into force at once, and an `old` key that was demoted late gets a later deadline
    (`Extend`).
 5. Old keys whose retention is over leave (`Retire`), if the clock is trusted. Retire comes before Activate.
-6. If there is no `next`, or its private key is lost, a new one is made (`Generate`).
-7. A `next` that was not confirmed yet is confirmed (`Confirm`), unless the last attempt failed just now.
+6. If there is no `next`, its private key is lost, or its dates are those of a clock that was wrong, a new one is made
+   (`Generate`), if the clock is trusted.
+7. A `next` that was not confirmed yet is confirmed (`Confirm`), if the clock is trusted and the last attempt did not
+   fail just now.
 8. If an activation is due, `next` becomes `current` (`Activate`), unless something holds it: see `holds`.
 9. Otherwise there is nothing to do until the next deadline (`Wait`).
 """
@@ -22,7 +24,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
 
-from rotator.lifecycle.holds import Evidence, activation_hold, demoted_late, due_at, may_confirm, retirable
+from rotator.lifecycle.holds import Evidence, activation_hold, demoted_late, due_at, may_confirm, misdated, retirable
 from rotator.model.keys import Kid, NextKey
 from rotator.model.keyset import Keyset
 from rotator.model.policy import Policy
@@ -82,20 +84,24 @@ class Activate:
 @dataclass(frozen=True, slots=True)
 class Retire:
     """
-    Drop the old keys that no live token can need.
+    Drop the old keys that no live token can need. *over* names those that the clock, set back, would still keep.
     """
 
     kids: tuple[Kid, ...]
+    over: frozenset[Kid] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
 class Wait:
     """
-    Do nothing before *until* (None: before something changes). *held* says why an activation that is due must wait.
+    Do nothing before *until* (None: before something changes).
+
+    *held* says why an activation that is due must wait, and *held_until* for how long, if that is known.
     """
 
     until: datetime | None
     held: HoldReason | None = None
+    held_until: datetime | None = None
 
 
 Step = Generate | Converge | Extend | Confirm | Unconfirm | Activate | Retire
@@ -114,21 +120,31 @@ def decide(keyset: Keyset | None, policy: Policy, evidence: Evidence, now: datet
         return Converge()
     if policy.timing.longest(keyset.timing) != keyset.timing or demoted_late(keyset, evidence.committed_at):
         return Extend()
-    if evidence.clock_trusted and (kids := retirable(keyset, policy, now)):
-        return Retire(kids)
-    if keyset.next is None and policy.rotates:
-        return Generate()
-    if keyset.next and policy.rotates and evidence.standby_lost:
-        return Generate(replaces=keyset.next.kid)
-    if keyset.next and keyset.next.published_at is None and may_confirm(evidence, now):
-        return Confirm()
+    if evidence.clock_trusted and (step := _dated_step(keyset, policy, evidence, now)) is not None:
+        return step
     due = due_at(keyset, policy)
-    if due is None or now < due:
+    overtaken = keyset.current is not None and misdated(keyset.current.activated_at, keyset, now)
+    if due is None or (now < due and not overtaken):
         return Wait(_next_deadline(keyset, policy, evidence, now))
     hold = activation_hold(keyset, policy, evidence, now)
     if hold is not None:
-        return Wait(_next_deadline(keyset, policy, evidence, now), hold.reason)
-    return _activation(keyset, policy, now)
+        return Wait(_next_deadline(keyset, policy, evidence, now), hold.reason, hold.until)
+    return _activation(keyset, now)
+
+
+def _dated_step(keyset: Keyset, policy: Policy, evidence: Evidence, now: datetime) -> Step | None:
+    """
+    Return what comes before an activation and needs a clock that is trusted, since it is dated (rules 5 to 7).
+    """
+    next_key = keyset.next
+    if kids := retirable(keyset, policy, evidence, now):
+        return Retire(kids, evidence.over.intersection(kids))
+    if next_key is None:
+        return Generate() if policy.rotates else None
+    wrong = misdated(next_key.created_at, keyset, now) or misdated(next_key.published_at, keyset, now)
+    if policy.rotates and (evidence.standby_lost or wrong):
+        return Generate(replaces=next_key.kid)
+    return Confirm() if next_key.published_at is None and may_confirm(evidence, now) else None
 
 
 def _missed_for_long(keyset: Keyset, next_key: NextKey, evidence: Evidence, now: datetime) -> bool:
@@ -140,13 +156,12 @@ def _missed_for_long(keyset: Keyset, next_key: NextKey, evidence: Evidence, now:
     return now - next_key.published_at > keyset.timing.propagation_time / 4
 
 
-def _activation(keyset: Keyset, policy: Policy, now: datetime) -> Activate:
+def _activation(keyset: Keyset, now: datetime) -> Activate:
     request = keyset.rotate_requested
     if keyset.current is None:
         return Activate(ActivationReason.FIRST)
     if request and now >= request.at:
         return Activate(ActivationReason.REQUESTED, request.op_id, request.reason)
-    assert now >= keyset.current.activated_at + policy.rotation_period  # noqa: S101 - nothing else makes it due
     return Activate(ActivationReason.SCHEDULED)
 
 

@@ -104,12 +104,14 @@ def _next(keyset: Keyset) -> NextKey:
 
 def _confirmed(keyset: Keyset, change: Confirmed, policy: Policy) -> Keyset:
     """
-    Record the publication of `next`. A first key need not propagate, unless verifiers may have cached the set it joins.
+    Record the publication of `next`, not before its creation: two nodes of a store may have two clocks.
+
+    A first key need not propagate, unless verifiers may have cached the set it joins.
     """
     wait = keyset.timing.longest(policy.timing).propagation_time
     if keyset.current is None and not change.shared:
         wait = timedelta(0)
-    published_at = round_up(change.published_at)
+    published_at = round_up(max(change.published_at, _next(keyset).created_at))
     return replace(keyset, next=replace(_next(keyset), published_at=published_at, usable_at=published_at + wait))
 
 

@@ -157,6 +157,9 @@ def retention_is_whole(transition: Transition) -> bool:
 def keys_leave_in_time(transition: Transition) -> bool:
     """
     A key leaves when its retention is over, when it is revoked, or when it is a `next` that can never sign.
+
+    After a step of the clock, the retention goes on by the clock that dated it: the change names keys for which that is
+    further than the clock shows now.
     """
     revoked = {revocation.kid for revocation in transition.after.revoked}
     return all(key.kid in revoked or _may_leave(key, transition) for key in transition.gone)
@@ -166,7 +169,9 @@ def _may_leave(key: Key, transition: Transition) -> bool:
     change = transition.change
     if isinstance(key, NextKey):
         return isinstance(change, AddNext) and change.replaces == key.kid
-    return isinstance(key, OldKey) and isinstance(change, Retired) and transition.stamp.earliest >= key.retire_at
+    if not isinstance(key, OldKey) or not isinstance(change, Retired):
+        return False
+    return transition.stamp.earliest >= key.retire_at or key.kid in change.over
 
 
 def old_keys_stay_old(transition: Transition) -> bool:

@@ -4,7 +4,8 @@ When a rotation is due, what holds it, and when an old key may leave. Pure.
 What `activation_hold` holds, the guard refuses a second time. P is the propagation time.
 """
 
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from rotator.model.keys import Kid, OldKey
@@ -21,7 +22,9 @@ class Evidence:
     `converged`: this process has compared publishers and standby with this document. `missing_from`: the name of a
     publisher of ours that serves the keyset without its `next`. `confirm_after`: the end of the back-off after a failed
     confirmation. `standby_doubted`: the last reading of the standby did not match `next`; `standby_lost`: two readings
-    at least P/8 apart did not. `committed_at`: when the store committed the version that was read.
+    at least P/8 apart did not. `committed_at`: when the store committed the version that was read. `waiting` and
+    `over`: keys whose deadline, after a step of the clock, counts by the clock that dated it (`clock_steps.py`): those
+    that it did not reach yet, and the old ones that it did, whatever the clock shows now.
     """
 
     clock_trusted: bool = True
@@ -31,6 +34,8 @@ class Evidence:
     standby_doubted: bool = False
     standby_lost: bool = False
     committed_at: datetime | None = None
+    waiting: frozenset[Kid] = frozenset()
+    over: frozenset[Kid] = frozenset()
 
 
 GOOD = Evidence()
@@ -61,8 +66,10 @@ def activation_hold(keyset: Keyset, policy: Policy, evidence: Evidence, now: dat
         return Hold(HoldReason.UNCONFIRMED)
     if now < next_key.usable_at:
         return Hold(HoldReason.PROPAGATING, next_key.usable_at)
-    if (needed := still_needed(keyset, policy, now)) is not None:
-        return Hold(HoldReason.OLD_NEEDED, needed.retire_at)
+    if next_key.kid in evidence.waiting:
+        return Hold(HoldReason.PROPAGATING)
+    if (needed := still_needed(keyset, policy, evidence, now)) is not None:
+        return Hold(HoldReason.OLD_NEEDED, needed.retire_at if now < needed.retire_at else None)
     return None
 
 
@@ -73,13 +80,14 @@ def may_confirm(evidence: Evidence, now: datetime) -> bool:
     return evidence.confirm_after is None or now >= evidence.confirm_after
 
 
-def still_needed(keyset: Keyset, policy: Policy, now: datetime) -> OldKey | None:
+def still_needed(keyset: Keyset, policy: Policy, evidence: Evidence, now: datetime) -> OldKey | None:
     """
     Return the old key that live tokens may need and that readers of the flat fields would lose by an activation.
     """
     if not policy.one_old_key:
         return None
-    return max((key for key in keyset.old if now < key.retire_at), key=lambda key: key.retire_at, default=None)
+    needed = (key for key in keyset.old if _needed(key, evidence, now))
+    return max(needed, key=lambda key: key.retire_at, default=None)
 
 
 def due_at(keyset: Keyset, policy: Policy) -> datetime | None:
@@ -95,19 +103,50 @@ def due_at(keyset: Keyset, policy: Policy) -> datetime | None:
     return min(scheduled, request.at) if request else scheduled
 
 
+def misdated(at: datetime | None, keyset: Keyset, now: datetime) -> bool:
+    """
+    Return whether *at* lies so far in the future that a clock which was wrong wrote it.
+
+    Such a date says nothing: a `next` that bears one is replaced, and a current key that does is due.
+    """
+    return at is not None and at > now + keyset.timing.clock_skew + keyset.timing.propagation_time
+
+
 def overdue(keyset: Keyset, policy: Policy, now: datetime) -> timedelta:
     """
     Return how long ago a rotation became overdue: one propagation time after it was due. Zero if it is not.
+
+    One that an operator asked for with `--when-ready` is due once it is safe, as its hold says.
     """
-    due = due_at(keyset, policy)
-    return timedelta(0) if due is None else max(timedelta(0), now - due - keyset.timing.propagation_time)
+    request = keyset.rotate_requested
+    dues = [due_at(replace(keyset, rotate_requested=None), policy)]
+    if policy.rotates and keyset.current and request:
+        dues.append(max([request.at, *_safe_from(keyset, policy)]))
+    late = (now - due - keyset.timing.propagation_time for due in dues if due is not None)
+    return max([timedelta(0), *late])
 
 
-def retirable(keyset: Keyset, policy: Policy, now: datetime) -> tuple[Kid, ...]:
+def _safe_from(keyset: Keyset, policy: Policy) -> Iterator[datetime]:
+    if keyset.next and keyset.next.usable_at:
+        yield keyset.next.usable_at
+    if policy.one_old_key:
+        yield from (key.retire_at for key in keyset.old)
+
+
+def retirable(keyset: Keyset, policy: Policy, evidence: Evidence, now: datetime) -> tuple[Kid, ...]:
     """
     Return the old keys whose retention is over; none under a legal hold.
     """
-    return () if policy.retain else tuple(key.kid for key in keyset.old if now >= key.retire_at)
+    if policy.retain:
+        return ()
+    return tuple(key.kid for key in keyset.old if not _needed(key, evidence, now))
+
+
+def _needed(key: OldKey, evidence: Evidence, now: datetime) -> bool:
+    """
+    Whether a live token may have been signed with *key*.
+    """
+    return key.kid not in evidence.over and (now < key.retire_at or key.kid in evidence.waiting)
 
 
 def demoted_late(keyset: Keyset, committed_at: datetime | None) -> OldKey | None:

@@ -8,7 +8,7 @@ from typing import Protocol
 
 class Clocks(Protocol):
     """
-    Both local clocks, injected wherever time is read; tests move them by hand.
+    The local clocks, injected wherever time is read; tests move them by hand.
     """
 
     def wall(self) -> datetime:
@@ -19,6 +19,12 @@ class Clocks(Protocol):
 
     def monotonic(self) -> float:
         """
-        Return seconds since some fixed moment. It cannot be set.
+        Return seconds since some fixed moment, those of a suspended machine included. It cannot be set.
+        """
+        ...
+
+    def awake(self) -> float:
+        """
+        Return seconds as `monotonic` does, without those in which the machine was suspended.
         """
         ...

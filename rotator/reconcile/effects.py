@@ -149,11 +149,11 @@ class Effects:
         )
         return self._show(after, EventType.ACTIVATED, next_key.kid, reason=decision.note or decision.reason)
 
-    def retire(self, snapshot: Snapshot, kids: tuple[Kid, ...]) -> Outcome:
+    def retire(self, snapshot: Snapshot, kids: tuple[Kid, ...], over: frozenset[Kid] = frozenset()) -> Outcome:
         """
         Drop old keys; they count as retired once their material is destroyed.
         """
-        after = self._saving.save(snapshot, Retired(kids))
+        after = self._saving.save(snapshot, Retired(kids, over))
         published = not self._publishing.publish(after)
         purged = self.purge(after)
         if purged:

@@ -1,8 +1,5 @@
 """
 What a pass begins with: the keyset as the store shows it, and whether that may be believed.
-
-The clock is trusted unless the local clock and the store's differ (`ClockReading.offset`, measured by the store's
-adapter with each reply), or the wall clock stepped against the monotonic one (noticed by the work queue).
 """
 
 from dataclasses import dataclass, replace
@@ -34,7 +31,6 @@ class Observation:
     snapshot: Snapshot | None
     policy: Policy
     clock: ClockReading
-    clock_trusted: bool
 
 
 class Observer:
@@ -51,7 +47,7 @@ class Observer:
         self._alarms = alarms
         self._clocks = clocks
 
-    def observe(self, tracker: Tracker, *, clock_stepped: bool) -> Observation:
+    def observe(self, tracker: Tracker) -> Observation:
         """
         Load the keyset of *tracker*.
 
@@ -63,13 +59,11 @@ class Observer:
         stored = self._store.load(Tree.KEYS, name)
         if stored.fields is None:
             clock = self._absent(name, seen, stored)
-            trusted = self._trust(tracker, clock, clock_stepped=clock_stepped)
-            return Observation(None, tracker.policy, clock, trusted)
+            return Observation(None, tracker.policy, clock)
         snapshot = self._loader.check(stored, name, tracker.policy)
         self._compare(tracker, seen, snapshot.keyset)
-        trusted = self._trust(tracker, stored.clock, clock_stepped=clock_stepped)
         policy = self._policy(tracker, snapshot.keyset)
-        return Observation(replace(snapshot, policy=policy), policy, stored.clock, trusted)
+        return Observation(replace(snapshot, policy=policy), policy, stored.clock)
 
     def _absent(self, name: str, seen: LastSeen | None, stored: Stored) -> ClockReading:
         """
@@ -106,19 +100,6 @@ class Observer:
             )
         self._alarms.raise_(tracker.name, AlarmReason.LAGGING, text)
         raise StoreUnavailableError(text)
-
-    def _trust(self, tracker: Tracker, clock: ClockReading, *, clock_stepped: bool) -> bool:
-        if not clock_stepped and clock.trusted(tracker.policy.timing.clock_skew):
-            self._alarms.clear(tracker.name, AlarmReason.CLOCK)
-            return True
-        detail = (
-            "the wall clock stepped against the monotonic clock"
-            if clock_stepped
-            else f"the local clock is {clock.offset.total_seconds():.0f} s ahead of the store's, more than clock_skew; "
-            "correct it"
-        )
-        self._alarms.raise_(tracker.name, AlarmReason.CLOCK, detail)
-        return False
 
     def _policy(self, tracker: Tracker, keyset: Keyset) -> Policy:
         """

@@ -14,6 +14,7 @@ from rotator.model.policy import Policy
 from rotator.model.reasons import ActivationReason
 from rotator.model.secret import SecretText
 from rotator.ports.store import DocumentStore
+from rotator.reconcile.clock_trust import ClockTrust
 from rotator.reconcile.effects import Effects, Outcome, next_key_of, next_of
 from rotator.reconcile.loading import Loader
 from rotator.reconcile.publishing import Publishing
@@ -84,13 +85,16 @@ class OperatorEffects(Effects):
 @dataclass(frozen=True, slots=True)
 class Operator:
     """
-    What a command works with: the store to read, its documents checked, publications to read back, and the effects of what is asked for.
+    What a command works with: the store to read, its documents checked, publications, and the effects of what is asked.
+
+    `clock_trust` judges the store's clock, with what the daemon of this host remembers of it.
     """
 
     store: DocumentStore
     loader: Loader
     publishing: Publishing
     effects: OperatorEffects
+    clock_trust: ClockTrust
 
     def close(self) -> None:
         """

@@ -31,6 +31,7 @@ from rotator.ports.log import Log
 from rotator.ports.publication_cache import PublicationCache
 from rotator.ports.store import DocumentStore
 from rotator.reconcile.alarms import Alarms
+from rotator.reconcile.clock_trust import ClockTrust
 from rotator.reconcile.effects import Effects
 from rotator.reconcile.loading import Loader
 from rotator.reconcile.observe import Observation, Observer
@@ -60,6 +61,7 @@ class Reconciler:
         alarms: Alarms,
         log: Log,
         clocks: Clocks,
+        clock_trust: ClockTrust,
         *,
         pause: Callable[[float], None] = time.sleep,
     ) -> None:
@@ -68,6 +70,7 @@ class Reconciler:
         self._publishing = publishing
         self._seen = SeenRecord(last_seen, alarms)
         self._observer = Observer(store, loader, last_seen, alarms, clocks)
+        self._clock_trust = clock_trust
         self._cache = cache
         self._alarms = alarms
         self._log = log
@@ -75,7 +78,7 @@ class Reconciler:
         self._pause = pause
         self.stopping = False
 
-    def reconcile(self, tracker: Tracker, announced: Mapping[str, str] | None, *, clock_stepped: bool = False) -> Wait:
+    def reconcile(self, tracker: Tracker, announced: Mapping[str, str] | None) -> Wait:
         """
         Bring one keyset to where it should be now, and return what it waits for.
 
@@ -84,15 +87,15 @@ class Reconciler:
         """
         for attempt in range(ATTEMPTS):
             try:
-                return self._reconcile_once(tracker, announced, clock_stepped=clock_stepped)
+                return self._reconcile_once(tracker, announced)
             except StoreConflictError as error:
                 self._log.info("lost_race", keyset=tracker.name, attempt=attempt + 1, detail=str(error))
                 tracker.converged = None
                 self._pause(random.uniform(0.01, 0.2) * (attempt + 1))  # noqa: S311 - jitter, not a secret
         return Wait(None)
 
-    def _reconcile_once(self, tracker: Tracker, announced: Mapping[str, str] | None, *, clock_stepped: bool) -> Wait:
-        observation = self._observer.observe(tracker, clock_stepped=clock_stepped)
+    def _reconcile_once(self, tracker: Tracker, announced: Mapping[str, str] | None) -> Wait:
+        observation = self._observer.observe(tracker)
         snapshot = observation.snapshot
         decision: Decision = Wait(None)
         tracker.begin(snapshot, self._clocks.monotonic())
@@ -105,19 +108,17 @@ class Reconciler:
             if isinstance(decision, Wait) or self.stopping:
                 break
             snapshot = self._obey(decision, tracker, observation, snapshot)
-        wait = decision if isinstance(decision, Wait) else Wait(snapshot.now if snapshot else None)
+        wait = decision if isinstance(decision, Wait) else Wait(tracker.now(snapshot.clock) if snapshot else None)
         if snapshot is not None:
             self._finish(tracker, snapshot, announced, wait)
         return wait
 
-    @staticmethod
-    def _decide(tracker: Tracker, observation: Observation, snapshot: Snapshot | None) -> Decision:
-        trusted = observation.clock_trusted
-        if snapshot is None:
-            evidence = tracker.evidence(clock_trusted=trusted)
-            return decide(None, observation.policy, evidence, observation.clock.earliest)
-        evidence = tracker.evidence(clock_trusted=trusted, committed_at=snapshot.committed_at)
-        return decide(snapshot.keyset, snapshot.policy, evidence, snapshot.now)
+    def _decide(self, tracker: Tracker, observation: Observation, snapshot: Snapshot | None) -> Decision:
+        policy = snapshot.policy if snapshot else observation.policy
+        clock = snapshot.clock if snapshot else observation.clock
+        tracker.clock = self._clock_trust.judge(tracker.clock, tracker.name, policy, clock, snapshot)
+        keyset = snapshot.keyset if snapshot else None
+        return decide(keyset, policy, tracker.evidence(clock, snapshot), tracker.now(clock))
 
     # -- one decision, obeyed ------------------------------------------------------------------------------------------
 
@@ -134,7 +135,7 @@ class Reconciler:
         match decision:
             case Generate(replaces=replaces):
                 outcome = self._effects.generate(snapshot, replaces)
-                tracker.standby_read(snapshot.now, matches=True)
+                tracker.standby_read(snapshot.clock.read_at, matches=True)
                 tracker.confirmed()
                 self._alarms.clear(tracker.name, AlarmReason.STANDBY_LOST)
             case Converge():
@@ -147,8 +148,8 @@ class Reconciler:
                 detail = f"{missing_from} did not show next; its propagation starts anew"
                 self._alarms.raise_(tracker.name, AlarmReason.PUBLISHER_LACKED, detail)
                 outcome = self._effects.unconfirm(snapshot, missing_from)
-            case Retire(kids=kids):
-                outcome = self._effects.retire(snapshot, kids)
+            case Retire(kids=kids, over=over):
+                outcome = self._effects.retire(snapshot, kids, over)
             case Extend():
                 outcome = self._effects.extend(snapshot)
             case _:
@@ -167,10 +168,10 @@ class Reconciler:
             else:
                 outcome = self._effects.confirm(snapshot)
         except StandbyLostError:
-            tracker.standby_read(snapshot.now, matches=False)
+            tracker.standby_read(snapshot.clock.read_at, matches=False)
             return snapshot
         except PublicationError as error:
-            tracker.confirmation_failed(snapshot.now)
+            tracker.confirmation_failed(snapshot.clock.read_at)
             tracker.missing_from = self._publishing.missing_from(snapshot)
             self._alarms.raise_(tracker.name, AlarmReason.UNCONFIRMED, str(error))
             next_key = snapshot.keyset.next
@@ -186,7 +187,7 @@ class Reconciler:
         self._seen.record(snapshot)
         tracker.published = not self._publishing.publish(snapshot)
         matches = standby_matches(self._store, snapshot.keyset)
-        tracker.standby_read(snapshot.now, matches=matches)
+        tracker.standby_read(snapshot.clock.read_at, matches=matches)
         if matches:
             self._alarms.clear(tracker.name, AlarmReason.STANDBY_LOST)
         else:
@@ -228,10 +229,10 @@ class Reconciler:
         Report when a rotation becomes held or overdue. The alarm for an overdue one ends when it no longer is.
         """
         if wait.held and wait.held is not tracker.held:
-            self._log.warning("rotation_held", keyset=tracker.name, reason=wait.held.value, until=wait.until)
+            self._log.warning("rotation_held", keyset=tracker.name, reason=wait.held.value, until=wait.held_until)
             self._effects.report(snapshot, EventType.HELD, wait.held.value)
         tracker.held = wait.held
-        late = overdue(snapshot.keyset, snapshot.policy, snapshot.now)
+        late = overdue(snapshot.keyset, snapshot.policy, tracker.now(snapshot.clock))
         if late > timedelta(0):
             reason = (wait.held or AlarmReason.OVERDUE).value
             detail = f"by {late.total_seconds():.0f} s; held: {reason}"

@@ -6,6 +6,7 @@ from rotator.documents.seal import Sealing
 from rotator.documents.signing import encode_keyset
 from rotator.errors import LastSeenWriteError, StoreConflictError
 from rotator.lifecycle.changes import Activated, Change, Create, Revoked, Stamp
+from rotator.lifecycle.clock_steps import clock_of
 from rotator.lifecycle.evolve import evolve
 from rotator.model.document import ClockReading, Tree
 from rotator.model.keyset import Keyset
@@ -87,12 +88,14 @@ class Saving:
         """
         Save *change* at the moment of *clock*, by default that of *before*.
 
-        Raises StoreConflictError if another was faster, and if this process was paused so long since *clock* was read
-        that the deadlines which an activation or revocation records would be too early.
+        Raises StoreConflictError if another was faster, if the store's clock stepped since *before*, and if this process
+        was paused so long since *clock* was read that the deadlines which an activation or revocation records would be
+        too early.
         """
         clock = clock or before.clock
+        _same_clock(before, clock)
         stamp = Stamp(clock.earliest, clock.latest, op_id or self._keygen.op_id(), before.version + 1)
-        after = evolve(before.keyset, change, before.policy, stamp, before.committed_at)
+        after = evolve(before.keyset, change, before.policy, stamp, before.committed_by)
         limit = max(MIN_PAUSE_ALLOWED, after.timing.propagation_time.total_seconds() / 8)
         if isinstance(change, Activated | Revoked) and self._clocks.monotonic() - clock.read_at > limit:
             raise StoreConflictError(f"{after.name}: this process was paused since it read the store's clock")
@@ -106,6 +109,7 @@ class Saving:
         again = self._loader.check(self._store.load(Tree.KEYS, snapshot.name), snapshot.name, snapshot.policy)
         if (again.version, again.keyset.op_id) != (snapshot.version, snapshot.keyset.op_id):
             raise StoreConflictError(f"{snapshot.name}: changed while it was looked at")
+        _same_clock(snapshot, again.clock)
         return again
 
     def _saved(self, keyset: Keyset, policy: Policy, cas: int, sealing: Sealing) -> Snapshot:
@@ -114,3 +118,11 @@ class Saving:
         snapshot = Snapshot(keyset, policy, stored.version, stored.clock, stored.committed_at, False, sealing)
         self._seen.record(snapshot)
         return snapshot
+
+
+def _same_clock(before: Snapshot, clock: ClockReading) -> None:
+    """
+    Raise StoreConflictError if the store's clock stepped between two readings of one pass: it is judged in the next one.
+    """
+    if clock_of(before.clock).ahead(clock):
+        raise StoreConflictError(f"{before.name}: the store's clock stepped while it was looked at")

@@ -62,6 +62,13 @@ class Snapshot:
         """
         return self.clock.earliest
 
+    @property
+    def committed_by(self) -> datetime:
+        """
+        When this version was committed at the latest: the moment of the reply, if the commit's own clock was ahead.
+        """
+        return min(self.committed_at, self.clock.latest)
+
     @cached_property
     def publication(self) -> "Publication":
         """

@@ -3,7 +3,7 @@ What one process knows of one keyset between two passes. It is forgotten without
 """
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from rotator.lifecycle.holds import Evidence
 from rotator.model.document import ClockReading
@@ -11,6 +11,7 @@ from rotator.model.keyset import Keyset
 from rotator.model.policy import Policy
 from rotator.model.reasons import HoldReason
 from rotator.model.times import backoff
+from rotator.reconcile.clock_trust import ClockView
 from rotator.reconcile.effects import Outcome
 from rotator.reconcile.snapshot import Snapshot
 
@@ -47,8 +48,8 @@ class Tracker:
     The observations of one keyset, from which `evidence` is made. Only a pass changes them (observer and reconciler).
 
     `converged` is epoch and sequence of the document that publishers and standby matched at `converged_at`.
-    `purged` is epoch and `purge_below` of the last purge that was proved. `converged_at`, `lagging_since` and
-    `purge_since` are monotonic seconds; the other times are the store's.
+    `purged` is epoch and `purge_below` of the last purge that was proved. `clock` is what to think of the store's clock.
+    All times are monotonic seconds: the store's clock may step.
     """
 
     name: str
@@ -59,7 +60,7 @@ class Tracker:
     must_converge: bool = False
     published: bool = True
     missing_from: str = ""
-    standby_doubted_at: datetime | None = None
+    standby_doubted_at: float | None = None
     lagging_since: float | None = None
     purged: tuple[str, int] | None = None
     purge_since: float | None = None
@@ -67,23 +68,33 @@ class Tracker:
     held: HoldReason | None = None
     overdue: bool = False
     rotations: int = 0
+    clock: ClockView | None = None
     _failed_confirmations: int = 0
-    _confirm_after: datetime | None = None
+    _confirm_from: float = 0.0
     _standby_lost: bool = False
 
-    def evidence(self, *, clock_trusted: bool, committed_at: datetime | None = None) -> Evidence:
+    def evidence(self, clock: ClockReading, snapshot: Snapshot | None = None) -> Evidence:
         """
-        Return what a decision may go by beside the document.
+        Return what a decision may go by beside the document of *snapshot*, at the moment of *clock*.
         """
+        left, view, keyset = self._confirm_from - clock.read_at, self.clock, snapshot.keyset if snapshot else None
         return Evidence(
-            clock_trusted=clock_trusted,
+            clock_trusted=view is None or not view.fault,
             converged=not self.must_converge,
             missing_from=self.missing_from,
-            confirm_after=self._confirm_after,
+            confirm_after=self.now(clock) + timedelta(seconds=left) if left > 0 else None,
             standby_doubted=self.standby_doubted_at is not None,
             standby_lost=self._standby_lost,
-            committed_at=committed_at,
+            committed_at=snapshot.committed_by if snapshot else None,
+            waiting=view.state.waiting(keyset, clock.read_at) if view and keyset else frozenset(),
+            over=view.state.over(keyset, clock.read_at) if view and keyset else frozenset(),
         )
+
+    def now(self, clock: ClockReading) -> datetime:
+        """
+        Return the moment of *clock*, in whole seconds rounded down; while it is not to be believed, what it should show.
+        """
+        return self.clock.now(clock) if self.clock else clock.earliest
 
     def begin(self, snapshot: Snapshot | None, monotonic: float) -> None:
         """
@@ -125,29 +136,29 @@ class Tracker:
         elif self.purge_since is None:
             self.purge_since = monotonic
 
-    def confirmation_failed(self, now: datetime) -> None:
+    def confirmation_failed(self, monotonic: float) -> None:
         """
         Put off the next confirmation.
         """
         self._failed_confirmations += 1
         wait = backoff(self._failed_confirmations, self.policy.timing.propagation_time / 4)
-        self._confirm_after = now + wait
+        self._confirm_from = monotonic + wait.total_seconds()
 
     def confirmed(self) -> None:
         """
         Forget failed confirmations.
         """
-        self._failed_confirmations, self._confirm_after = 0, None
+        self._failed_confirmations, self._confirm_from = 0, 0.0
 
-    def standby_read(self, now: datetime, *, matches: bool) -> None:
+    def standby_read(self, monotonic: float, *, matches: bool) -> None:
         """
         Note whether the standby matches `next`. It is lost if two readings at least P/8 apart say that it does not.
         """
         if matches:
             self.standby_doubted_at, self._standby_lost = None, False
         elif self.standby_doubted_at is None:
-            self.standby_doubted_at = now
-        elif now - self.standby_doubted_at >= self.policy.timing.propagation_time / 8:
+            self.standby_doubted_at = monotonic
+        elif monotonic - self.standby_doubted_at >= self.policy.timing.propagation_time.total_seconds() / 8:
             self._standby_lost = True
 
     def end(self, snapshot: Snapshot, monotonic: float) -> None:

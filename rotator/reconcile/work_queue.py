@@ -26,11 +26,11 @@ from rotator.ports.clocks import Clocks
 from rotator.ports.log import Log
 from rotator.ports.notifier import Notifier
 from rotator.reconcile.alarms import Alarms
+from rotator.reconcile.clock_watch import ClockWatch
 from rotator.reconcile.last_known import LastKnown
 from rotator.reconcile.reconciler import Reconciler
 from rotator.reconcile.tracker import KeysetStatus, Tracker
 
-CLOCK_STEP = 2.0
 MIN_HINT_INTERVAL = 1.0
 FROZEN_INTERVAL = 4.0  # a repair counts at once
 TROUBLE = (
@@ -55,7 +55,6 @@ class _Entry:
     busy: bool = False
     again: bool = False
     failures: int = 0
-    clock_steps: int = 0
 
 
 class WorkQueue:
@@ -89,8 +88,7 @@ class WorkQueue:
         self._outages = 0
         self._outage_until = 0.0
         self._probing = False
-        self._steps = 0
-        self._clock_offset: float | None = None
+        self._clock_watch = ClockWatch(clocks, log)
         self._shortest_p = min(
             (entry.tracker.policy.timing.propagation_time for entry in self._entries.values()),
             default=timedelta(hours=2),
@@ -116,7 +114,8 @@ class WorkQueue:
         """
         Hand what is due to *workers* and return at once, without I/O. Call it about every second.
         """
-        self._notice_clock_step()
+        if self._clock_watch.notice():
+            self.make_all_due()
         with self._lock:
             names = self._pop_due()
         if names:
@@ -153,7 +152,7 @@ class WorkQueue:
 
     def make_all_due(self) -> None:
         """
-        Make every keyset due: after a gap in the hints, or if the file store changed.
+        Make every keyset due: after a gap in the hints, a step of the clock, or if the file store changed.
         """
         now = self._clocks.monotonic()
         with self._lock:
@@ -162,14 +161,6 @@ class WorkQueue:
                 entry.again = entry.again or entry.busy
 
     # -- due times -----------------------------------------------------------------------------------------------------
-
-    def _notice_clock_step(self) -> None:
-        offset = self._clocks.wall().timestamp() - self._clocks.monotonic()
-        if self._clock_offset is not None and abs(offset - self._clock_offset) > CLOCK_STEP:
-            self._steps += 1
-            self._log.warning("clock_stepped", seconds=round(offset - self._clock_offset))
-            self.make_all_due()
-        self._clock_offset = offset
 
     def _pop_due(self) -> list[str]:
         now = self._clocks.monotonic()
@@ -195,7 +186,7 @@ class WorkQueue:
             delay = min(delay, MAX_BACKOFF.total_seconds())
         if wait.until:
             elapsed = self._clocks.monotonic() - status.clock.read_at
-            delay = min(delay, max(0.0, (wait.until - status.clock.earliest).total_seconds() - elapsed))
+            delay = min(delay, max(0.0, (wait.until - tracker.now(status.clock)).total_seconds() - elapsed))
         return delay
 
     # -- one keyset, in a worker ---------------------------------------------------------------------------------------
@@ -221,10 +212,9 @@ class WorkQueue:
     def _reconcile(self, name: str, announced: Mapping[str, str] | None) -> None:
         entry = self._entries[name]
         tracker = entry.tracker
-        stepped, entry.clock_steps = entry.clock_steps != self._steps, self._steps
         delay = self._poll_delay(tracker)
         try:
-            wait = self._reconciler.reconcile(tracker, announced, clock_stepped=stepped)
+            wait = self._reconciler.reconcile(tracker, announced)
         except (StoreUnavailableError, StoreDeniedError) as error:
             denied = isinstance(error, StoreDeniedError)
             self._trouble(tracker, AlarmReason.DENIED if denied else AlarmReason.UNAVAILABLE, error)
@@ -247,7 +237,7 @@ class WorkQueue:
             delay = self._delay(tracker, tracker.status, wait)
         with self._lock:
             # What came up meanwhile is due at the next dispatch.
-            delay = 0.0 if entry.again or (stepped and tracker.status is not None) else delay
+            delay = 0.0 if entry.again else delay
             entry.busy, entry.again = False, False
             entry.due = self._clocks.monotonic() + delay
 

@@ -28,7 +28,7 @@ class ManualClock:
 
     def __init__(self, start: datetime = START) -> None:
         self._now = start
-        self._elapsed = 0.0
+        self._elapsed = self._asleep = 0.0
 
     def now(self) -> datetime:
         """
@@ -48,6 +48,12 @@ class ManualClock:
         """
         return self._elapsed
 
+    def awake(self) -> float:
+        """
+        Return the same without those of `suspend`.
+        """
+        return self._elapsed - self._asleep
+
     def advance(self, by: timedelta | float) -> None:
         """
         Let time pass (seconds, where it is a number).
@@ -55,6 +61,13 @@ class ManualClock:
         by = by if isinstance(by, timedelta) else timedelta(seconds=by)
         self._now += by
         self._elapsed += by.total_seconds()
+
+    def suspend(self, seconds: float) -> None:
+        """
+        Let time pass as for a machine that is suspended meanwhile.
+        """
+        self.advance(seconds)
+        self._asleep += seconds
 
     def step(self, by: timedelta) -> None:
         """

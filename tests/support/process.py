@@ -20,6 +20,7 @@ from rotator.model.keyset import Keyset
 from rotator.model.policy import Policy
 from rotator.model.reasons import AlarmReason
 from rotator.reconcile.alarms import Alarms
+from rotator.reconcile.clock_trust import ClockTrust
 from rotator.reconcile.effects import Effects
 from rotator.reconcile.last_known import LastKnown
 from rotator.reconcile.loading import Loader
@@ -165,13 +166,14 @@ class Process:
             self.alarms,
             self.log,
             o.clock,
+            ClockTrust(None, self.alarms),
             pause=pause,
         )
         self.last_known = LastKnown(o.store, last_seen, self.cache)
         unseen = SeenRecord(None, self.alarms)
         own = Loader(o.store)
         effects = OperatorEffects(o.store, own, self.publishing, o.keygen, unseen, self.log, o.clock)
-        self.operator = Operator(o.store, own, self.publishing, effects)
+        self.operator = Operator(o.store, own, self.publishing, effects, ClockTrust())
         self.tracker = Tracker("web", policy)
 
 
@@ -190,9 +192,9 @@ class Place(Outside):
         self.process = Process(self, self.policy, self._state_dir)
         self.tracker, self.cache = self.process.tracker, self.process.cache
 
-    def reconcile(self, *, stepped: bool = False) -> Wait:
+    def reconcile(self) -> Wait:
         """Make one pass."""
-        return self.process.reconciler.reconcile(self.tracker, self.announced(), clock_stepped=stepped)
+        return self.process.reconciler.reconcile(self.tracker, self.announced())
 
     def live(self, for_: float, every: float = 1.0) -> None:
         """Make a pass every so often for some seconds."""

@@ -3,6 +3,7 @@ Proof that adapters and fakes satisfy their ports; mypy reads it, nothing runs i
 """
 
 from rotator.adapters.clocks import LocalClocks
+from rotator.adapters.files.clock_memory import ClockFiles
 from rotator.adapters.files.last_seen import LastSeenFiles
 from rotator.adapters.files.store import FileStore
 from rotator.adapters.jwks.cache import JwksCache
@@ -16,6 +17,7 @@ from rotator.adapters.vault.login.method import LoginMethod
 from rotator.adapters.vault.login.token import TokenLogin
 from rotator.adapters.vault.probe import VaultProbe
 from rotator.adapters.vault.store import VaultStore
+from rotator.ports.clock_memory import ClockMemory
 from rotator.ports.clocks import Clocks
 from rotator.ports.keygen import KeyGenerator
 from rotator.ports.last_seen import LastSeenStore
@@ -28,6 +30,7 @@ from tests.support.fakes import ManualClock, MemoryLastSeen, MemoryNotifier, Mem
 from tests.support.memory_store import MemoryStore
 
 CLOCKS: tuple[type[Clocks], ...] = (LocalClocks, ManualClock)
+CLOCK_MEMORIES: tuple[type[ClockMemory], ...] = (ClockFiles,)
 STORES: tuple[type[DocumentStore], ...] = (VaultStore, FileStore, MemoryStore)
 LOGIN_METHODS: tuple[type[LoginMethod], ...] = (AppRoleLogin, TokenLogin)
 PROBES: tuple[type[StoreProbe], ...] = (VaultProbe,)

@@ -16,7 +16,7 @@ from rotator.adapters.files.atomic import safe_directory, write_atomically
 from rotator.adapters.files.lock import wait_for_lock
 from rotator.errors import DocumentError, StoreConflictError, StoreDeniedError, StoreUnavailableError, UnsafePathError
 from rotator.model.document import ClockReading, Fields, Stored, Tree
-from rotator.model.times import parse_time
+from rotator.model.times import parse_time, round_up
 from rotator.ports.clocks import Clocks
 
 LOCK_TIMEOUT = 5.0
@@ -49,7 +49,7 @@ class FileStore:
         """
         Return the document; raises DocumentError if the file exists and is not one of ours.
         """
-        before = self._clocks.wall()
+        before = self._clocks.wall(), self._clocks.monotonic()
         file = self._file(tree, keyset)
         with _translated(file):
             try:
@@ -60,9 +60,10 @@ class FileStore:
             with os.fdopen(descriptor, "rb") as opened:
                 data, committed = opened.read(), os.fstat(descriptor).st_ctime
         version, fields, created_at = _decode(file, data)
+        clock = self._reading(before)
         # The rename sets the ctime: however long the writer was delayed, no reader saw this version before.
-        created_at = max(created_at, datetime.fromtimestamp(committed, UTC))
-        return Stored(version, fields, created_at, self._reading(before))
+        renamed = min(datetime.fromtimestamp(committed, UTC), clock.latest)
+        return Stored(version, fields, max(created_at, renamed), clock)
 
     def load_version(self, tree: Tree, keyset: str, version: int) -> Stored:
         """
@@ -166,10 +167,13 @@ class FileStore:
                 leftover.unlink()
         self._swept = True
 
-    def _reading(self, before: datetime) -> ClockReading:
-        after = self._clocks.wall()
-        latest = after.replace(microsecond=0) + timedelta(seconds=1 if after.microsecond else 0)
-        return ClockReading(before.replace(microsecond=0), latest, read_at=self._clocks.monotonic())
+    def _reading(self, began: tuple[datetime, float]) -> ClockReading:
+        """
+        Return the moment of a reading that *began* then; what it took goes by the monotonic clock.
+        """
+        before, read_at = began[0], self._clocks.monotonic()
+        after = before + timedelta(seconds=read_at - began[1])
+        return ClockReading(before.replace(microsecond=0), round_up(after), read_at=read_at)
 
 
 def _decode(file: Path, data: bytes) -> tuple[int, Fields, datetime]:

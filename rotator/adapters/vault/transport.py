@@ -108,7 +108,7 @@ class Transport:
         body = None if content is None else json.dumps(content, separators=(",", ":")).encode()
         headers = self._headers if token is None else {**self._headers, "X-Vault-Token": token.reveal()}
         connection = self._lend(deadline)
-        started = self._clocks.wall()
+        started, began = self._clocks.wall(), self._clocks.monotonic()
         try:
             try:
                 response, data = connection.exchange(method, self._base + path, body, headers, deadline)
@@ -123,7 +123,7 @@ class Transport:
             raise LostReplyError(f"vault at {self.address}: no answer to {method} {path}: {_what(error)}") from None
         if connection.open:
             self._idle.append(connection)
-        return self._reply(f"vault at {self.address}: {method} {path}", response, data, started)
+        return self._reply(f"vault at {self.address}: {method} {path}", response, data, started, began)
 
     def close(self) -> None:
         """
@@ -152,7 +152,9 @@ class Transport:
         except OSError as error:
             raise StoreUnavailableError(f"vault at {self.address}: cannot connect: {_what(error)}") from error
 
-    def _reply(self, what: str, response: http.client.HTTPResponse, data: bytes, started: datetime) -> Reply:
+    def _reply(
+        self, what: str, response: http.client.HTTPResponse, data: bytes, started: datetime, began: float
+    ) -> Reply:
         status = response.status
         if status in _REDIRECTS:
             raise StoreUnavailableError(
@@ -167,10 +169,11 @@ class Transport:
             body = None
         if not isinstance(body, dict) or bool(data) == (status == http.HTTPStatus.NO_CONTENT):
             raise LostReplyError(f"{what}: {status}, but the answer is not Vault's; is a proxy in between?")
-        return Reply(status, body, self._reading(what, response, started))
+        return Reply(status, body, self._reading(what, response, started, began))
 
-    def _reading(self, what: str, response: http.client.HTTPResponse, started: datetime) -> ClockReading:
-        took = self._clocks.wall() - started
+    def _reading(self, what: str, response: http.client.HTTPResponse, started: datetime, began: float) -> ClockReading:
+        read_at = self._clocks.monotonic()
+        took = timedelta(seconds=read_at - began)
         try:
             earliest = parsedate_to_datetime(response.headers["Date"]).astimezone(UTC)
         except (TypeError, ValueError):
@@ -180,8 +183,8 @@ class Transport:
             earliest,
             earliest + second,
             offset=started + took / 2 - earliest,
-            tolerance=second + abs(took),
-            read_at=self._clocks.monotonic(),
+            tolerance=second + took,
+            read_at=read_at,
         )
 
 

@@ -2,6 +2,8 @@
 What becomes of a text that an operator imports.
 """
 
+from datetime import timedelta
+
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
@@ -130,3 +132,13 @@ def test_a_keyset_that_exists_is_never_overwritten(tree: Tree) -> None:
         import_key(place.process.operator, "web", rules, parse_key(RANDOM, rules.algorithm, None, place.keygen))
 
     assert place.store.load(tree, "web").version == 1
+
+
+def test_a_key_is_not_imported_by_a_clock_that_is_wrong() -> None:
+    """It would bear that date for life, and deadlines only move later."""
+    place = Place(policy("HS256"))
+    place.store.offset = timedelta(seconds=-40)
+    key = parse_key(RANDOM, Algorithm.HS256, None, PooledKeyGenerator())
+    with pytest.raises(RefusedError, match="40 s behind the store's"):
+        import_key(place.process.operator, "web", place.policy, key)
+    assert place.store.history(Tree.KEYS, "web") == []

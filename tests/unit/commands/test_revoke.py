@@ -222,3 +222,11 @@ def test_a_lost_race_is_tried_again_some_times(races: int, revoked: bool) -> Non
         return
     assert take_out(place, current).kids == (current,)
     assert denied(place) == [current]
+
+
+def test_a_wrong_clock_does_not_keep_a_stolen_key_in() -> None:
+    """It is out at once; the answer says that its moments may be wrong."""
+    place = settled()
+    place.store.offset = seconds(3600)
+    exposure = take_out(place, place.current.kid)
+    assert exposure.lines[-1].startswith("these moments may be wrong: the local clock is 3600 s ahead of the store's")

@@ -3,17 +3,20 @@ What becomes of a request to rotate now: every result, and every refusal with it
 """
 
 import uuid
+from dataclasses import replace
 from datetime import datetime, timedelta
 
 import pytest
 
 from rotator.commands.rotate_now import ATTEMPTS, Outcome, Result, RotateOptions, consequence, hold_of, rotate_now
 from rotator.errors import FrozenError, RefusedError, StoreConflictError
+from rotator.lifecycle.clock_steps import ClockState, SteadyClock, clock_of
 from rotator.lifecycle.holds import Hold
-from rotator.model.document import Tree
+from rotator.model.document import ClockReading, Tree
 from rotator.model.policy import Policy
 from rotator.model.reasons import HoldReason
 from rotator.model.times import format_time
+from rotator.reconcile.clock_trust import ClockTrust
 from tests.support.process import Overtaken, Place
 from tests.support.world import KEYS, policy, seconds
 
@@ -92,6 +95,75 @@ def test_a_parallel_caller_of_the_same_moment_has_rotated_already() -> None:
     assert ask(place, started_at=started + seconds(0.9)).op_id == first.op_id
     assert place.keyset == before
     assert ask(place, started_at=started + seconds(1)).result is not Result.ALREADY
+
+
+@BOTH
+@pytest.mark.parametrize("behind", [20.0, 3600.0, 365 * 86400.0])
+def test_a_command_whose_clock_is_behind_does_not_take_an_old_activation_for_its_own(
+    rules: Policy, behind: float
+) -> None:
+    """Its own clock says that it began before; the store's says otherwise. So the request is judged by itself."""
+    place = propagated(replace(rules, timing=replace(rules.timing, clock_skew=seconds(60))))
+    made = place.clock.now()
+    assert ask(place, op_id=op_id_of(made)).result is Result.ROTATED
+    place.live(0.5, every=0.5)
+    place.store.offset = -seconds(behind)
+
+    outcome = ask(place, started_at=place.clock.now() - seconds(behind))
+    assert outcome.result is Result.REFUSED
+    assert outcome.detail.startswith(
+        "clock not trusted: the local clock is" if behind > 60 else "next still propagating"
+    )
+
+
+@pytest.mark.parametrize("ahead", [-50.0, 50.0])
+def test_an_activation_by_a_host_whose_clock_is_wrong_is_not_taken_for_a_parallel_one(ahead: float) -> None:
+    """Its op_id tells another time than the store, so it says nothing of who came first."""
+    place = propagated()
+    started = place.clock.now()
+    ask(place, op_id=op_id_of(started + seconds(ahead)))
+    place.live(1)
+
+    assert ask(place, started_at=started).result is Result.REFUSED
+
+
+def test_a_clock_that_is_behind_on_the_host_of_the_files_is_not_trusted() -> None:
+    """The document is one of the future then. What the same operator asked for is known all the same."""
+    place = propagated()
+    ask(place, op_id="op-x")
+    place.clock.step(-seconds(3600))
+
+    assert refusal(ask(place)).startswith("clock not trusted: two clocks of the store differ")
+    assert ask(place, op_id="op-x").result is Result.ALREADY
+
+
+def test_what_the_daemon_of_this_host_knows_of_the_clock_counts() -> None:
+    """A command has only one reading. By what ran before it the clock is a year ahead."""
+    place = propagated()
+    steady = ClockState(clock_of(place.snapshot().clock))
+    place.process.operator = replace(place.process.operator, clock_trust=ClockTrust(Known(steady)))
+    place.clock.step(timedelta(days=365))
+
+    assert "it is 31536000 s ahead of where it should be" in refusal(ask(place, unsafe=True))
+    young_next = replace(steady, dated_by={place.next_key.kid: SteadyClock(0.0, 0.0)})
+    place.process.operator = replace(place.process.operator, clock_trust=ClockTrust(Known(young_next)))
+    place.clock.step(-timedelta(days=365))
+    assert refusal(ask(place)).startswith("next still propagating")
+
+
+class Known:
+    """A ClockMemory that was written by a daemon."""
+
+    def __init__(self, state: ClockState) -> None:
+        self.state = state
+
+    def recall(self, name: str, reading: ClockReading) -> ClockState | None:
+        """Return it."""
+        assert (name, reading.read_at >= 0) == ("web", True)
+        return self.state
+
+    def remember(self, name: str, state: ClockState) -> None:
+        """Keep nothing."""
 
 
 def op_id_of(moment: datetime) -> str:
@@ -190,7 +262,7 @@ def test_a_clock_that_disagrees_is_refused_even_unsafe(unsafe: bool) -> None:
     place.store.offset = timedelta(hours=1)
 
     assert refusal(ask(place, unsafe=unsafe)) == (
-        "clock not trusted; this machine's clock and the store's differ by more than clock_skew: correct it"
+        "clock not trusted: the local clock is 3600 s ahead of the store's, more than clock_skew (1s); correct it"
     )
 
 

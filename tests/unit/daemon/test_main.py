@@ -15,7 +15,6 @@ from queue import SimpleQueue
 from types import FrameType
 
 import pytest
-from apscheduler.events import EVENT_JOB_ERROR, JobExecutionEvent
 
 from rotator.cli.context import Context
 from rotator.cli.output import StderrLog
@@ -251,18 +250,6 @@ def test_a_chore_that_fails_ends_nothing(daemon: Daemon, log: RecordingLog) -> N
 
     assert ("warning", "token_not_renewed", {"detail": "no space left"}) in log.events
     wait_for(daemon.admin_server, "/healthz", b"ok")
-
-
-@pytest.mark.parametrize(("error", "ends"), [(OSError("no threads"), False), (SystemExit(), True), (None, False)])
-def test_a_beat_that_failed_is_logged(
-    daemon: Daemon, log: RecordingLog, error: BaseException | None, ends: bool
-) -> None:
-    """One that was told to exit ends the daemon."""
-    event = JobExecutionEvent(EVENT_JOB_ERROR, "wake", "default", None, exception=error)
-    daemon._scheduler_event(event)
-
-    assert ("error", "tick_failed", {"code": EVENT_JOB_ERROR, "detail": str(error) if error else ""}) in log.events
-    assert daemon._stopping is ends
 
 
 def test_a_daemon_that_stops_begins_no_pass(settings: Settings) -> None:

@@ -310,7 +310,46 @@ def test_rule_5_retires_before_it_activates_or_generates() -> None:
 
     assert decide(world.keyset, world.policy, Evidence(), at(200)) == Retire((Kid("k1"),))
     assert decide(nothing_next, world.policy, Evidence(), at(200)) == Retire((Kid("k1"),))
-    assert decide(nothing_next, world.policy, Evidence(clock_trusted=False), at(200)) == Generate()
+    assert decide(nothing_next, world.policy, Evidence(clock_trusted=False), at(200)).held is HoldReason.CLOCK  # type: ignore[union-attr]
+
+
+def test_a_clock_that_is_not_trusted_dates_nothing() -> None:
+    """Neither a new key nor its publication: both would bear that clock's time, and deadlines only move later."""
+    world = settled()
+    untrusted = Evidence(clock_trusted=False)
+    unpublished = replace(world.keyset, next=replace(world.next_key, published_at=None, usable_at=None))
+
+    for keyset in (replace(world.keyset, next=None), unpublished):
+        assert isinstance(decide(keyset, world.policy, untrusted, at(30)), Wait)
+    lost = replace(untrusted, standby_lost=True)
+    assert isinstance(decide(world.keyset, world.policy, lost, at(30)), Wait)
+
+
+def test_dates_of_a_clock_that_was_wrong_are_overtaken() -> None:
+    """When it is right again, a `next` from the future is replaced, and a current key from the future is due."""
+    world = settled()
+    future = at(9999)
+    for dates in ({"created_at": future}, {"published_at": future, "usable_at": at(10009)}):
+        keyset = replace(world.keyset, next=replace(world.next_key, **dates))  # type: ignore[arg-type]
+        assert decide(keyset, world.policy, Evidence(), at(30)) == Generate(replaces=world.next_key.kid)
+        assert decide(keyset, replace(world.policy, rotates=False), Evidence(), at(30)).held is None  # type: ignore[union-attr]
+    keyset = replace(world.keyset, current=replace(world.current, activated_at=future))
+    assert decide(keyset, world.policy, Evidence(), at(30)) == Activate(ActivationReason.SCHEDULED)
+    soon = replace(world.keyset, current=replace(world.current, activated_at=at(41)))
+    assert decide(soon, world.policy, Evidence(), at(30)) == Wait(at(141))
+
+
+def test_a_hold_names_its_end_beside_the_next_deadline() -> None:
+    """A rotation that waits for an old secret says until when, though something else comes before."""
+    world = settled("HS256")
+    world.run(101, begin=21)
+    world.ask(102)
+    world.keyset = replace(world.keyset, next=replace(world.next_key, usable_at=at(101)))
+
+    wait = decide(world.keyset, world.policy, Evidence(confirm_after=at(103)), at(102))
+    assert wait == Wait(at(103), HoldReason.UNCONFIRMED)
+    wait = decide(world.keyset, world.policy, Evidence(), at(103))
+    assert wait == Wait(at(141), HoldReason.OLD_NEEDED, at(141))
 
 
 def test_rule_6_makes_a_next_that_is_missing_or_lost() -> None:

@@ -377,3 +377,11 @@ def test_the_gone_the_kept_and_the_new_are_told_apart_by_kid() -> None:
     beginning = created(Create("web", "epoch", world.key(NOW)))
     assert (beginning.gone, beginning.kept) == ((), ())
     assert [key.kid for key in beginning.new] == ["k1"]
+
+
+def test_a_key_may_leave_by_the_clock_that_dated_it() -> None:
+    """A clock that was set back shows less than has passed; only the keys that the change names are excused."""
+    world = rotated()
+    guard(step(world, Retired((Kid("k1"),), frozenset({Kid("k1")})), 140, old=()))
+    with pytest.raises(InvariantError, match="A key leaves when its retention is over"):
+        guard(step(world, Retired((Kid("k1"),), frozenset({Kid("k2")})), 140, old=()))

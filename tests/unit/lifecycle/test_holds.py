@@ -14,10 +14,12 @@ from rotator.lifecycle.holds import (
     demoted_late,
     due_at,
     may_confirm,
+    misdated,
     overdue,
     retirable,
     still_needed,
 )
+from rotator.model.keys import Kid
 from rotator.model.reasons import HoldReason
 from tests.support.world import KEYS, World, at, policy, seconds
 
@@ -100,11 +102,11 @@ def test_the_old_key_that_is_needed_longest_counts() -> None:
     (old,) = world.keyset.old
     keyset = replace(world.keyset, old=(old, replace(old, retire_at=at(500))))
 
-    needed = still_needed(keyset, policy("HS256"), at(120))
+    needed = still_needed(keyset, policy("HS256"), GOOD, at(120))
 
     assert needed is not None
     assert needed.retire_at == at(500)
-    assert still_needed(keyset, policy("HS256"), at(500)) is None
+    assert still_needed(keyset, policy("HS256"), GOOD, at(500)) is None
 
 
 @pytest.mark.parametrize("rules", [policy("HS256", readers=KEYS), policy("RS256")])
@@ -112,7 +114,7 @@ def test_readers_of_all_old_keys_lose_none(rules: object) -> None:
     """Readers of `keys[]` and of a JWKS see every old key, so none holds a rotation."""
     world = rotated("HS256", readers=KEYS)
 
-    assert still_needed(world.keyset, rules, at(101)) is None  # type: ignore[arg-type]
+    assert still_needed(world.keyset, rules, GOOD, at(101)) is None  # type: ignore[arg-type]
 
 
 def test_the_back_off_after_a_failed_confirmation_ends_on_its_second() -> None:
@@ -166,13 +168,55 @@ def test_overdue_counts_from_a_propagation_time_after_due() -> None:
     assert overdue(world.keyset, world.policy, at(113)) == seconds(3)
 
 
+@pytest.mark.parametrize(("algorithm", "safe"), [("RS256", 30), ("HS256", 141)])
+def test_a_request_is_overdue_from_when_it_is_safe(algorithm: str, safe: float) -> None:
+    """While it rightly waits, for a `next` that propagates or an old secret that is needed, it is not late."""
+    world = rotated(algorithm)
+    world.keyset = replace(world.keyset, next=replace(world.next_key, published_at=at(20), usable_at=at(30)))
+    world.ask(25)
+
+    assert overdue(world.keyset, world.policy, at(safe + 10)) == seconds(0)
+    assert overdue(world.keyset, world.policy, at(safe + 11)) == seconds(1)
+
+
+def test_a_request_does_not_excuse_a_scheduled_rotation() -> None:
+    """It is late from its own date on, whatever the hold of the request says."""
+    world = propagated()
+    world.keyset = replace(world.keyset, next=replace(world.next_key, usable_at=at(500)))
+    world.ask(25)
+
+    assert overdue(world.keyset, world.policy, at(111)) == seconds(1)
+
+
+WAITING = Evidence(waiting=frozenset({Kid("k1"), Kid("k2"), Kid("k3")}))
+
+
+def test_a_deadline_that_a_step_brought_nearer_still_holds() -> None:
+    """An old key stays, a flat secret is still needed, and a `next` still propagates; no moment is known."""
+    pair, secret = rotated(), rotated("HS256")
+
+    assert retirable(pair.keyset, pair.policy, WAITING, at(9999)) == ()
+    assert activation_hold(pair.keyset, pair.policy, WAITING, at(9999)) == Hold(HoldReason.PROPAGATING)
+    evidence = Evidence(waiting=frozenset({secret.keyset.old[0].kid}))
+    assert activation_hold(secret.keyset, secret.policy, evidence, at(9999)) == Hold(HoldReason.OLD_NEEDED)
+
+
+def test_a_date_far_in_the_future_is_that_of_a_wrong_clock() -> None:
+    """Further than one clock may be ahead of another, and than a daemon may take to notice."""
+    world = propagated()
+
+    assert not misdated(None, world.keyset, at(0))
+    assert not misdated(at(11), world.keyset, at(0))
+    assert misdated(at(12), world.keyset, at(0))
+
+
 def test_old_keys_retire_on_their_second_and_not_under_a_legal_hold() -> None:
     """Their retention is over then."""
     world = rotated()
 
-    assert retirable(world.keyset, world.policy, at(140)) == ()
-    assert retirable(world.keyset, world.policy, at(141)) == ("k1",)
-    assert retirable(world.keyset, replace(world.policy, retain=True), at(141)) == ()
+    assert retirable(world.keyset, world.policy, GOOD, at(140)) == ()
+    assert retirable(world.keyset, world.policy, GOOD, at(141)) == ("k1",)
+    assert retirable(world.keyset, replace(world.policy, retain=True), GOOD, at(141)) == ()
 
 
 def demoting() -> World:

@@ -3,7 +3,6 @@ What a pass begins with: the keyset as the store shows it, and whether that may 
 """
 
 from dataclasses import replace
-from datetime import timedelta
 
 import pytest
 
@@ -45,9 +44,9 @@ class Lookout:
         SeenRecord(self.last_seen, self.alarms).record(snapshot_of(self.world.keyset, SECRETS))
         return self
 
-    def observe(self, *, stepped: bool = False) -> Observation:
+    def observe(self) -> Observation:
         """Begin a pass."""
-        return self.observer.observe(self.tracker, clock_stepped=stepped)
+        return self.observer.observe(self.tracker)
 
     def reasons(self) -> set[AlarmReason]:
         """Return the active alarms."""
@@ -64,7 +63,7 @@ def test_a_keyset_is_seen_as_it_is_stored() -> None:
     assert found.snapshot is not None
     assert (found.snapshot.keyset, found.snapshot.version) == (lookout.world.keyset, 1)
     assert (found.snapshot.committed_at, found.snapshot.loaded) == (committed, True)
-    assert (found.policy, found.clock_trusted) == (SECRETS, True)
+    assert found.policy == SECRETS
     assert found.snapshot.now == found.clock.earliest == committed + seconds(5)
 
 
@@ -73,7 +72,7 @@ def test_a_keyset_without_a_trace_does_not_exist() -> None:
     lookout = Lookout()
 
     found = lookout.observe()
-    assert (found.snapshot, found.policy, found.clock_trusted) == (None, SECRETS, True)
+    assert (found.snapshot, found.policy, found.clock.earliest) == (None, SECRETS, lookout.clock.now())
 
 
 def test_a_host_that_remembers_nothing_believes_the_store() -> None:
@@ -81,7 +80,7 @@ def test_a_host_that_remembers_nothing_believes_the_store() -> None:
     lookout = Lookout().saved()
     observer = Observer(lookout.store, Loader(lookout.store), None, lookout.alarms, lookout.clock)
 
-    assert observer.observe(lookout.tracker, clock_stepped=False).snapshot is not None
+    assert observer.observe(lookout.tracker).snapshot is not None
 
 
 @pytest.mark.parametrize("trace", ["signing document", "public document", "memory"])
@@ -178,32 +177,6 @@ def test_a_replica_that_caught_up_lags_no_more() -> None:
     lookout.clock.advance(59.0)
     with pytest.raises(StoreUnavailableError):
         lookout.observe()
-
-
-@pytest.mark.parametrize("exists", [True, False])
-def test_a_clock_that_disagrees_is_not_trusted(exists: bool) -> None:
-    """By more than clock_skew, which is 1 s here; the alarm says by how much, and clears with the clock."""
-    lookout = Lookout().saved() if exists else Lookout()
-    lookout.store.offset = timedelta(seconds=-2)
-    assert not lookout.observe().clock_trusted
-    (alarm,) = lookout.alarms.active()
-    assert alarm.reason is AlarmReason.CLOCK
-    assert alarm.detail.startswith("the local clock is -2 s ahead")
-
-    lookout.store.offset = timedelta(seconds=1)
-    assert lookout.observe().clock_trusted
-    assert lookout.reasons() == set()
-
-
-@pytest.mark.parametrize("exists", [True, False])
-def test_a_clock_that_stepped_is_not_trusted_in_that_pass(exists: bool) -> None:
-    """Though it agrees with the store's."""
-    lookout = Lookout().saved() if exists else Lookout()
-
-    assert not lookout.observe(stepped=True).clock_trusted
-    assert [alarm.detail for alarm in lookout.alarms.active()] == ["the wall clock stepped against the monotonic clock"]
-    assert lookout.observe().clock_trusted
-    assert lookout.reasons() == set()
 
 
 def test_a_keyset_of_another_kind_than_its_policy_is_not_rotated() -> None:

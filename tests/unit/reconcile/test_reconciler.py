@@ -172,21 +172,30 @@ def test_events_tell_each_step() -> None:
     assert all(event.id.endswith(f"/{event.type.value}") for event in place.notifier.events)
 
 
-def test_clock_that_disagrees_or_stepped_changes_nothing() -> None:
+def test_a_clock_that_disagrees_changes_nothing() -> None:
     """No creation, activation or retirement; the alarm clears with the clock."""
     place = Place(POLICIES["HS256"])
     place.store.offset = timedelta(hours=1)
     assert place.reconcile().held is HoldReason.CLOCK
     assert place.store.history(Tree.KEYS, "web") == []
+    assert place.reasons() == {AlarmReason.CLOCK}
     place.store.offset = timedelta(0)
     place.live(20)
-    place.clock.advance(100.0)
-    before = place.keyset
-    assert place.reconcile(stepped=True).held is HoldReason.CLOCK
-    assert place.keyset == before
-    place.reconcile()
-    assert place.keyset != before
     assert place.reasons() == set()
+
+
+def test_a_hold_is_logged_with_its_own_end() -> None:
+    """Whatever deadline comes before it: here the retirement of the old secret, there the end of the propagation."""
+    place = Place(POLICIES["HS256"])
+    place.live(102)
+    place.process.operator.effects.request(place.snapshot(), None, "test")
+    place.live(20)
+    held = [fields for _, name, fields in place.process.log.events if name == "rotation_held"]
+    (old,) = place.keyset.old
+    assert [(fields["reason"], fields["until"]) for fields in held] == [
+        (HoldReason.PROPAGATING.value, place.next_key.usable_at),
+        (HoldReason.OLD_NEEDED.value, old.retire_at),
+    ]
 
 
 def test_lost_standby_is_withdrawn_after_two_sights() -> None:

@@ -6,9 +6,13 @@ from dataclasses import replace
 
 import pytest
 
+from rotator.lifecycle.clock_steps import ClockState, SteadyClock, clock_of
 from rotator.lifecycle.holds import Evidence
+from rotator.model.document import ClockReading
+from rotator.model.keys import NextKey
 from rotator.model.keyset import Keyset
 from rotator.model.reasons import HoldReason
+from rotator.reconcile.clock_trust import ClockView
 from rotator.reconcile.effects import Outcome
 from rotator.reconcile.snapshot import Snapshot
 from rotator.reconcile.tracker import Tracker
@@ -84,7 +88,7 @@ def test_a_failed_publication_must_converge_in_the_next_pass() -> None:
 def test_as_long_as_the_standby_is_doubted_every_pass_reads_it() -> None:
     """Convergence does that."""
     tracker, snapshot = settled()
-    tracker.standby_read(at(20), matches=False)
+    tracker.standby_read(20, matches=False)
     tracker.begin(snapshot, 21.0)
 
     assert tracker.must_converge
@@ -93,19 +97,24 @@ def test_as_long_as_the_standby_is_doubted_every_pass_reads_it() -> None:
 def test_a_standby_is_lost_after_two_readings_an_eighth_of_p_apart() -> None:
     """P is 8 s; one reading only casts doubt, and one that matches ends it."""
     tracker, _ = made()
-    tracker.standby_read(at(20), matches=False)
-    tracker.standby_read(at(20.9), matches=False)
+    tracker.standby_read(20, matches=False)
+    tracker.standby_read(20.9, matches=False)
     assert evidence(tracker) == Evidence(standby_doubted=True)
-    tracker.standby_read(at(21), matches=False)
+    tracker.standby_read(21, matches=False)
     assert evidence(tracker) == Evidence(standby_doubted=True, standby_lost=True)
 
-    tracker.standby_read(at(22), matches=True)
+    tracker.standby_read(22, matches=True)
     assert evidence(tracker) == Evidence()
 
 
 def evidence(tracker: Tracker) -> Evidence:
     """Return what *tracker* has to say."""
-    return tracker.evidence(clock_trusted=True)
+    return tracker.evidence(reading(0))
+
+
+def reading(second: float) -> ClockReading:
+    """Return a reading at the monotonic second *second*."""
+    return ClockReading(at(second), at(second), read_at=second)
 
 
 def test_evidence_holds_what_was_observed() -> None:
@@ -114,9 +123,29 @@ def test_evidence_holds_what_was_observed() -> None:
     tracker.begin(snapshot, 20.0)
     tracker.missing_from = "file"
 
-    assert tracker.evidence(clock_trusted=False, committed_at=at(7)) == Evidence(
-        clock_trusted=False, converged=False, missing_from="file", committed_at=at(7)
+    (kid,) = (key.kid for key in snapshot.keyset.keys() if isinstance(key, NextKey))
+    state = ClockState(clock_of(reading(0)), dated_by={kid: SteadyClock(at(0).timestamp(), 19.0)})
+    tracker.clock = ClockView(state, fault="it stepped")
+
+    assert tracker.evidence(reading(20), replace(snapshot, committed_at=at(-7))) == Evidence(
+        clock_trusted=False,
+        converged=False,
+        missing_from="file",
+        committed_at=at(-7),
+        waiting=frozenset({kid}),
     )
+    assert tracker.evidence(reading(60), snapshot).over == {kid}
+
+
+def test_a_clock_that_stepped_is_overruled() -> None:
+    """The moment is what it should show; of one that is trusted, what it shows."""
+    tracker, _ = made()
+    assert tracker.now(reading(20)) == at(20)
+    steady = clock_of(reading(0))
+    tracker.clock = ClockView(ClockState(steady))
+    assert tracker.now(replace(reading(20), earliest=at(9999))) == at(9999)
+    tracker.clock = ClockView(ClockState(steady, stepped=steady))
+    assert tracker.now(replace(reading(20), earliest=at(9999))) == at(20)
 
 
 def test_failed_confirmations_back_off_up_to_a_quarter_of_p() -> None:
@@ -124,14 +153,23 @@ def test_failed_confirmations_back_off_up_to_a_quarter_of_p() -> None:
     tracker, _ = made()
     ends = []
     for moment in (20, 30, 40):
-        tracker.confirmation_failed(at(moment))
-        ends.append(evidence(tracker).confirm_after)
+        tracker.confirmation_failed(moment)
+        ends.append(tracker.evidence(reading(moment)).confirm_after)
     assert ends == [at(21), at(32), at(42)]
 
     tracker.confirmed()
     assert evidence(tracker).confirm_after is None
-    tracker.confirmation_failed(at(50))
-    assert evidence(tracker).confirm_after == at(51)
+    tracker.confirmation_failed(50)
+    assert tracker.evidence(reading(50)).confirm_after == at(51)
+    assert tracker.evidence(reading(51)).confirm_after is None
+
+
+def test_back_offs_go_by_the_monotonic_clock() -> None:
+    """Whatever the store's clock shows, a failed confirmation is tried again a second later."""
+    tracker, _ = made()
+    tracker.confirmation_failed(20)
+    later = replace(reading(20), earliest=at(9999))
+    assert tracker.evidence(later).confirm_after == at(10000)
 
 
 def test_an_outcome_changes_only_what_it_speaks_of() -> None:

@@ -294,17 +294,28 @@ def test_a_gap_in_the_hints_makes_all_due_the_busy_ones_too() -> None:
 # -- the clock ---------------------------------------------------------------------------------------------------------
 
 
-def test_a_clock_step_makes_all_due_and_untrusted_once() -> None:
-    """The pass after it does nothing by the clock, and the one after that is due at once."""
+def test_a_clock_step_makes_all_due_and_untrusted() -> None:
+    """Until the clock is back, which makes all due again."""
     daemon = Daemon("web", "internal").settled()
     daemon.clock.step(seconds(-3))
 
     assert daemon.dispatch() == ["web", "internal"]
     assert daemon.reasons("web") == daemon.reasons("internal") == {AlarmReason.CLOCK}
     assert ("warning", "clock_stepped", {"seconds": -3}) in daemon.log.events
+    assert daemon.dispatch() == []
+    daemon.clock.step(seconds(3))
     assert daemon.dispatch() == ["web", "internal"]
     assert daemon.alarms.active() == ()
     assert daemon.dispatch() == []
+
+
+def test_a_machine_that_was_suspended_looks_at_everything() -> None:
+    """Its clock did not step, and all due times are past."""
+    daemon = Daemon("web", "internal").settled()
+    daemon.clock.suspend(8 * 3600.0)
+
+    assert daemon.dispatch() == ["web", "internal"]
+    assert daemon.alarms.active() == ()
 
 
 def test_a_clock_that_is_slewed_is_no_step() -> None:

@@ -12,6 +12,7 @@ from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+from rotator.adapters.clocks import LOCAL_CLOCKS
 from rotator.adapters.files.atomic import write_atomically
 from rotator.errors import RotatorError, StoreDeniedError
 from rotator.model.times import format_time, parse_time
@@ -47,6 +48,7 @@ class LoginAttempts:
         self._file = file
         self._log = log
         self._refusals: _Refusals | None = None
+        self._refused_at: float | None = None
         self._loaded = file is None
 
     def check(self, credentials: str, where: str) -> None:
@@ -66,8 +68,11 @@ class LoginAttempts:
             )
         wait = _FIRST_WAIT * 2 ** (refusals.count - 1)
         last = parse_time(refusals.last)
-        # A moment in the future means that the clock was set back: how long ago it was is unknown.
-        if timedelta(0) <= datetime.now(UTC) - last < wait:
+        # A moment in the future means that the clock was set back: how long ago it was is unknown to a later process.
+        ago = datetime.now(UTC) - last
+        if self._refused_at is not None:
+            ago = timedelta(seconds=LOCAL_CLOCKS.monotonic() - self._refused_at)
+        if timedelta(0) <= ago < wait:
             raise StoreDeniedError(
                 f"vault refused the credentials in {where} at {refusals.last}; "
                 f"the next try is at {format_time(last + wait)}"
@@ -79,7 +84,7 @@ class LoginAttempts:
         """
         before = self._refusals
         count = before.count + 1 if before is not None and before.concerns(credentials) else 1
-        salt = secrets.token_hex(16)
+        salt, self._refused_at = secrets.token_hex(16), LOCAL_CLOCKS.monotonic()
         self._refusals = _Refusals(count, format_time(datetime.now(UTC)), salt, _digest(salt, credentials))
         self._save(json.dumps(asdict(self._refusals)))
 

@@ -137,6 +137,18 @@ def test_a_clock_that_was_set_back_holds_nothing_back(site: Site) -> None:
     site.process().check(WRONG, "the files")
 
 
+@pytest.mark.parametrize("step", [-3600, 3600])
+def test_within_a_process_a_step_of_the_clock_changes_nothing(site: Site, step: int) -> None:
+    """
+    The wait goes by the monotonic clock there.
+    """
+    process = site.process()
+    process.refused(WRONG)
+    site.let_pass(step)
+    with pytest.raises(StoreDeniedError, match="the next try is at"):
+        process.check(WRONG, "the files")
+
+
 def test_what_the_file_holds(site: Site) -> None:
     """
     It is its owner's alone and holds no credential; the same credentials look different each time.

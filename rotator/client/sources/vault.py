@@ -90,6 +90,7 @@ class VaultSource:
         where = "/".join(part for part in (namespace.strip("/"), mount, prefix) if part)
         self._decoder = DocumentDecoder(keyset, f"{address} {where}", public, timing)
         self.place = self._decoder.place
+        self.announced_by = f"rotator/{mount}/{prefix}"
 
     def read(self, known: Keys | None, timeout: float, *, fresh: bool) -> tuple[Keys, timedelta | None]:
         """

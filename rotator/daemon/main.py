@@ -178,7 +178,6 @@ def run(settings: Settings, log: Log, read_again: Callable[[], Settings]) -> boo
 
     A faulty one is told in the log, and the daemon goes on as it is.
     """
-    systemd.no_core_dumps()
     faulthandler.enable()
     daemon = Daemon(settings, log)
     reload: SimpleQueue[None] = SimpleQueue()

@@ -163,7 +163,9 @@ def test_after_a_failure_calls_fail_at_once(peer: RedisPeer, notifier: RedisNoti
         notifier.announced(["web"])
     sent = len(peer.commands)
     for call in (lambda: notifier.announced(["web"]), lambda: notifier.announce(event())):
-        with pytest.raises(NotificationError, match=f"^{peer.place}: not now .failed lately; not tried again for 1 s.$"):
+        with pytest.raises(
+            NotificationError, match=f"^{peer.place}: not now .failed lately; not tried again for 1 s.$"
+        ):
             call()
     assert len(peer.commands) == sent
 

@@ -38,6 +38,8 @@ class AlarmReason(StrEnum):
     INVARIANT = "invariant"
     STATE_DIR = "state_dir not writable"
     NOT_CONFIGURED = "not in the configuration"
+    NOT_LISTED = "keysets not listed"
+    LOGIN = "vault login refused"
     INTERNAL = "internal error"
 
     @property

@@ -59,6 +59,12 @@ class DocumentStore(Protocol):
         """
         ...
 
+    def names(self) -> Collection[str]:
+        """
+        Return what stands in the tree of signing documents, whoever put it there. Raises as `load` does.
+        """
+        ...
+
     def maintain(self) -> None:
         """
         Do periodic chores, such as renewing a token. Call it about once a second; cheap if nothing is due.

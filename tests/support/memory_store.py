@@ -135,6 +135,14 @@ class MemoryStore:
             self.reads += 1
             return self._stored(tree, keyset, version)
 
+    def names(self) -> Collection[str]:
+        """
+        Return the names of all signing documents.
+        """
+        with self._lock:
+            self._reachable()
+            return tuple(sorted(keyset for tree, keyset in self._documents if tree is Tree.KEYS))
+
     def save(self, tree: Tree, keyset: str, fields: Fields, cas: int) -> Stored:
         """
         Append a version when the latest is *cas*.

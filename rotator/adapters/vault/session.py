@@ -71,14 +71,14 @@ class VaultSession:
         """
         self._transport.close()
 
-    def read(self, where: str, deadline: float, send: Callable[[Call], Any]) -> Reply:
+    def read(self, where: str, deadline: float, send: Callable[[Call], Any], *, capability: str = "read") -> Reply:
         """
         Ask again while the server lags behind our last write (412), until *deadline*; the status is 200 or 404.
 
-        *where* is the path below /v1/, for error messages.
+        *where* is the path below /v1/, and *capability* what it takes, for error messages.
         """
         pause = _FIRST_PAUSE
-        while (reply := self.ask("read", where, deadline, send)).status == NOT_YET:
+        while (reply := self.ask(capability, where, deadline, send)).status == NOT_YET:
             if time.monotonic() + pause >= deadline:
                 raise StoreUnavailableError(f"vault's standby lags behind: {where} answers {NOT_YET}")
             time.sleep(random.uniform(pause / 2, pause))  # noqa: S311 - spreads load, guards nothing

@@ -49,6 +49,17 @@ class Engine(NamedTuple):
     reconciler: "Reconciler"
     queue: "WorkQueue"
 
+    def maintain(self) -> None:
+        """
+        Do the store's chores; what needs a person before the store stops working becomes an alarm.
+        """
+        from rotator.model.reasons import AlarmReason
+
+        if trouble := self.store.maintain():
+            self.alarms.raise_("", AlarmReason.TOKEN, trouble)
+        else:
+            self.alarms.clear("", AlarmReason.TOKEN)
+
     def close(self) -> None:
         """
         Give back connections and file locks.

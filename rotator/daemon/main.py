@@ -95,7 +95,7 @@ class Daemon:
 
     def _maintain(self) -> None:
         try:
-            self._engine.store.maintain()
+            self._engine.maintain()
         except Exception as error:  # noqa: BLE001 - a chore must not end the daemon; the next pass meets the store itself
             self._log.warning("token_not_renewed", detail=str(error))
 

@@ -39,7 +39,7 @@ class AlarmReason(StrEnum):
     STATE_DIR = "state_dir not writable"
     NOT_CONFIGURED = "not in the configuration"
     NOT_LISTED = "keysets not listed"
-    LOGIN = "vault login refused"
+    TOKEN = "vault token not renewed"  # noqa: S105 - a reason
     INTERNAL = "internal error"
 
     @property

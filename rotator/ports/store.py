@@ -65,9 +65,11 @@ class DocumentStore(Protocol):
         """
         ...
 
-    def maintain(self) -> None:
+    def maintain(self) -> str:
         """
         Do periodic chores, such as renewing a token. Call it about once a second; cheap if nothing is due.
+
+        Return what needs a person before it stops the store from working, "" if nothing does.
         """
         ...
 

@@ -120,10 +120,11 @@ class FileStore:
         Always None: files need no token.
         """
 
-    def maintain(self) -> None:
+    def maintain(self) -> str:
         """
         Do nothing: files need no chores.
         """
+        return ""
 
     def close(self) -> None:
         """

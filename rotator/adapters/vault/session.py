@@ -59,11 +59,13 @@ class VaultSession:
         """
         return self._lease.expires_at
 
-    def maintain(self) -> None:
+    def maintain(self) -> str:
         """
         Keep our token alive. Call it about once a second; cheap if nothing is due, raises nothing.
+
+        Return why the token will end without another one, "" unless that needs a person.
         """
-        self._lease.maintain(time.monotonic() + self._connection.deadline)
+        return self._lease.maintain(time.monotonic() + self._connection.deadline)
 
     def close(self) -> None:
         """

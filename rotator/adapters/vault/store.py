@@ -124,11 +124,11 @@ class VaultStore:
         """
         return self.session.token_expires_at
 
-    def maintain(self) -> None:
+    def maintain(self) -> str:
         """
-        Keep our token alive; cheap if nothing is due, raises nothing.
+        Keep our token alive; cheap if nothing is due, raises nothing. Return what needs a person.
         """
-        self.session.maintain()
+        return self.session.maintain()
 
     def fingerprint(self) -> None:
         """

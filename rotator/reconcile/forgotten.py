@@ -92,12 +92,13 @@ class Forgotten:
         try:
             self._find()
             self._alarms.clear("", AlarmReason.NOT_LISTED)
-        except StoreDeniedError as error:
-            detail = f"if there are keysets that the configuration does not name, they are not served: {error}"
-            self._alarms.raise_("", AlarmReason.NOT_LISTED, detail)
-        except StoreError as error:  # for which every keyset raises its own alarm
-            self._log.debug("keysets_not_listed", detail=str(error))
-            wait = min(MAX_BACKOFF.total_seconds(), wait / 8)
+        except StoreError as error:
+            if isinstance(error, StoreDeniedError) and any(tracker.status for tracker in self._queue.trackers):
+                detail = f"if there are keysets that the configuration does not name, they are not served: {error}"
+                self._alarms.raise_("", AlarmReason.NOT_LISTED, detail)
+            else:  # nothing can be read, for which every keyset raises its own alarm
+                self._log.warning("keysets_not_listed", detail=str(error))
+                wait = min(MAX_BACKOFF.total_seconds(), wait / 8)
         finally:
             self._due = self._clocks.monotonic() + wait
             self._lock.release()

@@ -87,7 +87,7 @@ def test_a_listing_that_is_denied_stops_nothing(tmp_path: Path, vault_server: Va
     (site.folder / "token").write_text(vault_server.token([f"before-{mount}"]))
     with site.daemon():
         wait_for(lambda: site.keys("web", "current"), 20)
-        assert ("", "keysets not listed") in alarms(site)
+        wait_for(lambda: ("", "keysets not listed") in alarms(site), 10)
         assert f'denied: needs \\"list\\" on {where}' in site.log
         checked = site.run("check")
         assert f"FAIL  capabilities: {where} lacks list; apply `rotator policy daemon`" in checked.stdout

@@ -143,23 +143,25 @@ def test_nothing_is_listed_before_it_is_due(outside: Outside, host: Host) -> Non
 
 def test_a_listing_that_is_denied_is_alarmed_and_stops_nothing(outside: Outside, host: Host) -> None:
     """Until it is granted."""
+    host.queue.run_once(Workers(hands_on=True))
+    outside.clock.advance(PERIOD)
     outside.store.denied = True
     host.forgotten.find()
     assert host.alarms() == {("", AlarmReason.NOT_LISTED)}
     outside.store.denied = False
-    host.queue.run_once(Workers(hands_on=True))
-    assert host.queue.trackers[0].status is not None
     outside.clock.advance(PERIOD)
-    host.forgotten.find()
-    assert ("", AlarmReason.NOT_LISTED) not in host.alarms()
+    host.queue.run_once(Workers(hands_on=True))
+    assert host.alarms() == set()
 
 
-def test_a_listing_that_fails_is_tried_again_sooner(outside: Outside, host: Host) -> None:
-    """The keysets' own alarms tell of the store."""
-    outside.store.away = True
+@pytest.mark.parametrize("trouble", ["away", "denied"])
+def test_a_listing_that_fails_like_all_else_is_tried_again_sooner(outside: Outside, host: Host, trouble: str) -> None:
+    """The keysets' own alarms tell of the store, and of a login that is refused; the log tells of the listing."""
+    setattr(outside.store, trouble, True)
     host.forgotten.find()
     assert host.alarms() == set()
-    outside.store.away = False
+    assert host.process.log.names() == ["keysets_not_listed"]
+    setattr(outside.store, trouble, False)
     left_behind(outside, "legacy", policy("HS256", period=10, p=4, life=1))
     host.forgotten.find()
     assert host.names() == ["web", "legacy"]

@@ -9,8 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from rotator.config.settings import RedisSettings, Settings, VaultSettings
-from rotator.errors import ConfigError, FrozenError
-from rotator.model.algorithms import Algorithm
+from rotator.errors import ConfigError
 from rotator.model.policy import Policy
 from rotator.model.secret import SecretText
 
@@ -21,7 +20,6 @@ if TYPE_CHECKING:
     from rotator.adapters.vault.login.method import LoginMethod
     from rotator.adapters.vault.store import VaultStore
     from rotator.model.event import Hint
-    from rotator.ports.last_seen import LastSeenStore
     from rotator.ports.log import Log
     from rotator.ports.notifier import Notifier
     from rotator.ports.probe import StoreProbe
@@ -51,6 +49,17 @@ class Engine(NamedTuple):
     reconciler: "Reconciler"
     queue: "WorkQueue"
 
+    def maintain(self) -> None:
+        """
+        Do the store's chores; what needs a person before the store stops working becomes an alarm.
+        """
+        from rotator.model.reasons import AlarmReason
+
+        if trouble := self.store.maintain():
+            self.alarms.raise_("", AlarmReason.TOKEN, trouble)
+        else:
+            self.alarms.clear("", AlarmReason.TOKEN)
+
     def close(self) -> None:
         """
         Give back connections and file locks.
@@ -76,6 +85,7 @@ def wire_engine(
     from rotator.reconcile.alarms import Alarms
     from rotator.reconcile.clock_trust import ClockTrust
     from rotator.reconcile.effects import Effects
+    from rotator.reconcile.forgotten import Forgotten, remembered
     from rotator.reconcile.last_known import LastKnown
     from rotator.reconcile.loading import Loader
     from rotator.reconcile.publishing import Publishing
@@ -85,8 +95,8 @@ def wire_engine(
     from rotator.reconcile.work_queue import WorkQueue
 
     last_seen, alarms = LastSeenFiles(settings.daemon.state_dir), Alarms(log)
-    policies = tracked_policies(settings, last_seen, log)
-    sharing = in_combined_set(policies)
+    policies = {**settings.keysets, **remembered(settings.keysets, last_seen, log)}
+    sharing = list(in_combined_set(policies))
     cache = JwksCache(sharing)
     store = make_store(settings, log, state_dir=settings.daemon.state_dir, observe=observe)
     notifier = make_notifier(settings)
@@ -106,6 +116,10 @@ def wire_engine(
         LOCAL_CLOCKS,
         settings.daemon.poll_interval,
     )
+    period = min(policy.timing.propagation_time for policy in policies.values()).total_seconds()
+    forgotten = Forgotten(store, loader.seals, queue, cache, sharing, alarms, log, LOCAL_CLOCKS, period)
+    # A host that remembers nothing must not serve a combined set that lacks keysets which were in it.
+    queue.discover_with(forgotten.find, first=not last_seen.names())
     return Engine(alarms, cache, store, publishing, reconciler, queue)
 
 
@@ -130,32 +144,6 @@ def wire_operator(settings: Settings, log: "Log") -> "Operator":
     loader, trust = Loader(store), ClockTrust(ClockFiles(settings.daemon.state_dir, writable=False))
     effects = OperatorEffects(store, loader, publishing, Keygen(), seen, log, LOCAL_CLOCKS, sharing)
     return Operator(store, loader, publishing, effects, trust)
-
-
-def tracked_policies(settings: Settings, last_seen: "LastSeenStore", log: "Log") -> Mapping[str, Policy]:
-    """
-    Return the policy of every configured keyset, and of each that this host has seen and the configuration forgot.
-
-    The latter are served and retired on time, and never rotated.
-    """
-    policies = dict(settings.keysets)
-    for name in last_seen.names():
-        if name in settings.keysets:
-            continue
-        try:
-            seen = last_seen.get(name)
-        except FrozenError as error:
-            log.error("memory_damaged", keyset=name, detail=str(error))  # noqa: TRY400 - the text says it all
-            continue
-        if seen is not None:
-            policies[name] = Policy(
-                algorithm=Algorithm.HS256 if seen.symmetric else Algorithm.RS256,
-                rotation_period=2 * seen.timing.propagation_time,
-                timing=seen.timing,
-                well_known=seen.well_known,
-                rotates=False,
-            )
-    return policies
 
 
 def in_combined_set(policies: Mapping[str, Policy]) -> tuple[str, ...]:

@@ -16,7 +16,9 @@ from rotator.cli.output import output_option, print_json
 from rotator.config.settings import Settings
 from rotator.errors import RotatorError
 from rotator.model.document import Tree
+from rotator.model.keyset import KEYSET_NAME
 from rotator.ports.probe import StoreProbe
+from rotator.ports.store import DocumentStore
 
 HARMLESS = frozenset({"deny"})
 
@@ -107,11 +109,25 @@ def _store(context: Context, settings: Settings) -> Iterator[Finding]:
                     "its latest version was deleted or destroyed; see the daemon's alarm",
                     Exit.REFUSED,
                 )
+    yield from _forgotten(store, settings)
     if probe is not None:
         yield from _capabilities(probe, settings)
         yield from _kv(probe, settings)
     else:
         yield from _private(settings.store.path)
+
+
+def _forgotten(store: DocumentStore, settings: Settings) -> Iterator[Finding]:
+    try:
+        names = sorted(set(store.names()) - settings.keysets.keys())
+    except RotatorError as error:
+        yield Finding("keysets", str(error), exit_code(error))
+        return
+    for name in filter(KEYSET_NAME.fullmatch, names):
+        said = (
+            f"{name} is in the store and not in the configuration; put it back, or drop it with `rotator remove {name}`"
+        )
+        yield Finding("keysets", said, warn=True)
 
 
 def _capabilities(probe: StoreProbe, settings: Settings) -> Iterator[Finding]:

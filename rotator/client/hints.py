@@ -8,6 +8,7 @@ from typing import Any
 
 import redis
 
+from rotator.adapters.redis.bounded import ReplyTooLargeError
 from rotator.adapters.redis.connection import PING_INTERVAL, RedisConnection
 from rotator.adapters.redis.listener import HintListener
 from rotator.client.arguments import require_names, require_redis, require_seconds
@@ -27,7 +28,8 @@ class RedisHints:
 
     A hint is never trusted: it only makes a reader refresh from its source.
 
-    *source* says which daemon's events count, as in "rotator/<mount>/<prefix>"; None means all. The ACL user needs
+    *source* says which daemon's events count, as in "rotator/<mount>/<prefix>"; None means that of the reader's
+    VaultSource, and for other sources of keys all of the channel. The ACL user needs
     `&CHANNEL ~CHANNEL +subscribe +ping +xrevrange`; without the right to the stream the channel alone is used.
     """
 
@@ -105,7 +107,10 @@ class StreamListener(HintListener):
         """
         try:
             entries: Any = client.xrevrange(self._channel, min=oldest.decode(), count=count)
-        except redis.ResponseError:  # no right to it, or another type of value under its name
+        except (
+            redis.ResponseError,
+            ReplyTooLargeError,
+        ):  # no right to it, another type of value, or a stranger's entry
             return []
         return list(entries)
 

@@ -15,7 +15,7 @@ from rotator.client.cache import READ_TIMEOUT, KeyCache
 from rotator.client.errors import KeysUnavailableError
 from rotator.client.protocols import Hints, Listener
 from rotator.client.refresh import Pace, RefreshSchedule
-from rotator.client.sources.document import Source
+from rotator.client.sources.document import Announced, Source
 from rotator.model.event import Hint
 
 
@@ -267,6 +267,9 @@ class RefreshThread:
     def _on_hint(self, hint: Hint) -> None:
         cached = self._cache.cached
         if self._source.keyset and hint.keyset != self._source.keyset:
+            return
+        # The Redis may be shared with another rotator, which has a keyset of that name, too.
+        if hint.source and isinstance(self._source, Announced) and hint.source != self._source.announced_by:
             return
         # A hint heard before counts again: the first may have been forged, or have come before the JWKS was served.
         if cached and cached.keys.epoch == hint.epoch and cached.keys.sequence >= hint.sequence:

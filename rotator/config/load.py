@@ -190,7 +190,7 @@ class _Loader:
             self._path(vault.ca_file) if vault.ca_file else None,
             vault.auth,
             self._credential(vault.role_id_file),
-            self._credential(vault.secret_id_file),
+            self._credential(vault.secret_id_file) if vault.secret_id_file else None,
             self._credential(vault.token_file),
             SecretText(token) if token else None,
         )

@@ -49,7 +49,7 @@ class VaultTable(NamedTuple):
     ca_file: _OptionalPath = ""
     auth: Literal["approle", "token"] = "approle"
     role_id_file: _Path = "role_id"
-    secret_id_file: _Path = "secret_id"  # noqa: S105 - the name of a file
+    secret_id_file: _OptionalPath = "secret_id"  # noqa: S105 - the name of a file
     token_file: _Path = "vault_token"  # noqa: S105 - the name of a file
 
 

@@ -30,7 +30,7 @@ class VaultSettings:
     How to reach Vault and log in; `token` is VAULT_TOKEN if that applies, and then overrides `auth`.
 
     `address` has no trailing slash; `mount`, `prefix` and `namespace` have none at either end. The credential files may
-    be missing: they are read at log-in.
+    be missing: they are read at log-in. `secret_id_file` is None for a role that takes no secret_id.
     """
 
     address: str
@@ -40,7 +40,7 @@ class VaultSettings:
     ca_file: Path | None
     auth: Literal["approle", "token"]
     role_id_file: Path
-    secret_id_file: Path
+    secret_id_file: Path | None
     token_file: Path
     token: SecretText | None
 

@@ -87,7 +87,7 @@ class Daemon:
 
     def _maintain(self) -> None:
         try:
-            self._engine.store.maintain()
+            self._engine.maintain()
         except Exception as error:  # noqa: BLE001 - a chore must not end the daemon; the next pass meets the store itself
             self._log.warning("token_not_renewed", detail=str(error))
 
@@ -164,7 +164,6 @@ def run(settings: Settings, log: Log, read_again: Callable[[], Settings]) -> boo
 
     A faulty one is told in the log, and the daemon goes on as it is.
     """
-    systemd.no_core_dumps()
     raise_file_limit()
     faulthandler.enable()
     daemon = Daemon(settings, log)

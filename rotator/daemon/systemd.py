@@ -1,15 +1,11 @@
 """
-The protocol with systemd (sd_notify(3)), and keeping memory out of core files; without systemd, `notify` does nothing.
+The protocol with systemd (sd_notify(3)); without systemd, `notify` does nothing.
 """
 
-import ctypes
 import os
-import resource
 import socket
 
 from rotator.telemetry.redaction import redact
-
-_PR_SET_DUMPABLE = 4
 
 
 def notify(**fields: str) -> bool:
@@ -40,11 +36,3 @@ def watchdog_interval() -> float | None:
     if not allowed.isdecimal() or os.environ.get("WATCHDOG_PID", str(os.getpid())) != str(os.getpid()):
         return None
     return int(allowed) / 2_000_000 or None
-
-
-def no_core_dumps() -> None:
-    """
-    Keep this process's memory out of core files, and from other processes of the same user.
-    """
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    ctypes.CDLL(None).prctl(_PR_SET_DUMPABLE, 0, 0, 0, 0)

@@ -8,6 +8,8 @@ from rotator.model.event import Event, Hint
 from rotator.model.times import format_time
 
 MAX_EVENT = 64 * 1024
+MAX_TEXT = 1024
+MAX_SEQUENCE = 10**18
 
 
 def encode_event(event: Event, source: str) -> str:
@@ -34,20 +36,22 @@ def encode_event(event: Event, source: str) -> str:
     )
 
 
-def decode_hint(message: bytes, source: str | None) -> Hint | None:
+def decode_hint(message: object, source: str | None) -> Hint | None:
     """
     Return the hint that a message gives; None if it is too long, malformed or not from *source*.
 
-    Never raises, whatever the message holds. *source* None accepts every source.
+    Never raises, whatever the message holds. *source* None accepts every source, and the hint then names its own.
     """
-    if len(message) > MAX_EVENT:
+    if not isinstance(message, bytes) or len(message) > MAX_EVENT:
         return None
     try:
         event = json.loads(message)
-        data, ours = event["data"], source is None or event["source"] == source
+        data, told = event["data"], event["source"]
         keyset, epoch, sequence = data["keyset"], data["epoch"], data["sequence"]
     except (ValueError, KeyError, TypeError, IndexError, RecursionError):
         return None
-    if not ours or not isinstance(keyset, str) or not isinstance(epoch, str) or type(sequence) is not int:
+    if not all(isinstance(text, str) and len(text) <= MAX_TEXT for text in (told, keyset, epoch)):
         return None
-    return Hint(keyset, epoch, sequence)
+    if type(sequence) is not int or not 0 <= sequence < MAX_SEQUENCE or source not in (None, told):
+        return None
+    return Hint(keyset, epoch, sequence, "" if source else told)

@@ -12,12 +12,14 @@ from rotator.model.document import Fields
 from rotator.model.keyset import Keyset
 from rotator.model.publication import Jwks, PublicDocument
 
+WELL_KNOWN = "well_known"
 
-def public_document(keyset: Keyset, sealing: Sealing = NEVER_SEALED) -> PublicDocument:
+
+def public_document(keyset: Keyset, sealing: Sealing = NEVER_SEALED, *, well_known: bool = False) -> PublicDocument:
     """
     Return what is published of *keyset*: its public keys and its deny-list, under the seal of *sealing*.
     """
-    document = PublicDocument(keyset.name, keyset.epoch, keyset.sequence, jwks_of(keyset), keyset.revoked)
+    document = PublicDocument(keyset.name, keyset.epoch, keyset.sequence, jwks_of(keyset), keyset.revoked, well_known)
     return replace(document, seal=sealing.seal(encode_public(document)).get(SEAL, ""))
 
 
@@ -33,6 +35,8 @@ def encode_public(document: PublicDocument) -> Fields:
         "jwks": document.jwks,
         "revoked": [encode_revocation(revocation) for revocation in document.revoked],
     }
+    if document.well_known:
+        fields |= {WELL_KNOWN: "true"}
     return {**fields, SEAL: document.seal} if document.seal else fields
 
 
@@ -48,7 +52,15 @@ def decode_public(fields: Fields, name: str) -> PublicDocument:
             int(fields["sequence"]),
             Jwks(str(fields["jwks"])),
             decode_revoked(fields),
+            is_well_known(fields),
             str(fields.get(SEAL) or ""),
         )
     except (KeyError, ValueError, TypeError, AttributeError) as error:
         raise DocumentError(f"{name}: the public document is not rotator's, or damaged") from error
+
+
+def is_well_known(fields: Fields) -> bool:
+    """
+    Return whether a public document, which may be anything, says that its keyset is in the combined set.
+    """
+    return fields.get(WELL_KNOWN) == "true"

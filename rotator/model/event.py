@@ -2,7 +2,8 @@
 Events: hints that a keyset changed. They hold no key material, and nothing is decided by them.
 """
 
-from dataclasses import dataclass
+import re
+from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 
@@ -52,11 +53,14 @@ class Event:
 class Hint:
     """
     What a message says of a keyset: it may have been saved as *sequence* of *epoch*. Anyone may have written it.
+
+    `source` names who announced it, "" if that was judged already.
     """
 
     keyset: str
     epoch: str
     sequence: int
+    source: str = field(default="", compare=False)
 
 
 def position(keyset: Keyset) -> str:
@@ -64,3 +68,13 @@ def position(keyset: Keyset) -> str:
     Return "epoch:sequence" of *keyset*, as the Redis hash of announced positions holds it.
     """
     return f"{keyset.epoch}:{keyset.sequence}"
+
+
+def covers(announced: str, keyset: Keyset) -> bool:
+    """
+    Return whether the position that Redis holds is that of *keyset*, or a later one of its epoch. It may be any text.
+    """
+    epoch, _, sequence = announced.rpartition(":")
+    if epoch != keyset.epoch or not re.fullmatch(r"[0-9]{1,18}", sequence):
+        return False
+    return int(sequence) >= keyset.sequence

@@ -16,7 +16,9 @@ class PublicDocument:
     """
     What verifiers read of one keyset: the exact text of the JWKS that is served, and the deny-list.
 
-    `sequence` is that of the keyset's save which it was made from. `seal` is "" if the keyset was never sealed.
+    `sequence` is that of the keyset's save which it was made from. `well_known`: its keys are in the combined JWKS, which a
+    daemon without a memory learns here of a keyset that its configuration does not name. `seal` is "" if the keyset was
+    never sealed.
     """
 
     keyset: str
@@ -24,6 +26,7 @@ class PublicDocument:
     sequence: int
     jwks: Jwks
     revoked: tuple[Revocation, ...] = ()
+    well_known: bool = False
     seal: str = ""
 
 

@@ -38,6 +38,8 @@ class AlarmReason(StrEnum):
     INVARIANT = "invariant"
     STATE_DIR = "state_dir not writable"
     NOT_CONFIGURED = "not in the configuration"
+    NOT_LISTED = "keysets not listed"
+    TOKEN = "vault token not renewed"  # noqa: S105 - a reason
     INTERNAL = "internal error"
 
     @property

@@ -18,6 +18,12 @@ class PublicationCache(Protocol):
         """
         ...
 
+    def expect(self, name: str) -> None:
+        """
+        Withhold a combined set that was not complete yet until a keyset has been put, too, or marked absent.
+        """
+        ...
+
     def mark_absent(self, name: str) -> None:
         """
         Note that a keyset contributes nothing for now: it does not exist yet, or cannot be read. What was put stays.

@@ -59,9 +59,17 @@ class DocumentStore(Protocol):
         """
         ...
 
-    def maintain(self) -> None:
+    def names(self) -> Collection[str]:
+        """
+        Return what stands in the tree of signing documents, whoever put it there. Raises as `load` does.
+        """
+        ...
+
+    def maintain(self) -> str:
         """
         Do periodic chores, such as renewing a token. Call it about once a second; cheap if nothing is due.
+
+        Return what needs a person before it stops the store from working, "" if nothing does.
         """
         ...
 

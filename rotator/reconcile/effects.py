@@ -47,7 +47,7 @@ class Effects:
     """
     What a decision does to the world, through the ports given. Safe to use from several threads.
 
-    *sharing* names the keysets whose keys are in the combined JWKS. Every method may raise StoreError, of which
+    *sharing* names the keysets whose keys are in the combined JWKS; it may grow. Every method may raise StoreError, of which
     StoreConflictError means "read again", and InvariantError; then nothing was saved.
     """
 
@@ -67,7 +67,7 @@ class Effects:
         self._keygen = keygen
         self._saving = Saving(store, loader, keygen, seen, clocks)
         self._log = log
-        self._sharing = tuple(sharing)
+        self._sharing = sharing
 
     # -- the decisions -------------------------------------------------------------------------------------------------
 

@@ -23,7 +23,7 @@ from rotator.lifecycle.decisions import (
     decide,
 )
 from rotator.lifecycle.holds import overdue
-from rotator.model.event import EventType
+from rotator.model.event import EventType, covers
 from rotator.model.reasons import AlarmReason
 from rotator.ports.clocks import Clocks
 from rotator.ports.last_seen import LastSeenStore
@@ -205,7 +205,7 @@ class Reconciler:
         Heal the feed, purge, report holds, and replace the status.
         """
         if announced is not None and snapshot.loaded:
-            told = _is_announced(announced.get(tracker.name, ""), snapshot)
+            told = covers(announced.get(tracker.name, ""), snapshot.keyset)
             tracker.notify_pending = not (told or self._publishing.announce(snapshot, EventType.CHANGED))
         self._purge(tracker, snapshot)
         self._report_holds(tracker, snapshot, wait)
@@ -242,8 +242,3 @@ class Reconciler:
         else:
             self._alarms.clear(tracker.name, AlarmReason.OVERDUE)
         tracker.overdue = late > timedelta(0)
-
-
-def _is_announced(position: str, snapshot: Snapshot) -> bool:
-    epoch, _, sequence = position.rpartition(":")
-    return epoch == snapshot.keyset.epoch and sequence.isdecimal() and int(sequence) >= snapshot.keyset.sequence

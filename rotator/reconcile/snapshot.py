@@ -78,10 +78,9 @@ class Snapshot:
         from rotator.documents.public import public_document  # noqa: PLC0415
         from rotator.model.publication import Publication  # noqa: PLC0415
 
-        keyset = self.keyset
-        return Publication(
-            public_document(keyset, self.sealing), keyset.timing, self.policy.well_known, keyset.symmetric
-        )
+        keyset, well_known = self.keyset, self.policy.well_known
+        document = public_document(keyset, self.sealing, well_known=well_known)
+        return Publication(document, keyset.timing, well_known, keyset.symmetric)
 
 
 def in_force(policy: Policy, keyset: Keyset) -> Policy:

@@ -4,8 +4,9 @@ Which keysets to reconcile now: due times, workers, and one gentle probe at a ti
 
 import random
 import threading
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import Executor
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
 
@@ -89,10 +90,8 @@ class WorkQueue:
         self._outage_until = 0.0
         self._probing = False
         self._clock_watch = ClockWatch(clocks, log)
-        self._shortest_p = min(
-            (entry.tracker.policy.timing.propagation_time for entry in self._entries.values()),
-            default=timedelta(hours=2),
-        )
+        self._discover: Callable[[], None] | None = None
+        self._discover_first = False
 
     # -- what the daemon asks ------------------------------------------------------------------------------------------
 
@@ -102,6 +101,19 @@ class WorkQueue:
         Every keyset that is looked after, in the order of the configuration.
         """
         return tuple(entry.tracker for entry in self._entries.values())
+
+    def discover_with(self, discover: Callable[[], None], *, first: bool) -> None:
+        """
+        Call *discover* at each pass, beside it, or *first*, once, before it. It may `add` keysets, and raises nothing.
+        """
+        self._discover, self._discover_first = discover, first
+
+    def add(self, tracker: Tracker) -> None:
+        """
+        Look after one more keyset, which is due at once.
+        """
+        with self._lock:  # replaced whole, for those who iterate
+            self._entries = {**self._entries, tracker.name: _Entry(tracker)}
 
     @property
     def busy(self) -> bool:
@@ -125,6 +137,8 @@ class WorkQueue:
         """
         Reconcile every keyset once, and return when all is done.
         """
+        if self._discover is not None:
+            self._discover()
         with self._lock:
             for entry in self._entries.values():
                 entry.busy = True
@@ -192,11 +206,17 @@ class WorkQueue:
     # -- one keyset, in a worker ---------------------------------------------------------------------------------------
 
     def _dispatch(self, names: list[str], workers: Executor) -> None:
+        if self._discover is not None and self._discover_first:
+            self._discover_first = False
+            self._discover()
+        elif self._discover is not None:
+            with suppress(RuntimeError):  # the daemon is stopping
+                workers.submit(self._discover)
         announced = self._announced(names)
         for name in names[1:]:
             try:
                 workers.submit(self._reconcile, name, announced)
-            except RuntimeError:  # the daemon is stopping
+            except RuntimeError:  # the same
                 self._entries[name].busy = False
         self._reconcile(names[0], announced)
 
@@ -257,7 +277,8 @@ class WorkQueue:
         with self._lock:
             self._probing = False
             self._outages += 1
-            gap = self._wait(self._outages, self._shortest_p)
+            shortest = min(other.tracker.policy.timing.propagation_time for other in self._entries.values())
+            gap = self._wait(self._outages, shortest)
             self._outage_until = self._clocks.monotonic() + gap
         return self._wait(entry.failures, entry.tracker.policy.timing.propagation_time)
 

@@ -191,3 +191,15 @@ def test_each_reply_shows_the_store_clock(store: DocumentStore) -> None:
         assert moment.earliest.utcoffset() == timedelta(0)
         assert moment.trusted(timedelta(0))
         assert stored.created_at is None or stored.created_at <= moment.latest
+
+
+def test_the_tree_of_signing_documents_is_listed(store: DocumentStore) -> None:
+    """
+    Its own names only, whether anything is there or not.
+    """
+    assert list(store.names()) == []
+    store.save(Tree.JWKS, "public", DOCUMENT, 0)
+    assert list(store.names()) == []
+    for name in ("web", "internal"):
+        store.save(Tree.KEYS, name, DOCUMENT, 0)
+    assert sorted(store.names()) == ["internal", "web"]

@@ -111,6 +111,7 @@ class MemoryStore:
         self.offset = timedelta(0)
         self.reads = self.maintained = self.closed = 0
         self.mark: object = None
+        self.trouble = ""
         self._clock = clock
         self._lock = threading.RLock()
         self._documents: dict[tuple[Tree, str], list[_Version]] = {}
@@ -134,6 +135,14 @@ class MemoryStore:
             self._reachable()
             self.reads += 1
             return self._stored(tree, keyset, version)
+
+    def names(self) -> Collection[str]:
+        """
+        Return the names of all signing documents.
+        """
+        with self._lock:
+            self._reachable()
+            return tuple(sorted(keyset for tree, keyset in self._documents if tree is Tree.KEYS))
 
     def save(self, tree: Tree, keyset: str, fields: Fields, cas: int) -> Stored:
         """
@@ -176,11 +185,12 @@ class MemoryStore:
         """
         return None
 
-    def maintain(self) -> None:
+    def maintain(self) -> str:
         """
-        Count the call.
+        Count the call; return what a test has set in `trouble`.
         """
         self.maintained += 1
+        return self.trouble
 
     def fingerprint(self) -> object:
         """

@@ -180,11 +180,11 @@ class HandMadeHints:
         self.listening += 1
         return self
 
-    def hint(self, keyset: str, epoch: str, sequence: int) -> None:
+    def hint(self, keyset: str, epoch: str, sequence: int, *, source: str = "") -> None:
         """
         Give a hint.
         """
-        self._on_hint(Hint(keyset, epoch, sequence))
+        self._on_hint(Hint(keyset, epoch, sequence, source))
 
     def stop(self) -> None:
         """

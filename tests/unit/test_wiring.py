@@ -26,6 +26,7 @@ from rotator.model.keyset import Keyset
 from rotator.model.policy import Policy
 from rotator.model.secret import SecretText
 from rotator.reconcile.alarms import Alarms
+from rotator.reconcile.forgotten import remembered
 from rotator.reconcile.saving import SeenRecord
 from rotator.wiring import (
     Engine,
@@ -37,7 +38,6 @@ from rotator.wiring import (
     make_publishers,
     make_store,
     read_secret,
-    tracked_policies,
     wire_engine,
     wire_operator,
 )
@@ -145,7 +145,6 @@ def test_an_engine_looks_after_what_the_configuration_forgot(read: Read) -> None
         algorithm=Algorithm.HS256,
         rotation_period=timedelta(seconds=80),
         timing=rules.timing,
-        well_known=True,
         rotates=False,
     )
 
@@ -154,9 +153,9 @@ def test_a_configured_keyset_has_the_policy_of_the_configuration(read: Read) -> 
     """What was remembered of it does not matter."""
     settings = read(FILES + INTERNAL)
     remember(settings, "internal", policy("HS256", p=40))
-    tracked = tracked_policies(settings, LastSeenFiles(settings.daemon.state_dir), RecordingLog())
+    tracked = remembered(settings.keysets, LastSeenFiles(settings.daemon.state_dir), RecordingLog())
 
-    assert tracked == settings.keysets
+    assert tracked == {}
 
 
 def test_a_damaged_memory_of_a_keyset_that_is_gone_is_logged_and_skipped(read: Read) -> None:
@@ -165,9 +164,9 @@ def test_a_damaged_memory_of_a_keyset_that_is_gone_is_logged_and_skipped(read: R
     remember(settings, "gone", policy("HS256", p=40))
     (settings.daemon.state_dir / "keysets" / "broken.json").write_text("damaged")
     log = RecordingLog()
-    tracked = tracked_policies(settings, LastSeenFiles(settings.daemon.state_dir), log)
+    tracked = remembered(settings.keysets, LastSeenFiles(settings.daemon.state_dir), log)
 
-    assert list(tracked) == ["web", "gone"]
+    assert list(tracked) == ["gone"]
     (told,) = log.events
     assert told[:2] == ("error", "memory_damaged")
     assert told[2]["keyset"] == "broken"
@@ -188,7 +187,7 @@ def test_a_memory_that_is_lost_meanwhile_is_skipped(read: Read) -> None:
     """A person moved its file away."""
     settings = read(FILES + WEB)
 
-    assert tracked_policies(settings, Forgetful(), RecordingLog()) == settings.keysets
+    assert remembered(settings.keysets, Forgetful(), RecordingLog()) == {}
 
 
 def test_a_memory_that_cannot_be_listed_stops_the_start(read: Read, tmp_path: Path) -> None:

@@ -102,16 +102,30 @@ class FileStore:
                 f"{self._file(tree, keyset)} holds version {latest}, the latest: it is not destroyed"
             )
 
+    def names(self) -> Collection[str]:
+        """
+        Return what stands in the tree of signing documents.
+        """
+        folder = self._path / Tree.KEYS
+        with _translated(folder):
+            try:
+                with safe_directory(folder) as directory:
+                    entries = os.listdir(directory)  # noqa: PTH208 - of the folder that was opened
+            except FileNotFoundError:
+                return ()
+        return tuple(entry[:-5] for entry in sorted(entries) if entry.endswith(".json") and not entry.startswith("."))
+
     @property
     def token_expires_at(self) -> None:
         """
         Always None: files need no token.
         """
 
-    def maintain(self) -> None:
+    def maintain(self) -> str:
         """
         Do nothing: files need no chores.
         """
+        return ""
 
     def close(self) -> None:
         """

@@ -77,6 +77,14 @@ class JwksCache:
                 self._changed = True
             self._refuse_shared_kid(document.keyset)
 
+    def expect(self, name: str) -> None:
+        """
+        Withhold the combined set until *name* has been put or marked absent, unless it was complete before.
+        """
+        with self._lock:
+            self._expected |= {name}
+            self._changed = True
+
     def mark_absent(self, name: str) -> None:
         """
         Record that a keyset contributes nothing for now: it does not exist yet, or cannot be read. What was put stays.

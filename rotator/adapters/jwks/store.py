@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from rotator.adapters.jwks.read_back import require_keys
 from rotator.documents.jwk import EMPTY, parse_jwks
-from rotator.documents.public import decode_public, encode_public
+from rotator.documents.public import WELL_KNOWN, decode_public, encode_public
 from rotator.errors import DocumentError, KeyMaterialError, PublicationError, StoreConflictError
 from rotator.model.document import Fields, Tree
 from rotator.model.keys import Kid
@@ -119,5 +119,5 @@ def _outdated(stored: Fields | None, wanted: Fields, *, symmetric: bool) -> bool
     if stored is None or stored["epoch"] != wanted["epoch"]:
         return True
     lag = int(wanted["sequence"]) - int(stored["sequence"])
-    changed = any(stored[member] != wanted[member] for member in ("jwks", "revoked"))
+    changed = any(stored.get(member) != wanted.get(member) for member in ("jwks", "revoked", WELL_KNOWN))
     return lag >= 0 and (changed or (lag > 0 and not symmetric))

@@ -11,8 +11,10 @@ from typing import Any
 import redis
 from redis.backoff import NoBackoff
 from redis.connection import parse_url
+from redis.exceptions import AskError, ClusterCrossSlotError, MovedError, ReadOnlyError
 from redis.retry import Retry
 
+from rotator.adapters.redis.bounded import BoundedParser
 from rotator.errors import ConfigError
 from rotator.model.secret import SecretText
 
@@ -23,6 +25,8 @@ FAULTS = (redis.RedisError, OSError, UnicodeError)
 _PERMISSIONS = (
     "the channel, its stream and hash: &CHANNEL ~CHANNEL* +ping +multi +exec +xadd +publish +hset +hmget +subscribe"
 )
+_CLUSTER = "it is a node of a Redis Cluster"
+_HASH_TAG = 'set channel = "{rotator}:events"'
 _CONNECTING = re.compile(r"^Error -?\d+ (while )?connecting to \S+\. ")
 
 
@@ -59,6 +63,7 @@ class RedisConnection:
             "retry": Retry(NoBackoff(), 0),
             "retry_on_error": [],
             "driver_info": None,
+            "parser_class": BoundedParser,
         }
         if self.username:
             options["username"] = self.username
@@ -100,6 +105,12 @@ def error_text(error: Exception) -> str:
     """
     Return what a Redis error says in our form: without the command it was about, with the way out if one is known.
     """
+    if isinstance(error, MovedError | AskError):
+        return f"{_CLUSTER}, and the slot is at {_node(error)}; {_HASH_TAG}, and name the node of its slot in url"
+    if isinstance(error, ClusterCrossSlotError):
+        return f"{_CLUSTER}, where stream and hash need one slot; {_HASH_TAG}"
+    if isinstance(error, ReadOnlyError):
+        return "it is a replica, which takes no writes; name the primary in url"
     text = _CONNECTING.sub("", str(error)).rpartition("caused error: ")[2].rstrip(". ") or type(error).__name__
     if text[1:2].islower():
         text = text[0].lower() + text[1:]
@@ -108,3 +119,8 @@ def error_text(error: Exception) -> str:
     if isinstance(error, redis.exceptions.NoPermissionError):
         return f"{text}; give it {_PERMISSIONS}"
     return text
+
+
+def _node(error: AskError) -> str:
+    # The host is the server's word, and the error knows it before the pipeline adds the command to its text.
+    return f"{str(error.host)[:64]}:{error.port}"

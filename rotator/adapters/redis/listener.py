@@ -11,11 +11,20 @@ from typing import Any
 import redis
 
 from rotator.adapters.circuit_breaker import random_backoff
+from rotator.adapters.redis.bounded import ReplyTooLargeError
 from rotator.adapters.redis.connection import PING_INTERVAL, TIMEOUT, RedisConnection, error_text
 from rotator.documents.event import decode_hint
 from rotator.model.event import Hint
 
 _LISTEN = 0.5
+# More messages than this in a second are a flood: reading them would cost a core, and polls find changes as well.
+MAX_RATE = 5000
+
+
+class _FloodError(Exception):
+    """
+    More messages come than a sound rotator sends.
+    """
 
 
 class HintListener:
@@ -24,7 +33,8 @@ class HintListener:
 
     *on_hint* is called with each hint on *channel* from *source* (None: from any), true or forged; *on_gap* after every
     (re)subscription, since hints in between are lost. Both must be quick; what they raise ends the connection.
-    `alive_since` is when the subscription began, None without one; `fault` then says what ended the last one.
+    `alive_since` is when the subscription began, None without one; `fault` then says what ended the last one. A flood
+    of messages ends it as well, and so seldom is it begun again while the flood lasts that it costs little.
     Raises ConfigError on construction unless *connection* has the address of a Redis.
     """
 
@@ -75,11 +85,13 @@ class HintListener:
     def _run(self) -> None:
         failures = 0
         while not self._stopping.is_set():
+            flooded = False
             try:
                 self._listen()
             except Exception as error:  # noqa: BLE001 - whatever it is, it ends this connection only
                 self.fault = f"{self._place}: {error_text(error)}"
-            failures = 1 if self.alive_since else failures + 1
+                flooded = isinstance(error, _FloodError | ReplyTooLargeError)
+            failures = 1 if self.alive_since and not flooded else failures + 1
             self.alive_since = None
             self._stopping.wait(random_backoff(failures))
 
@@ -87,7 +99,8 @@ class HintListener:
         client = redis.Redis(connection_pool=redis.ConnectionPool(max_connections=2, **self._options))
         with client, client.pubsub() as subscription:
             subscription.subscribe(self._channel)
-            pinged_at = self._heard_at = time.monotonic()
+            pinged_at = self._heard_at = counted_from = time.monotonic()
+            count = 0
             while not self._stopping.is_set():
                 now = time.monotonic()
                 # redis-py never notices a silent peer here: its own health check counts unanswered pings and goes on.
@@ -97,9 +110,16 @@ class HintListener:
                     subscription.ping("hints")
                     self._beat(client)
                     pinged_at = now
+                if now - counted_from >= 1.0:
+                    counted_from, count = now, 0
                 message = subscription.get_message(timeout=min(_LISTEN, self._ping_interval))
                 if message is not None:
                     self._heard_at = time.monotonic()
+                    count += 1
+                    if count > MAX_RATE:
+                        raise _FloodError(
+                            f"more than {MAX_RATE} messages a second on {self._channel}; find out who sends them"
+                        )
                     self._handle(message)
                     if message["type"] == "subscribe":
                         self._beat(client)

@@ -39,7 +39,7 @@ def needed(role: Role, settings: Settings, keyset: str | None) -> Mapping[str, f
     """
     match role:
         case Role.DAEMON:
-            return dict(_keeper(settings, keyset)) | _TOKEN
+            return {**dict(_keeper(settings, keyset)), **_list(settings), **_TOKEN}
         case Role.OPERATOR:
             # A command ends long before its token does; nothing is renewed.
             return dict(_keeper(settings, keyset)) | {path: can for path, can in _TOKEN.items() if "renew" not in path}
@@ -63,6 +63,13 @@ def reads(role: Role, settings: Settings, keyset: str) -> tuple[str, ...]:
     if role is Role.SIGNER:
         return (signing,)
     return (signing, public) if settings.keysets[keyset].algorithm.symmetric else (public,)
+
+
+def _list(settings: Settings) -> Mapping[str, frozenset[str]]:
+    """
+    Return what it takes to find keysets that the configuration does not name.
+    """
+    return {_path(settings, "metadata", Tree.KEYS, ""): frozenset({"list"})}
 
 
 def _keeper(settings: Settings, keyset: str | None) -> Iterator[tuple[str, frozenset[str]]]:

@@ -59,11 +59,13 @@ class VaultSession:
         """
         return self._lease.expires_at
 
-    def maintain(self) -> None:
+    def maintain(self) -> str:
         """
         Keep our token alive. Call it about once a second; cheap if nothing is due, raises nothing.
+
+        Return why the token will end without another one, "" unless that needs a person.
         """
-        self._lease.maintain(time.monotonic() + self._connection.deadline)
+        return self._lease.maintain(time.monotonic() + self._connection.deadline)
 
     def close(self) -> None:
         """
@@ -71,14 +73,14 @@ class VaultSession:
         """
         self._transport.close()
 
-    def read(self, where: str, deadline: float, send: Callable[[Call], Any]) -> Reply:
+    def read(self, where: str, deadline: float, send: Callable[[Call], Any], *, capability: str = "read") -> Reply:
         """
         Ask again while the server lags behind our last write (412), until *deadline*; the status is 200 or 404.
 
-        *where* is the path below /v1/, for error messages.
+        *where* is the path below /v1/, and *capability* what it takes, for error messages.
         """
         pause = _FIRST_PAUSE
-        while (reply := self.ask("read", where, deadline, send)).status == NOT_YET:
+        while (reply := self.ask(capability, where, deadline, send)).status == NOT_YET:
             if time.monotonic() + pause >= deadline:
                 raise StoreUnavailableError(f"vault's standby lags behind: {where} answers {NOT_YET}")
             time.sleep(random.uniform(pause / 2, pause))  # noqa: S311 - spreads load, guards nothing

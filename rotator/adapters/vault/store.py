@@ -100,6 +100,23 @@ class VaultStore:
             if reply.status not in {OK, NO_CONTENT}:
                 raise StoreUnavailableError(f"vault did not destroy versions at {where}: {reply.status}")
 
+    def names(self) -> Collection[str]:
+        """
+        Return what stands in the tree of signing documents.
+        """
+        where = f"{self._mount}/metadata/{self._path(Tree.KEYS, '')}"
+        with self.session.operation("list") as deadline:
+            # As a GET: some proxies know no method LIST.
+            reply = self.session.read(
+                where, deadline, lambda call: call.get(f"/v1/{where}", params={"list": "true"}), capability="list"
+            )
+            if reply.status == NOT_FOUND:
+                return ()
+            names = reply.section("data").get("keys")
+            if not isinstance(names, list):
+                raise self.session.proves_nothing(where)
+            return tuple(name for name in names if isinstance(name, str))
+
     @property
     def token_expires_at(self) -> datetime | None:
         """
@@ -107,11 +124,11 @@ class VaultStore:
         """
         return self.session.token_expires_at
 
-    def maintain(self) -> None:
+    def maintain(self) -> str:
         """
-        Keep our token alive; cheap if nothing is due, raises nothing.
+        Keep our token alive; cheap if nothing is due, raises nothing. Return what needs a person.
         """
-        self.session.maintain()
+        return self.session.maintain()
 
     def fingerprint(self) -> None:
         """

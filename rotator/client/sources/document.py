@@ -51,6 +51,20 @@ class Source(Protocol):
         ...
 
 
+@runtime_checkable
+class Announced(Protocol):
+    """
+    A Source that knows by which name the daemon announces changes of its keyset.
+    """
+
+    @property
+    def announced_by(self) -> str:
+        """
+        The `source` of those events.
+        """
+        ...
+
+
 class DocumentDecoder:
     """
     Decodes the signing document of a keyset, or the *public* one, into keys.

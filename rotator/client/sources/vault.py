@@ -63,7 +63,9 @@ class VaultSource:
         if (bool(token) + (token_file is not None) + (role_id_file is not None)) != 1:
             raise ConfigError("say one of token, token_file, or role_id_file with secret_id_file")
         if (role_id_file is None) != (secret_id_file is None):
-            raise ConfigError("role_id_file and secret_id_file go together")
+            raise ConfigError(
+                'role_id_file and secret_id_file go together; secret_id_file="" is for a role without one'
+            )
         # Imported here, because other sources need no hvac; not in `read`, because a fork during an import would
         # leave it unfinished.
         from rotator.adapters.vault.login.approle import AppRoleLogin  # noqa: PLC0415
@@ -71,7 +73,8 @@ class VaultSource:
         from rotator.adapters.vault.session import VaultConnection  # noqa: PLC0415
         from rotator.adapters.vault.store import VaultStore  # noqa: PLC0415
 
-        approle = AppRoleLogin(Path(role_id_file), Path(secret_id_file)) if role_id_file and secret_id_file else None
+        secret_id = Path(secret_id_file) if secret_id_file else None
+        approle = AppRoleLogin(Path(role_id_file), secret_id) if role_id_file else None
 
         def opened(token: SecretText, deadline: float) -> VaultStore:
             login = approle or TokenLogin(token)
@@ -90,6 +93,7 @@ class VaultSource:
         where = "/".join(part for part in (namespace.strip("/"), mount, prefix) if part)
         self._decoder = DocumentDecoder(keyset, f"{address} {where}", public, timing)
         self.place = self._decoder.place
+        self.announced_by = f"rotator/{mount}/{prefix}"
 
     def read(self, known: Keys | None, timeout: float, *, fresh: bool) -> tuple[Keys, timedelta | None]:
         """

@@ -17,7 +17,9 @@ import sys
 import time
 import urllib.error
 import urllib.request
+from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from tests.support.servers.process import Server, ServerError
@@ -201,21 +203,38 @@ class VaultServer(Server):
 
     def approle(self, role: str, policies: list[str], **options: Any) -> tuple[str, str]:
         """
-        Create or change an AppRole; return its role_id and a new secret_id.
+        Create or change an AppRole; return its role_id and a new secret_id, "" if it takes none.
         """
         if "approle/" not in self._do("GET", "sys/auth")["data"]:
             self._do("POST", "sys/auth/approle", {"type": "approle"})
         self._do("POST", f"auth/approle/role/{role}", {"token_policies": policies, **options})
         role_id = self._do("GET", f"auth/approle/role/{role}/role-id")["data"]["role_id"]
+        if not options.get("bind_secret_id", True):
+            return role_id, ""
         secret_id = self._do("POST", f"auth/approle/role/{role}/secret-id")["data"]["secret_id"]
         return role_id, secret_id
 
+    def wrapped_secret_id(self, role: str) -> str:
+        """
+        Return a token that wraps a new secret_id of an AppRole.
+        """
+        path, headers = f"auth/approle/role/{role}/secret-id", {"X-Vault-Wrap-TTL": "60"}
+        return str(self.request("POST", path, {}, headers=headers)[1]["wrap_info"]["token"])
+
     # `json` is the word that every HTTP client uses here.
-    def request(self, method: str, path: str, json: Any = None, token: str | None = None) -> tuple[int, Any]:
+    def request(
+        self,
+        method: str,
+        path: str,
+        json: Any = None,
+        token: str | None = None,
+        headers: Mapping[str, str] = MappingProxyType({}),
+    ) -> tuple[int, Any]:
         """
         One request to /v1/*path* as root, as *token*, or without one (""); the status and the decoded answer.
         """
-        headers = {"X-Vault-Token": self.root_token if token is None else token, "X-Vault-Request": "true"}
+        whose = self.root_token if token is None else token
+        headers = {"X-Vault-Token": whose, "X-Vault-Request": "true", **headers}
         body = None if json is None else _dump(json)
         request = urllib.request.Request(f"{self.address}/v1/{path}", data=body, method=method, headers=headers)
         try:

@@ -172,6 +172,31 @@ def test_hints_of_nothing_new_are_not_followed(source: ScriptedSource) -> None:
         assert 2 <= settled(source, QUIET) <= 4
 
 
+class SourceOfVault(ScriptedSource):
+    """A source that knows by which name its rotator announces."""
+
+    announced_by = "rotator/secret/prod"
+
+
+def test_a_reader_minds_its_own_rotator() -> None:
+    """Of two that share a Redis."""
+    source, hints = SourceOfVault(), HandMadeHints()
+    with reader_of(source, hints=hints):
+        for sequence in range(2, 50):
+            hints.hint("web", EPOCH, sequence, source="rotator/secret/staging")
+        assert settled(source, QUIET) == 1
+        hints.hint("web", EPOCH, 2, source="rotator/secret/prod")
+        until(lambda: source.readings > 1)
+
+
+def test_a_hint_without_a_source_counts() -> None:
+    """Whoever hands it on has judged it."""
+    source, hints = SourceOfVault(), HandMadeHints()
+    with reader_of(source, hints=hints):
+        hints.hint("web", EPOCH, 2)
+        until(lambda: source.readings > 1)
+
+
 def test_a_forged_hint_does_not_mute_the_true_one(source: ScriptedSource) -> None:
     """A hint that foretells the next sequence causes one refresh for nothing."""
     hints = HandMadeHints()

@@ -4,8 +4,6 @@ What systemd is told, through real datagram sockets.
 
 import os
 import socket
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -68,13 +66,3 @@ def test_the_watchdog_interval_is_half_of_what_is_allowed(
         else:
             monkeypatch.setenv(name, value)
     assert systemd.watchdog_interval() == interval
-
-
-def test_no_core_dumps() -> None:
-    """The process is not dumpable and its core limit is nothing, hard limit included."""
-    program = (
-        "import ctypes, resource; from rotator.daemon import systemd; systemd.no_core_dumps(); "
-        "print(ctypes.CDLL(None).prctl(3, 0, 0, 0, 0), resource.getrlimit(resource.RLIMIT_CORE))"
-    )
-    told = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
-    assert told.stdout.strip() == "0 (0, 0)"

@@ -45,6 +45,16 @@ def test_a_hint_comes_back_from_an_event() -> None:
     assert decode_hint(message, "there") is None
 
 
+def test_a_hint_names_its_source_where_nobody_has_judged_it() -> None:
+    """So that a reader can tell its own rotator from another on the same Redis."""
+    message = encode_event(EVENT, "here").encode()
+
+    judged, unjudged = decode_hint(message, "here"), decode_hint(message, None)
+    assert judged is not None
+    assert unjudged is not None
+    assert (judged.source, unjudged.source) == ("", "here")
+
+
 @pytest.mark.parametrize(
     "message",
     [
@@ -62,10 +72,18 @@ def test_a_hint_comes_back_from_an_event() -> None:
         json.dumps(GOOD | {"data": {"keyset": "web", "epoch": None, "sequence": 7}}).encode(),
         json.dumps(GOOD | {"data": {"keyset": "web", "epoch": "e", "sequence": "7"}}).encode(),
         json.dumps(GOOD | {"data": {"keyset": "web", "epoch": "e", "sequence": True}}).encode(),
+        json.dumps(GOOD | {"data": {"keyset": "web", "epoch": "e", "sequence": -1}}).encode(),
+        json.dumps(GOOD | {"data": {"keyset": "web", "epoch": "e", "sequence": 10**18}}).encode(),
+        json.dumps(GOOD | {"data": {"keyset": "web", "epoch": "e" * 2000, "sequence": 7}}).encode(),
+        json.dumps(GOOD | {"source": ["here"]}).encode(),
+        b'{"source":"here","data":{"keyset":"web","epoch":"e","sequence":' + b"9" * 5000 + b"}}",
+        None,
+        7,
+        ["here"],
     ],
-    ids=range(14),
+    ids=range(22),
 )
-def test_a_malformed_message_is_no_hint(message: bytes) -> None:
+def test_a_malformed_message_is_no_hint(message: object) -> None:
     """Anyone may write to the channel: nothing in a message raises."""
     assert decode_hint(message, "here") is None
 

@@ -55,6 +55,7 @@ class TokenLease:
         self._observe = observe
         self._lock = threading.Lock()
         self._lease: _Lease | None = None
+        self._trouble = ""
 
     @property
     def expires_at(self) -> datetime | None:
@@ -91,23 +92,29 @@ class TokenLease:
             self._lease = self._begin(deadline)
             return self._lease.token
 
-    def maintain(self, deadline: float) -> None:
+    def maintain(self, deadline: float) -> str:
         """
         Renew the token if that is due, or log in again if renewing gains too little. Failures are logged, not raised.
+
+        Return why the token will end without another one, "" unless that needs a person.
         """
         lease = self._lease
         if lease is None or time.monotonic() < lease.due or not self._lock.acquire(blocking=False):
-            return
+            return self._trouble
         try:
             if self._lease is lease:
+                self._trouble = ""
                 self._lease = self._prolonged(lease, deadline)
         except StoreError as error:
+            if isinstance(error, StoreDeniedError) and self._method.repeatable:
+                self._trouble = f"the token in use ends at {format_time(lease.expires_at)}, and {error}"
             if not lease.warned:
                 self._log.warning("vault_token_not_renewed", expires_at=format_time(lease.expires_at), error=str(error))
             retry = min(_RETRY, (lease.ttl or _RETRY) / 10)
             self._lease = replace(lease, due=time.monotonic() + retry, warned=True)
         finally:
             self._lock.release()
+        return self._trouble
 
     @contextmanager
     def _alone(self, deadline: float) -> Iterator[None]:
@@ -132,6 +139,7 @@ class TokenLease:
             self._observe("login", "unavailable")
             raise
         self._observe("login", "ok")
+        self._trouble = ""
         self._log.info("vault_login", expires_at=format_time(lease.expires_at))
         return lease
 
@@ -150,6 +158,7 @@ class TokenLease:
         if self._method.repeatable:
             return self._begin(deadline)
         self._log.warning("vault_token_ends", expires_at=format_time(ending.expires_at))
+        self._trouble = f"the token given ends at {format_time(ending.expires_at)} for good; supply a new one"
         return replace(ending, due=math.inf)
 
     def _looked_up(self, lease: _Lease, deadline: float) -> _Lease:

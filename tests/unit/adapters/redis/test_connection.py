@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 import redis
+from redis.exceptions import ClusterCrossSlotError, MovedError, ReadOnlyError
 
 from rotator.adapters.redis.connection import TIMEOUT, RedisConnection, error_text
 from rotator.errors import ConfigError
@@ -72,6 +73,9 @@ def test_what_is_no_address_is_a_config_error(url: str) -> None:
         (redis.AuthenticationError("invalid password"), "password_file"),
         (redis.exceptions.NoPermissionError("this user has no permissions"), r"give it the channel"),
         (redis.ResponseError("Command # 1 (XADD secret) of pipeline caused error: OOM"), "^OOM$"),
+        (MovedError("7 10.0.0.1:6379"), "the slot is at 10.0.0.1:6379; set channel"),
+        (ClusterCrossSlotError("Keys in request"), "Redis Cluster, where stream and hash need one slot; set channel"),
+        (ReadOnlyError("You can't write"), "it is a replica"),
     ],
 )
 def test_an_error_is_told_without_the_command(error: Exception, said: str) -> None:

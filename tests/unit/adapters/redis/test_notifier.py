@@ -3,7 +3,7 @@ The feed on Redis: one transaction for each event, positions in a hash, and erro
 """
 
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import closing, suppress
 
 import pytest
 
@@ -47,7 +47,7 @@ def test_an_event_is_one_transaction(peer: RedisPeer, notifier: RedisNotifier) -
         ("MULTI",),
         ("XADD", CHANNEL, "MAXLEN", "~", "10000", "*", "event", text),
         ("PUBLISH", CHANNEL, text),
-        ("HSET", HASH, "web", "epoch-1:4"),
+        ("HSET", HASH, "secret/rotator/web", "epoch-1:4"),
         ("EXEC",),
     ]
     assert len(peer.named("MULTI")) == len(peer.named("EXEC")) == peer.connections == 1
@@ -64,11 +64,15 @@ def test_an_event_without_a_save_moves_no_position(peer: RedisPeer, notifier: Re
 
 def test_positions_are_read_from_the_hash(peer: RedisPeer, notifier: RedisNotifier) -> None:
     """
-    A keyset without one is left out; the order of the names decides whose is whose.
+    By mount, prefix and keyset. One without a position is asked for by the name that older versions wrote, too.
     """
-    peer.replies["HMGET"] = array(bulk("epoch-1:4"), bulk(None), b"$2\r\n\xffx\r\n")
-    assert notifier.announced(["web", "api", "odd"]) == {"web": "epoch-1:4", "odd": "\ufffdx"}
-    assert peer.named("HMGET") == [("HMGET", HASH, "web", "api", "odd")]
+    held = {"secret/rotator/web": "epoch-1:4", "api": "epoch-2:7"}
+    peer.replies["HMGET"] = lambda command: array(*(bulk(held.get(name)) for name in command[2:]))
+    assert notifier.announced(["web", "api", "odd"]) == {"web": "epoch-1:4", "api": "epoch-2:7"}
+    assert peer.named("HMGET") == [
+        ("HMGET", HASH, "secret/rotator/web", "secret/rotator/api", "secret/rotator/odd"),
+        ("HMGET", HASH, "api", "odd"),
+    ]
 
 
 def test_many_positions_are_read_in_pieces(peer: RedisPeer, notifier: RedisNotifier) -> None:
@@ -77,10 +81,57 @@ def test_many_positions_are_read_in_pieces(peer: RedisPeer, notifier: RedisNotif
     """
     assert notifier.announced([]) == {}
     assert peer.named("HMGET") == []
-    peer.replies["HMGET"] = lambda command: array(*(bulk(f"at-{name}") for name in command[2:]))
+    peer.replies["HMGET"] = lambda command: array(*(bulk(f"at-{name.rpartition('/')[2]}") for name in command[2:]))
     names = [f"keyset-{number}" for number in range(2001)]
     assert notifier.announced(names) == {name: f"at-{name}" for name in names}
     assert [len(command) - 2 for command in peer.named("HMGET")] == [1000, 1000, 1]
+
+
+@pytest.mark.parametrize(
+    "value", [b"$129\r\n" + b"9" * 129 + b"\r\n", b"$0\r\n\r\n", b":7\r\n", b"*1\r\n:7\r\n", b"$-1\r\n"]
+)
+def test_what_is_no_position_counts_as_none(peer: RedisPeer, notifier: RedisNotifier, value: bytes) -> None:
+    """
+    So it is written over by the next announcement. The positions beside it count.
+    """
+    peer.replies["HMGET"] = lambda command: array(*(value if "odd" in name else bulk("e:4") for name in command[2:]))
+    assert notifier.announced(["web", "odd", "api"]) == {"web": "e:4", "api": "e:4"}
+
+
+def test_bytes_that_are_no_text_are_a_position_of_nothing(peer: RedisPeer, notifier: RedisNotifier) -> None:
+    """
+    They cover no keyset.
+    """
+    peer.replies["HMGET"] = array(b"$2\r\n\xffx\r\n")
+    assert notifier.announced(["odd"]) == {"odd": "\ufffdx"}
+
+
+def test_an_answer_too_large_holds_no_position(peer: RedisPeer, notifier: RedisNotifier) -> None:
+    """
+    It is not received, the connection is given up, and the next call works.
+    """
+    peer.replies["HMGET"] = b"*1\r\n$536870912\r\n" + b"9" * 100
+    assert notifier.announced(["web"]) == {}
+    peer.replies["HMGET"] = array(bulk("e:4"))
+    assert notifier.announced(["web"]) == {"web": "e:4"}
+
+
+ODD = [b":1\r\n", b"$1\r\nx\r\n", b"*0\r\n", b"*2\r\n$1\r\na\r\n$1\r\nb\r\n", b"*-1\r\n", b"+" + b"9" * 5000 + b"\r\n"]
+ODD += [b":" + b"9" * 5000 + b"\r\n", b"$-7\r\n", b"*1\r\n" * 5000, b"?\r\n", b"\xff\xfe\r\n", b"-\xff\r\n", b"-\r\n"]
+ODD += [b"-MOVED\r\n", b"-MOVED x y:z\r\n", b"-ASK 1\r\n", b"*1\r\n-ERR inside\r\n", b"_\r\n", b"%1\r\n+a\r\n+b\r\n"]
+
+
+@pytest.mark.parametrize("answer", ODD)
+@pytest.mark.parametrize("command", ["HMGET", "XADD"])
+def test_no_answer_raises_anything_else(peer: RedisPeer, notifier: RedisNotifier, command: str, answer: bytes) -> None:
+    """
+    A NotificationError, or nothing: announcing ends no pass, whatever Redis says.
+    """
+    peer.replies[command] = answer
+    with suppress(NotificationError):
+        notifier.announced(["web"])
+        notifier.announce(event())
+    assert isinstance(notifier.probe(), tuple)
 
 
 ERRORS = {
@@ -112,7 +163,9 @@ def test_after_a_failure_calls_fail_at_once(peer: RedisPeer, notifier: RedisNoti
         notifier.announced(["web"])
     sent = len(peer.commands)
     for call in (lambda: notifier.announced(["web"]), lambda: notifier.announce(event())):
-        with pytest.raises(NotificationError, match=f"^{peer.place} failed lately and is not tried again for 1 s$"):
+        with pytest.raises(
+            NotificationError, match=f"^{peer.place}: not now .failed lately; not tried again for 1 s.$"
+        ):
             call()
     assert len(peer.commands) == sent
 
@@ -145,26 +198,56 @@ def test_no_server_there() -> None:
 
 def test_a_probe_asks_for_every_right_and_changes_nothing(peer: RedisPeer, notifier: RedisNotifier) -> None:
     """
-    What would write is queued and never executed; the connection is not used again.
+    What would write is queued and never executed, or executed below the first entry; the connection is not used again.
     """
     peer.replies["HMGET"] = array(bulk(None))
     assert notifier.probe() == ()
-    names = [command[0] for command in peer.commands]
-    begin = names.index("MULTI") - 1
-    assert names[begin:] == ["PING", "MULTI", "EXEC", "MULTI", "XADD", "PUBLISH", "HSET", "HMGET", "SUBSCRIBE"]
+    executed = ["MULTI", "XADD", "HMGET", "EXEC"]
+    assert [command[0] for command in peer.commands][-9:] == [
+        "PING",
+        *executed,
+        "MULTI",
+        "PUBLISH",
+        "HSET",
+        "SUBSCRIBE",
+    ]
+    assert ("XADD", CHANNEL, "NOMKSTREAM", "0-1", "event", "-") in peer.commands
     notifier.announced(["web"])
     assert peer.connections == 2
 
 
-def test_a_probe_lists_what_is_refused(peer: RedisPeer, notifier: RedisNotifier) -> None:
+def test_a_probe_tells_what_is_refused(peer: RedisPeer, notifier: RedisNotifier) -> None:
     """
-    Each command by its name; no failure keeps the others from being asked.
+    With the way out.
     """
-    peer.replies |= {"MULTI": b"-ERR odd\r\n", "SUBSCRIBE": b"-NOPERM no permissions\r\n"}
-    *multi, subscribe = notifier.probe()
-    assert multi == [f"{peer.place}: multi is refused: odd"] * 2
-    assert subscribe.startswith(f"{peer.place}: subscribe is refused: no permissions; give it the channel")
-    assert [command[0] for command in peer.commands[-5:]] == ["XADD", "PUBLISH", "HSET", "HMGET", "SUBSCRIBE"]
+    peer.replies["PING"] = b"-NOPERM no permissions\r\n"
+    (ping,) = notifier.probe()
+    assert ping.startswith(f"{peer.place}: no permissions; give it the channel")
+
+
+def test_without_transactions_a_probe_asks_nothing_more(peer: RedisPeer, notifier: RedisNotifier) -> None:
+    """
+    It would be carried out.
+    """
+    peer.replies["MULTI"] = b"-ERR odd\r\n"
+    assert notifier.probe() == (f"{peer.place}: multi is refused: odd",)
+    assert peer.commands[-1] == ("MULTI",)
+
+
+WRONG = b"-WRONGTYPE Operation against a key holding the wrong kind of value\r\n"
+THERE = b"-ERR The ID specified in XADD is equal or smaller than the target stream top item\r\n"
+
+
+def test_a_probe_tells_of_keys_of_another_type(peer: RedisPeer, notifier: RedisNotifier) -> None:
+    """
+    Which only an executed command shows.
+    """
+    peer.replies |= {"XADD": WRONG, "HMGET": WRONG}
+    stream, announced = notifier.probe()
+    assert stream == f"{peer.place}: the key {CHANNEL} is there and not a stream; remove it, or set another channel"
+    assert announced == f"{peer.place}: the key {HASH} is there and not a hash; remove it, or set another channel"
+    peer.replies |= {"XADD": THERE, "HMGET": array(bulk(None))}
+    assert notifier.probe() == ()
 
 
 def test_a_probe_tells_of_clear_text_and_of_no_server() -> None:

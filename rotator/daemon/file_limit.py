@@ -3,6 +3,7 @@ How many files this process may hold open, and how many connections each listene
 """
 
 import resource
+from contextlib import suppress
 
 MAX_CONNECTIONS = 8192
 MIN_CONNECTIONS = 16
@@ -13,10 +14,11 @@ _LISTENERS = 2
 
 def raise_file_limit() -> None:
     """
-    Raise the soft limit of open files as far as the listeners can use it, and the hard one allows.
+    Raise the soft limit of open files as far as the listeners can use it, and the hard one and a sandbox allow.
     """
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (raised(soft, hard), hard))
+    with suppress(OSError, ValueError):
+        resource.setrlimit(resource.RLIMIT_NOFILE, (raised(soft, hard), hard))
 
 
 def connection_limit() -> int:

@@ -3,7 +3,7 @@ A crowd of strangers at a listener, in a process of its own: they keep silent, d
 
     python -m tests.support.crowd PORT PATH silent=2000 idle=3000 dripping=500 deaf=50
 
-It prints a line once all are connected, and reconnects those whom the listener lets go, until its standard input ends.
+It prints a line once all have come, and those whom the listener lets go come again, until its standard input ends.
 """
 
 import contextlib
@@ -35,6 +35,8 @@ class Crowd:
         self._port = port
         self._request = f"GET {path} HTTP/1.1\r\nHost: x\r\n\r\n".encode()
         self._missing = [kind for kind, number in numbers.items() for _ in range(number)]
+        self._let_go: list[str] = []
+        self._number, self._came = len(self._missing), 0
         self._selector = selectors.DefaultSelector()
         self._talking: dict[socket.socket, str] = {}
         self._talked_at = 0.0
@@ -42,9 +44,9 @@ class Crowd:
     @property
     def complete(self) -> bool:
         """
-        Whether all are connected.
+        Whether all have come; some may have been let go since.
         """
-        return not self._missing
+        return self._came >= self._number
 
     def turn(self) -> None:
         """
@@ -55,6 +57,7 @@ class Crowd:
             self._connect(kind)
         if time.monotonic() - self._talked_at > DRIP:
             self._talked_at = time.monotonic()
+            self._missing, self._let_go = self._missing + self._let_go, []
             for stranger, kind in tuple(self._talking.items()):
                 self._talk(stranger, kind)
         for key, _ in self._selector.select(0.05):
@@ -74,6 +77,7 @@ class Crowd:
             stranger.close()
             self._missing.append(kind)
             return
+        self._came += 1
         stranger.setblocking(False)
         if kind in {"dripping", "deaf"}:
             self._talking[stranger] = kind
@@ -100,13 +104,13 @@ class Crowd:
         if kind != "deaf":
             self._selector.unregister(stranger)
         stranger.close()
-        self._missing.append(kind)
+        self._let_go.append(kind)
 
 
 @contextlib.contextmanager
 def crowd(port: int, path: str, **numbers: int) -> Iterator[None]:
     """
-    Keep a crowd at a port for the length of a block; it begins when all are connected.
+    Keep a crowd at a port for the length of a block; it begins when all have come.
     """
     arguments = [f"{kind}={number}" for kind, number in numbers.items()]
     with subprocess.Popen(

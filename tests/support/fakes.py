@@ -155,7 +155,7 @@ class MemoryLastSeen:
         Keep *seen*, unless a higher sequence of its epoch is kept.
         """
         known = self._known.get(seen.document.keyset)
-        if known is None or known.epoch != seen.epoch or known.sequence <= seen.sequence:
+        if seen.supersedes(known):
             self._known[seen.document.keyset] = seen
             if self.failing:
                 raise LastSeenWriteError("the state folder is full")

@@ -169,7 +169,7 @@ class Process:
             ClockTrust(None, self.alarms),
             pause=pause,
         )
-        self.last_known = LastKnown(o.store, last_seen, self.cache)
+        self.last_known = LastKnown(o.store, loader.seals, last_seen, self.cache)
         unseen = SeenRecord(None, self.alarms)
         own = Loader(o.store)
         effects = OperatorEffects(o.store, own, self.publishing, o.keygen, unseen, self.log, o.clock)

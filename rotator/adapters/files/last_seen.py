@@ -53,13 +53,13 @@ class LastSeenFiles:
 
     def record(self, seen: LastSeen) -> None:
         """
-        Keep *seen*, unless a higher sequence of the same epoch is recorded. No I/O if nothing changed.
+        Keep *seen* if it supersedes what is recorded. No I/O if nothing changed.
 
         Raises LastSeenWriteError; the same call later writes again.
         """
         name = seen.document.keyset
         known = self.get(name)
-        if known and known.epoch == seen.epoch and known.sequence > seen.sequence:
+        if not seen.supersedes(known):
             return
         data = encode_last_seen(seen)
         with self._lock:

@@ -75,7 +75,7 @@ def test_the_store_is_asked_no_more_than_needed(store: CountedStore) -> None:
 def test_what_was_seen_is_trusted_for_a_propagation_time_only(store: CountedStore) -> None:
     """So that even the empty set of a symmetric keyset is mended one day."""
     now = [0.0]
-    publisher = StorePublisher(store, lambda: now[0])
+    publisher = StorePublisher(store, monotonic=lambda: now[0])
     hmac = publication("web")
     publisher.publish(hmac)
     seen = store.inner.load(Tree.JWKS, "web")

@@ -69,6 +69,18 @@ class ManualClock:
         self.advance(seconds)
         self._asleep += seconds
 
+    def mark(self) -> tuple[datetime, float]:
+        """
+        Return what `go_back` takes.
+        """
+        return self._now, self._elapsed
+
+    def go_back(self, mark: tuple[datetime, float]) -> None:
+        """
+        Go back to a moment, for another life from there on.
+        """
+        self._now, self._elapsed = mark
+
     def step(self, by: timedelta) -> None:
         """
         Set the wall clock, as an operator or NTP does; no time passes.

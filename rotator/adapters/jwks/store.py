@@ -24,13 +24,13 @@ class _Read:
     """
     A public document as last read: `at` in monotonic seconds, `fields` None if the store has none of ours.
 
-    `edited` says what another hand did to it, "" if nothing.
+    `edited` says what another hand did to it, "" if nothing; None if we saved it ourselves.
     """
 
     version: int
     fields: Fields | None
     at: float
-    edited: str = ""
+    edited: str | None = None
 
 
 class StorePublisher:
@@ -66,7 +66,7 @@ class StorePublisher:
         _scan(publication)
         for _ in range(ATTEMPTS):
             seen = self._seen.get(keyset)
-            repaired = (seen.edited or None) if seen else None
+            repaired = seen.edited if seen else None
             if seen is None or self._monotonic() - seen.at >= p:
                 seen = self._load(keyset, publication)
                 repaired = seen.edited or self._overdue(keyset, seen, fields, p / 4)

@@ -2,6 +2,7 @@
 Whatever single field another hand edits in whichever document: it is never believed, and no foreign key is published.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path

@@ -90,13 +90,13 @@ class JwksCache:
 
     def withdraw(self, name: str) -> None:
         """
-        Forget the publication of a keyset if it was only remembered.
+        Forget the publication of a keyset if it was only remembered, and the combined set with it.
         """
         with self._lock:
             known = self._entries.get(name)
             if known and known.remembered:
                 del self._entries[name]
-                self._changed = True
+                self._changed, self._combined = True, None
 
     def mark_absent(self, name: str) -> None:
         """
@@ -124,7 +124,7 @@ class JwksCache:
         """
         Return the union of all well-known asymmetric keysets, in the order of their names; None until it is complete.
 
-        Keysets that left the configuration stay in it as long as they are put. It never becomes None again.
+        Keysets that left the configuration stay in it as long as they are put. It becomes None again only by `withdraw`.
         """
         with self._lock:
             if self._changed and not self._missing():

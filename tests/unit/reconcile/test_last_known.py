@@ -160,3 +160,37 @@ def test_a_kid_that_another_keyset_uses_stops_nothing() -> None:
     outage.last_known.serve("web", PAIRS, ask=False)
 
     assert outage.cache.get("web") == seen().publication
+
+
+def test_a_memory_whose_seal_does_not_fit_is_withdrawn_as_soon_as_the_store_answers() -> None:
+    """It was served while there was no way to tell; the store's document takes its place."""
+    outage = Outage()
+    stranger = replace(seen().publication.document, sequence=10**9, jwks=publication("web", 9).document.jwks)
+    outage.remember()
+    kept = outage.last_seen.get("web")
+    assert kept
+    outage.last_seen.record(replace(kept, sequence=10**9, document=stranger))
+    outage.store()
+
+    outage.last_known.serve("web", PAIRS, ask=False)
+    served = outage.cache.get("web")
+    assert served
+    assert served.document == stranger
+    outage.last_known.serve("web", PAIRS, ask=True)
+    assert outage.cache.get("web") == seen().publication
+
+
+@pytest.mark.parametrize("edited", ["document", "seal key"])
+def test_a_public_document_whose_seal_does_not_fit_is_never_served(edited: str) -> None:
+    """Nor one whose seal cannot be checked, for its key is gone."""
+    outage = Outage()
+    outage.store()
+    if edited == "document":
+        document = seen().sealing.seal(encode_public(seen().publication.document))
+        outage.outside.store.put(Tree.JWKS, "web", {**document, "jwks": publication("web", 9).document.jwks})
+    else:
+        outage.outside.store.delete(Tree.STANDBY, "web")
+    outage.last_known.serve("web", PAIRS, ask=True)
+
+    assert outage.cache.get("web") is None
+    assert outage.cache.missing() == ()

@@ -75,8 +75,12 @@ class StoreDeniedError(StoreError):
 
 class DocumentError(StoreError):
     """
-    A stored document is damaged, was not written by rotator, or has a newer schema than this version knows.
+    A stored document is damaged, was not written by rotator, or is *newer* than this version knows.
     """
+
+    def __init__(self, text: str, *, newer: bool = False) -> None:
+        super().__init__(text)
+        self.newer = newer
 
 
 class StandbyLostError(StoreError):

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from rotator.reconcile.operator_effects import Operator
     from rotator.reconcile.publishing import Publishing
     from rotator.reconcile.reconciler import Reconciler
+    from rotator.reconcile.seals import Seals
     from rotator.reconcile.work_queue import WorkQueue
 
 Observe = Callable[[str, str], None]
@@ -99,17 +100,16 @@ def wire_engine(
     sharing = list(in_combined_set(policies))
     cache = JwksCache(sharing)
     store = make_store(settings, log, state_dir=settings.daemon.state_dir, observe=observe)
-    notifier = make_notifier(settings)
-    publishing = Publishing(make_publishers(settings, store, cache, own_url), notifier, alarms, log)
+    notifier, loader = make_notifier(settings), Loader(store)
+    publishing = Publishing(make_publishers(settings, store, loader.seals, cache, own_url), notifier, alarms, log)
     seen = SeenRecord(last_seen, alarms)
-    loader = Loader(store)
     effects = Effects(store, loader, publishing, Keygen(), seen, log, LOCAL_CLOCKS, sharing)
     trust = ClockTrust(ClockFiles(settings.daemon.state_dir), alarms)
     reconciler = Reconciler(store, loader, effects, publishing, last_seen, cache, alarms, log, LOCAL_CLOCKS, trust)
     queue = WorkQueue(
         (Tracker(name, policy) for name, policy in policies.items()),
         reconciler,
-        LastKnown(store, last_seen, cache),
+        LastKnown(store, loader.seals, last_seen, cache),
         notifier,
         alarms,
         log,
@@ -138,10 +138,10 @@ def wire_operator(settings: Settings, log: "Log") -> "Operator":
     from rotator.reconcile.saving import SeenRecord
 
     store, alarms = make_store(settings, log), Alarms(log)
-    notifier = make_notifier(settings)
-    publishing = Publishing(make_publishers(settings, store), notifier, alarms, log)
+    notifier, loader = make_notifier(settings), Loader(store)
+    publishing = Publishing(make_publishers(settings, store, loader.seals), notifier, alarms, log)
     seen, sharing = SeenRecord(None, alarms), in_combined_set(settings.keysets)
-    loader, trust = Loader(store), ClockTrust(ClockFiles(settings.daemon.state_dir, writable=False))
+    trust = ClockTrust(ClockFiles(settings.daemon.state_dir, writable=False))
     effects = OperatorEffects(store, loader, publishing, Keygen(), seen, log, LOCAL_CLOCKS, sharing)
     return Operator(store, loader, publishing, effects, trust)
 
@@ -219,7 +219,11 @@ def deadline(settings: Settings) -> float:
 
 
 def make_publishers(
-    settings: Settings, store: "DocumentStore", cache: "JwksCache | None" = None, own_url: OwnUrl | None = None
+    settings: Settings,
+    store: "DocumentStore",
+    seals: "Seals",
+    cache: "JwksCache | None" = None,
+    own_url: OwnUrl | None = None,
 ) -> "Iterable[JwksPublisher]":
     """
     Yield the publishers in the order they are written: the store, the file, the listener, then what others serve.
@@ -231,7 +235,7 @@ def make_publishers(
     from rotator.adapters.jwks.store import StorePublisher
 
     if settings.publish.vault:
-        yield StorePublisher(store)
+        yield StorePublisher(store, seals.get)
     if cache is not None and settings.publish.file:
         yield FilePublisher(settings.publish.file, cache)
     if cache is not None and own_url is not None:

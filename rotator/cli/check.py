@@ -2,6 +2,7 @@
 `rotator check`: test the set-up piece by piece, and change nothing.
 """
 
+import functools
 import os
 import stat
 from collections.abc import Callable, Iterator
@@ -79,7 +80,18 @@ def _guarded(what: str, check: Callable[[], Iterator[Finding]]) -> Iterator[Find
         yield Finding(what, str(error), exit_code(error))
 
 
+def _refusal(what: str, act: Callable[[], object]) -> Iterator[Finding]:
+    """
+    Find whether *act* is refused.
+    """
+    try:
+        act()
+    except RotatorError as error:
+        yield Finding(what, str(error), exit_code(error))
+
+
 def _store(context: Context, settings: Settings) -> Iterator[Finding]:
+    from rotator.reconcile.loading import Loader
     from rotator.wiring import make_probed_store
 
     store, probe = make_probed_store(settings, context.log)
@@ -87,7 +99,7 @@ def _store(context: Context, settings: Settings) -> Iterator[Finding]:
     if settings.store.backend == "vault" and settings.vault.token is not None and settings.vault.auth != "token":
         said = f'VAULT_TOKEN was used, and the daemon\'s own ("{settings.vault.auth}") was not tried; unset it, and check again'
         yield Finding("login", said, warn=True)
-    reached = False
+    reached, loader = False, Loader(store)
     for name, policy in settings.keysets.items():
         for tree in Tree:
             try:
@@ -109,6 +121,8 @@ def _store(context: Context, settings: Settings) -> Iterator[Finding]:
                     "its latest version was deleted or destroyed; see the daemon's alarm",
                     Exit.REFUSED,
                 )
+            elif stored.fields is not None and tree is Tree.KEYS:
+                yield from _refusal(f"{tree}/{name}", functools.partial(loader.check, stored, name, policy))
     yield from _forgotten(store, settings)
     if probe is not None:
         yield from _capabilities(probe, settings)
@@ -191,6 +205,7 @@ def _redis(settings: Settings) -> Iterator[Finding]:
 
 def _files(settings: Settings) -> Iterator[Finding]:
     yield from _private(settings.daemon.state_dir)
+    yield from _guarded("state_dir", lambda: _last_seen(settings.daemon.state_dir))
     if settings.publish.file:
         folder = Path(settings.publish.file).parent
         yield _writable("publish.file", folder)
@@ -198,6 +213,17 @@ def _files(settings: Settings) -> Iterator[Finding]:
             yield Finding(
                 "publish.file", f"{folder} cannot be entered by others, a web server for one; chmod 755", warn=True
             )
+
+
+def _last_seen(folder: Path) -> Iterator[Finding]:
+    """
+    Find what the daemon would refuse to remember. A file that this user cannot read proves nothing.
+    """
+    from rotator.adapters.files.last_seen import LastSeenFiles
+
+    files = LastSeenFiles(folder)
+    for name in files.names() if os.access(folder / "keysets", os.R_OK | os.X_OK) else ():
+        yield from _refusal("state_dir", functools.partial(files.get, name))
 
 
 def _private(folder: Path) -> Iterator[Finding]:

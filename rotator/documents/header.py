@@ -20,7 +20,7 @@ def check_header(fields: Fields, name: str, what: str) -> None:
     """
     schema = int(fields["schema"])
     if schema > SCHEMA:
-        raise DocumentError(f"{name}: the {what} has schema {schema}, newer than {SCHEMA}; upgrade rotator")
+        raise DocumentError(f"{name}: the {what} has schema {schema}, newer than {SCHEMA}; upgrade rotator", newer=True)
     if schema < 1 or fields["keyset"] != name or not fields["epoch"]:
         raise DocumentError(f"{name}: the {what} belongs to another keyset")
 

@@ -52,7 +52,7 @@ def evolve(
         keyset = _count_from_commit(keyset, committed_at)
         after = _prolonged(_changed(keyset, change, policy, stamp), keyset.timing.longest(policy.timing))
     after = _saved(after, change, policy, stamp)
-    if keyset is not None and _drops_material(keyset, after):
+    if (keyset is not None and _drops_material(keyset, after)) or (keyset is None and stamp.version > 1):
         after = replace(after, purge_below=stamp.version)
     guard(Transition(keyset, after, change, stamp))
     return after

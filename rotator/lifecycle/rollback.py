@@ -7,6 +7,7 @@ What was seen is kept by `adapters/files/last_seen.py`; a lower sequence is wait
 """
 
 from dataclasses import dataclass
+from datetime import datetime
 
 from rotator.model.keyset import Keyset
 from rotator.model.publication import LastSeen
@@ -35,34 +36,47 @@ class Contradiction:
     text: str
 
 
-Verdict = Consistent | Lagging | Contradiction
-
-
-def assess(seen: LastSeen | None, keyset: Keyset) -> Verdict:
+@dataclass(frozen=True, slots=True)
+class Edited:
     """
-    Compare a loaded keyset with what was last *seen* of it, None if it never was.
+    What no save of rotator makes of the document that was seen; *what* says it.
+    """
+
+    what: str
+
+
+Verdict = Consistent | Lagging | Contradiction | Edited
+
+
+def assess(seen: LastSeen | None, keyset: Keyset, digest: str, now: datetime) -> Verdict:
+    """
+    Compare a loaded keyset, of the content *digest*, with what was last *seen* of it, None if it never was.
     """
     if seen is None:
         return Consistent()
-    name, accept = keyset.name, f"or to accept this one {_forget(keyset.name)}"
+    name, ways = keyset.name, ways_out(keyset.name, seen.version)
     if keyset.epoch != seen.epoch:
         return Contradiction(
             f"{name}: keys/{name} has epoch {keyset.epoch}, but {seen.epoch} was seen before: it was "
             "removed and created anew, or this is another store; check that address, mount and prefix (or path) "
-            f"are the right ones, put the former document back from a backup, {accept}"
+            f"are the right ones, put the former document back from a backup, or {accept(name)}"
         )
     if keyset.sequence < seen.sequence:
         return Lagging()
     if keyset.sequence == seen.sequence and keyset.op_id != seen.op_id:
         return Contradiction(
             f"{name}: keys/{name} has sequence {keyset.sequence} from another save ({keyset.op_id}) than was "
-            f"seen before ({seen.op_id}): an older document was put back and changed since; put back the "
-            f"one that was seen (`vault kv rollback` to its version while that survives, else from a backup), {accept}"
+            f"seen before ({seen.op_id}): an older document was put back and changed since; {ways}"
         )
+    if keyset.sequence == seen.sequence and seen.digest and digest != seen.digest:
+        return Edited("its content is another than that of the same save before")
+    early = [kid for kid, until in seen.stay_until.items() if now < until and not keyset.knows(kid)]
+    if early:
+        return Edited(f"{', '.join(early)} left before its time")
     return Consistent()
 
 
-def absent_contradiction(seen: LastSeen | None, version_of_keys: int, version_of_jwks: int) -> str | None:
+def absent_contradiction(name: str, seen: LastSeen | None, version_of_keys: int, version_of_jwks: int) -> str | None:
     """
     Return why a missing signing document must not be created, None if there is no trace that it ever existed.
 
@@ -71,11 +85,10 @@ def absent_contradiction(seen: LastSeen | None, version_of_keys: int, version_of
     if not (version_of_keys or version_of_jwks or seen):
         return None
     if version_of_keys:
-        older = f", and since it is older {_forget(seen.document.keyset)}" if seen else ""
         found = (
-            f"the signing document was deleted or destroyed (version {version_of_keys}); bring it back with "
-            f"`vault kv undelete -versions={version_of_keys}`, or where it was destroyed put back a version that "
-            f"survives with `vault kv rollback`{older}"
+            f"the signing document was deleted or destroyed (version {version_of_keys}); bring a version back that "
+            f"survives with `rotator restore {name} --version N` (a deleted one with `vault kv undelete "
+            f"-versions={version_of_keys}`)"
         )
     elif version_of_jwks:
         found = (
@@ -87,15 +100,18 @@ def absent_contradiction(seen: LastSeen | None, version_of_keys: int, version_of
             "the store has no trace of this keyset, and yet it was seen before; check that address, namespace, mount "
             "and prefix (or path) are the right ones, or put keys/, jwks/ and standby/ back from a backup"
         )
-    return f"{found}; {_start_anew(seen, version_of_keys, version_of_jwks)}"
+    return f"{found}; or give up its keys and have it created anew with `rotator thaw {name}`"
 
 
-def _forget(name: str) -> str:
-    return f"stop the daemon, move keysets/{name}.json in its state_dir away and start it again"
+def ways_out(name: str, version: int) -> str:
+    """
+    Return both ways out of a frozen keyset whose last good version is *version*, 0 if that is not known.
+    """
+    return f"bring the good one back with `rotator restore {name} --version {version or 'N'}`, or {accept(name)}"
 
 
-def _start_anew(seen: LastSeen | None, version_of_keys: int, version_of_jwks: int) -> str:
-    trees = [tree for tree, version in (("keys/", version_of_keys), ("jwks/", version_of_jwks)) if version]
-    remove = f"remove its {' and '.join(trees)} (`vault kv metadata delete`)" if trees else ""
-    forget = _forget(seen.document.keyset) if seen else ""
-    return f"or to give up its keys and create it anew {', then '.join(part for part in (remove, forget) if part)}"
+def accept(name: str) -> str:
+    """
+    Return how a person accepts what is there.
+    """
+    return f"accept what is there with `rotator thaw {name}`"

@@ -34,6 +34,7 @@ class AlarmReason(StrEnum):
     UNAVAILABLE = "store unavailable"
     DENIED = "store denied"
     PUBLISH_FAILED = "publisher failed"
+    PUBLIC_EDITED = "public document edited"
     PURGE_PENDING = "purge pending"
     INVARIANT = "invariant"
     STATE_DIR = "state_dir not writable"

@@ -30,7 +30,7 @@ class LastSeenStore(Protocol):
 
     def record(self, seen: LastSeen) -> None:
         """
-        Keep *seen*, unless a higher sequence of the same epoch is recorded. No I/O if nothing changed.
+        Keep *seen* if it supersedes what is recorded. No I/O if nothing changed.
 
         Raises LastSeenWriteError: `get` returns *seen* nevertheless, and the same call later writes again.
         """

@@ -12,9 +12,17 @@ class PublicationCache(Protocol):
     The latest publication of each keyset, for the listener and the file of this host. Safe to use from several threads.
     """
 
-    def put(self, publication: Publication) -> None:
+    def put(self, publication: Publication, *, remembered: bool = False) -> None:
         """
         Keep *publication*, unless a later one of the same epoch is kept already; raises PublicationError if it is unfit.
+
+        One that is only *remembered* was not compared with the store: any that was takes its place.
+        """
+        ...
+
+    def withdraw(self, name: str) -> None:
+        """
+        Forget the publication of a keyset if it was only remembered: it proved to be none of rotator's.
         """
         ...
 

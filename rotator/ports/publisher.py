@@ -21,9 +21,11 @@ class JwksPublisher(Protocol):
         """
         ...
 
-    def publish(self, publication: Publication) -> None:
+    def publish(self, publication: Publication) -> str | None:
         """
         Serve *publication*, unless it or a later one of the same epoch is served already.
+
+        Returns what another hand had changed there, which is overwritten: "" if nothing, None if that was not looked at.
         """
         ...
 

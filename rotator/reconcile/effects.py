@@ -28,7 +28,7 @@ from rotator.reconcile.publishing import Publishing, may_be_cached
 from rotator.reconcile.purge import purge_keyset, purge_standby
 from rotator.reconcile.saving import Saving, SeenRecord
 from rotator.reconcile.snapshot import Snapshot
-from rotator.reconcile.standby import prepare_seal, prepare_standby, private_key
+from rotator.reconcile.standby import StandbyCheck, check_standby, prepare_seal, prepare_standby, private_key
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,9 +71,9 @@ class Effects:
 
     # -- the decisions -------------------------------------------------------------------------------------------------
 
-    def create(self, name: str, policy: Policy, clock: ClockReading) -> Outcome:
+    def create(self, name: str, policy: Policy, clock: ClockReading, version: int = 0) -> Outcome:
         """
-        Create a keyset: HMAC with current and next together, asymmetric with next alone, its private key saved first.
+        Create a keyset over the deleted *version*: HMAC with current and next together, asymmetric with next alone, its private key saved first.
         """
         if policy.algorithm.symmetric:
             epoch, sealing = prepare_seal(self._store, self._keygen, name, policy)
@@ -82,7 +82,7 @@ class Effects:
         else:
             prepared = prepare_standby(self._store, self._keygen, None, name, policy)
             change, sealing = Create(name, prepared.epoch, prepared.key), prepared.sealing
-        snapshot = self._saving.create(change, policy, clock, sealing)
+        snapshot = self._saving.create(change, policy, clock, sealing, version)
         keyset = snapshot.keyset
         self._log.info("keyset_created", keyset=name, epoch=keyset.epoch, algorithm=keyset.algorithm.value)
         return self._show(snapshot, EventType.CHANGED)
@@ -171,6 +171,12 @@ class Effects:
         after = self._saving.save(snapshot, Extended())
         self._log.info("policy_extended", keyset=after.name, sequence=after.keyset.sequence)
         return self._show(after, EventType.CHANGED)
+
+    def check_standby(self, snapshot: Snapshot) -> StandbyCheck:
+        """
+        Compare the standby with the keyset, and write its seal key back if another hand changed that.
+        """
+        return check_standby(self._store, self._keygen, snapshot)
 
     # -- steps ---------------------------------------------------------------------------------------------------------
 

@@ -3,7 +3,9 @@ Serving a keyset that cannot be reconciled: what was verified last, so that an o
 """
 
 from rotator.documents.jwk import parse_jwks
+from rotator.documents.last_seen import last_seen_fields
 from rotator.documents.public import decode_public
+from rotator.documents.seal import Sealing
 from rotator.errors import FrozenError, KeyMaterialError, PublicationError, StoreError
 from rotator.model.document import Tree
 from rotator.model.policy import Policy
@@ -11,6 +13,7 @@ from rotator.model.publication import LastSeen, Publication, PublicDocument
 from rotator.ports.last_seen import LastSeenStore
 from rotator.ports.publication_cache import PublicationCache
 from rotator.ports.store import DocumentStore
+from rotator.reconcile.seals import Seals
 
 
 class LastKnown:
@@ -18,8 +21,11 @@ class LastKnown:
     Fills the cache that our listener and our file serve from, without a pass over the keyset.
     """
 
-    def __init__(self, store: DocumentStore, last_seen: LastSeenStore | None, cache: PublicationCache) -> None:
+    def __init__(
+        self, store: DocumentStore, seals: Seals, last_seen: LastSeenStore | None, cache: PublicationCache
+    ) -> None:
         self._store = store
+        self._seals = seals
         self._last_seen = last_seen
         self._cache = cache
 
@@ -27,14 +33,19 @@ class LastKnown:
         """
         Serve the set that this host saw last. If it remembers none and may *ask*, serve the store's public document.
 
-        If that cannot be had either, the keyset is noted as absent, so that the combined set does not wait for it.
+        As soon as the store answers, neither is served unless its seal fits. If nothing can be served, the keyset is noted
+        as absent, so that the combined set does not wait for it.
         """
+        sealing = self._sealing(name) if ask else None
         seen = self._recorded(name)
+        if seen is not None and sealing and sealing.key and not sealing.fits(last_seen_fields(seen)):
+            seen = None
+            self._cache.withdraw(name)
         if seen is not None and self._put(Publication(seen.document, seen.timing, seen.well_known, seen.symmetric)):
             return
         if not ask:
             return
-        document = self._public(name)
+        document = self._public(name, sealing) if sealing else None
         symmetric = policy.algorithm.symmetric
         if document is None or not self._put(Publication(document, policy.timing, policy.well_known, symmetric)):
             self._cache.mark_absent(name)
@@ -44,7 +55,7 @@ class LastKnown:
         Return whether *publication* is fit to be served, and is.
         """
         try:
-            self._cache.put(publication)
+            self._cache.put(publication, remembered=True)
         except PublicationError:  # its policy is of another kind, or another keyset has one of its kids
             return False
         return True
@@ -55,9 +66,20 @@ class LastKnown:
         except FrozenError:
             return None  # its file is damaged, which the pass has reported already
 
-    def _public(self, name: str) -> PublicDocument | None:
+    def _sealing(self, name: str) -> Sealing | None:
+        """
+        Return what seals the keyset, None if that cannot be read now.
+        """
+        try:
+            return self._seals.get(name)
+        except StoreError:
+            return None
+
+    def _public(self, name: str, sealing: Sealing) -> PublicDocument | None:
         try:
             stored = self._store.load(Tree.JWKS, name)
+            if not sealing.fits(stored.fields or {}):
+                return None
             document = decode_public(stored.fields, name) if stored.fields is not None else None
             if document is not None:
                 parse_jwks(document.jwks)

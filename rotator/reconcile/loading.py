@@ -1,15 +1,39 @@
 """
 Loading a signing document, and believing it only if rotator wrote it.
+
+Checked at every load, in this order: its shape, that one key is current, that the flat fields and the pairs fit, and
+the seal. What this host saw before is compared afterwards (`observe.py`).
 """
 
-from dataclasses import replace
+import hashlib
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 
-from rotator.errors import EditedError, FrozenError, RefusedError
-from rotator.model.document import Stored, Tree
+from rotator.documents.integrity import faults_of
+from rotator.documents.seal import HEARTBEAT, Sealing, canonical, differences, digest_of
+from rotator.documents.signing import decode_keyset, encode_keyset
+from rotator.errors import DocumentError, EditedError, FrozenError, RefusedError, StoreError
+from rotator.model.document import Fields, Stored, Tree
+from rotator.model.keyset import Keyset
 from rotator.model.policy import Policy
+from rotator.model.publication import LastSeen
 from rotator.ports.store import DocumentStore
 from rotator.reconcile.seals import Seals
 from rotator.reconcile.snapshot import Snapshot, in_force
+
+MAX_LOOK_BACK = 16
+MAX_NAMED = 8
+
+
+@dataclass(frozen=True, slots=True)
+class _Judged:
+    """
+    A document that was judged: the digest of all its fields, and why it is not believed ("" if it is).
+    """
+
+    digest: bytes
+    sealing: Sealing
+    fault: str = ""
 
 
 class Loader:
@@ -19,6 +43,7 @@ class Loader:
 
     def __init__(self, store: DocumentStore) -> None:
         self._store = store
+        self._judged: dict[str, _Judged] = {}
         self.seals = Seals(store)
 
     def load(self, name: str, policy: Policy) -> Snapshot:
@@ -35,16 +60,127 @@ class Loader:
         snapshot = self.check(stored, name, policy)
         return replace(snapshot, policy=in_force(policy, snapshot.keyset))
 
-    def check(self, stored: Stored, name: str, policy: Policy) -> Snapshot:
+    def check(
+        self, stored: Stored, name: str, policy: Policy, seen: LastSeen | None = None, known: Keyset | None = None
+    ) -> Snapshot:
         """
         Return the keyset of a document just loaded.
 
-        Raises DocumentError if it is not one, EditedError if somebody else changed it.
+        *seen* is what this host saw last, *known* the keyset that this process believed last. Raises DocumentError for a
+        document that is not ours at all, or too new; EditedError if another hand changed ours.
         """
-        snapshot = Snapshot.of(stored, name, policy)
-        sealing = self.seals.get(name)
-        if not sealing.fits(stored.fields or {}):
-            sealing = self.seals.read(name)
-        if not sealing.fits(stored.fields or {}):
-            raise EditedError(f"{name}: its seal does not fit")
+        fields = stored.fields or {}
+        digest = hashlib.sha256(canonical(fields)).digest()
+        judged = self._judged.get(name)
+        if judged and judged.digest == digest and not judged.fault and judged.sealing is self.seals.get(name):
+            return Snapshot.of(stored, name, policy, judged.sealing)
+        try:
+            snapshot = Snapshot.of(stored, name, policy)
+            faults = tuple(faults_of(fields, snapshot.keyset))
+        except DocumentError as error:
+            if error.newer or not (seen or known or self.seals.get(name).key):
+                raise
+            faults, snapshot = ("it is not rotator's, or damaged",), None
+        sealing = self._fitting(fields, name, seen)
+        if snapshot is None or faults or sealing is None:
+            raise EditedError(self._fault(stored, name, faults, seen, known, digest))
+        self._judged[name] = _Judged(digest, sealing)
         return replace(snapshot, sealing=sealing)
+
+    def digest(self, name: str) -> bytes:
+        """
+        Return what stays the same as long as the document that was believed last does; b"" if there was none.
+        """
+        judged = self._judged.get(name)
+        return judged.digest if judged and not judged.fault else b""
+
+    def _fitting(self, fields: Fields, name: str, seen: LastSeen | None) -> Sealing | None:
+        """
+        Return what seals the document, None if its seal does not fit.
+
+        A seal whose key is lost proves nothing; then the document must be the very one that this host saw last.
+        """
+        sealing = self.seals.get(name)
+        if sealing.fits(fields):
+            return sealing
+        sealing = self.seals.read(name)
+        if sealing.fits(fields):
+            return sealing
+        if sealing.key is None and seen and seen.digest == digest_of(fields):
+            return replace(sealing, lost=True)
+        return None
+
+    # -- what the alarm says -------------------------------------------------------------------------------------------
+
+    def _fault(
+        self,
+        stored: Stored,
+        name: str,
+        faults: tuple[str, ...],
+        seen: LastSeen | None,
+        known: Keyset | None,
+        digest: bytes,
+    ) -> str:
+        """
+        Return why the document is not believed; the store is searched for the last good version once per document.
+        """
+        judged, sealing = self._judged.get(name), self.seals.get(name)
+        if judged and judged.fault and judged.digest == digest and judged.sealing is sealing:
+            return judged.fault
+        fields = stored.fields or {}
+        good = next(self._good_versions(stored, name), None)
+        before: Fields | None = good.fields if good else dict(encode_keyset(known)) if known else None
+        changed = tuple(differences(_content(before), _content(fields))) if before is not None else ()
+        names = ", ".join(changed[:MAX_NAMED]) + (
+            f" and {len(changed) - MAX_NAMED} more" if changed[MAX_NAMED:] else ""
+        )
+        what = "; ".join((*([f"changed: {names}"] if changed else []), *faults))
+        if sealing.key is None and not faults:
+            what = f"its seal cannot be checked, since standby/{name} holds no seal key"
+        version = good.version if good else seen.version if seen and seen.version < stored.version else 0
+        since = stored.version
+        if good:
+            since = min((v for v in self._versions(name) if v > good.version), default=stored.version)
+        text = edited_text(name, what or "its seal does not fit", since, version, survives=good is not None)
+        self._judged[name] = _Judged(digest, sealing, text)
+        return text
+
+    def _good_versions(self, stored: Stored, name: str) -> Iterator[Stored]:
+        """
+        Yield the versions before *stored* that rotator wrote, the latest first.
+        """
+        sealing = self.seals.get(name)
+        for version in sorted((v for v in self._versions(name) if v < stored.version), reverse=True)[:MAX_LOOK_BACK]:
+            try:
+                found = self._store.load_version(Tree.KEYS, name, version)
+                if found.fields is None or not sealing.fits(found.fields):
+                    continue
+                if not any(faults_of(found.fields, decode_keyset(found.fields, name))):
+                    yield found
+            except StoreError:
+                continue
+
+    def _versions(self, name: str) -> tuple[int, ...]:
+        try:
+            return tuple(self._store.versions(Tree.KEYS, name))
+        except StoreError:
+            return ()
+
+
+def edited_text(name: str, what: str, since: int, good: int, *, survives: bool = True) -> str:
+    """
+    Return the text of the alarm `document edited`: what differs, since when, and both ways out.
+
+    *good* is the number of the last good version, 0 if it is not known.
+    """
+    last = f"the last good version is {good}" if good else "the last good version is not known"
+    number = good if good and survives else "N"
+    return (
+        f"{name}: another hand changed keys/{name} (version {since}): {what}; {last}. It is not believed, and the last "
+        f"good set is served. Bring a good version back with `rotator restore {name} --version {number}`, or accept what "
+        f"is there with `rotator thaw {name}`"
+    )
+
+
+def _content(fields: Fields) -> Fields:
+    return {name: value for name, value in fields.items() if name not in HEARTBEAT}

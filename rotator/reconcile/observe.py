@@ -4,19 +4,24 @@ What a pass begins with: the keyset as the store shows it, and whether that may 
 
 from dataclasses import dataclass, replace
 
-from rotator.errors import FrozenError, StoreConflictError, StoreUnavailableError
-from rotator.lifecycle.rollback import Contradiction, Lagging, absent_contradiction, assess
+from rotator.documents.jwk import parse_jwks
+from rotator.documents.last_seen import last_seen_fields
+from rotator.documents.seal import digest_of
+from rotator.documents.signing import encode_keyset
+from rotator.errors import EditedError, FrozenError, StoreConflictError, StoreError, StoreUnavailableError
+from rotator.lifecycle.rollback import Contradiction, Edited, Lagging, absent_contradiction, accept, assess, ways_out
 from rotator.model.document import ClockReading, Stored, Tree
 from rotator.model.keyset import Keyset
 from rotator.model.policy import Policy
-from rotator.model.publication import LastSeen
+from rotator.model.publication import LastSeen, accepted_later
 from rotator.model.reasons import AlarmReason
 from rotator.ports.clocks import Clocks
 from rotator.ports.last_seen import LastSeenStore
 from rotator.ports.store import DocumentStore
 from rotator.reconcile.alarms import Alarms
-from rotator.reconcile.loading import Loader
+from rotator.reconcile.loading import Loader, edited_text
 from rotator.reconcile.snapshot import Snapshot, in_force
+from rotator.reconcile.standby import was_given_up
 from rotator.reconcile.tracker import Tracker
 
 MIN_LAG = 60.0
@@ -26,11 +31,14 @@ MIN_LAG = 60.0
 class Observation:
     """
     The keyset as the store shows it (None if it does not exist yet), the policy it is under, and the store's clock.
+
+    `version` is that of the signing document, which a creation replaces if it was deleted.
     """
 
     snapshot: Snapshot | None
     policy: Policy
     clock: ClockReading
+    version: int = 0
 
 
 class Observer:
@@ -51,55 +59,87 @@ class Observer:
         """
         Load the keyset of *tracker*.
 
-        Raises FrozenError if the store contradicts what was seen before, StoreUnavailableError while it shows an older
-        sequence, and any error of `DocumentStore.load`.
+        Raises FrozenError if the store contradicts what was seen before (EditedError if another hand changed the document),
+        StoreUnavailableError while it shows an older sequence, and any error of `DocumentStore.load`.
         """
         name = tracker.name
         seen = self._last_seen.get(name) if self._last_seen else None
         stored = self._store.load(Tree.KEYS, name)
         if stored.fields is None:
             clock = self._absent(name, seen, stored)
-            return Observation(None, tracker.policy, clock)
-        snapshot = self._loader.check(stored, name, tracker.policy)
-        self._compare(tracker, seen, snapshot.keyset)
+            return Observation(None, tracker.policy, clock, stored.version)
+        known = tracker.status.keyset if tracker.status else None
+        snapshot = self._loader.check(stored, name, tracker.policy, seen, known)
+        self._compare(tracker, seen, snapshot)
         policy = self._policy(tracker, snapshot.keyset)
-        return Observation(replace(snapshot, policy=policy), policy, stored.clock)
+        return Observation(replace(snapshot, policy=policy), policy, stored.clock, stored.version)
 
     def _absent(self, name: str, seen: LastSeen | None, stored: Stored) -> ClockReading:
         """
-        Return the store's clock if there is no trace of the keyset, so that it may be created.
+        Return the store's clock if there is no trace of the keyset, or a person gave it up, so that it may be created.
         """
         public = self._store.load(Tree.JWKS, name)
-        text = absent_contradiction(seen, stored.version, public.version)
-        if text is not None:
+        text = absent_contradiction(name, seen, stored.version, public.version)
+        if text is not None and not was_given_up(self._store, name, seen, public.fields):
             raise FrozenError(f"{name}: {text}")
         again = self._store.load(Tree.KEYS, name)
         if again.version != stored.version:
             raise StoreConflictError(f"{name}: created while it was looked at")
         return again.clock
 
-    def _compare(self, tracker: Tracker, seen: LastSeen | None, keyset: Keyset) -> None:
-        verdict = assess(seen, keyset)
-        if isinstance(verdict, Contradiction):
-            raise FrozenError(verdict.text)
-        if isinstance(verdict, Lagging):
-            self._wait_for_lag(tracker, keyset)
-        tracker.lagging_since = None
+    def _compare(self, tracker: Tracker, seen: LastSeen | None, snapshot: Snapshot) -> None:
+        """
+        Compare what is stored with what was seen; what a person accepted since makes what was seen void.
+        """
+        compared = (seen, self._loader.digest(tracker.name))
+        if tracker.compared and tracker.compared[0] is seen and tracker.compared == compared:
+            return
+        trouble = self._trouble(tracker, seen, snapshot)
+        if trouble is not None and seen is not None:
+            sealing = self._loader.seals.read(tracker.name)
+            if not accepted_later(sealing.thawed_at, seen.thawed_at):
+                raise trouble
+        tracker.compared, tracker.lagging_since = compared, None
         self._alarms.clear(tracker.name, AlarmReason.LAGGING)
 
-    def _wait_for_lag(self, tracker: Tracker, keyset: Keyset) -> None:
+    def _trouble(self, tracker: Tracker, seen: LastSeen | None, snapshot: Snapshot) -> StoreError | None:
+        """
+        Return what contradicts what was seen, as the error to be raised.
+        """
+        name, keyset, sealing = tracker.name, snapshot.keyset, snapshot.sealing
+        if seen is None or accepted_later(sealing.thawed_at, seen.thawed_at):
+            return None
+        if sealing.key and seen.epoch == keyset.epoch:
+            if not seen.seal:
+                return None  # from before there were seals: it proves nothing any more
+            if not sealing.fits(last_seen_fields(seen)):
+                return FrozenError(
+                    f"{name}: what this host saw last (keysets/{name}.json in its state_dir) was changed by another hand: "
+                    f"its seal does not fit; find out who writes there, then {accept(name)}"
+                )
+        verdict = assess(seen, keyset, digest_of(encode_keyset(keyset)), snapshot.clock.latest)
+        if isinstance(verdict, Contradiction):
+            return FrozenError(verdict.text)
+        if isinstance(verdict, Lagging):
+            return self._lag(tracker, keyset, seen)
+        what = verdict.what if isinstance(verdict, Edited) else _other_key(seen, snapshot)
+        return EditedError(edited_text(name, what, snapshot.version, seen.version)) if what else None
+
+    def _lag(self, tracker: Tracker, keyset: Keyset, seen: LastSeen) -> StoreError:
         now = self._clocks.monotonic()
         if tracker.lagging_since is None:
             tracker.lagging_since = now
         limit = max(MIN_LAG, tracker.policy.timing.propagation_time.total_seconds() / 4)
-        text = f"{tracker.name}: the store shows sequence {keyset.sequence}, lower than was seen before"
+        text = (
+            f"{tracker.name}: the store shows sequence {keyset.sequence}, lower than was seen before ({seen.sequence})"
+        )
         if now - tracker.lagging_since >= limit:
-            raise FrozenError(
-                f"{text}, for {limit:.0f} s; a backup was restored or the document rolled back. Put the latest version "
-                "back, or to accept this one stop the daemon, move its file in state_dir/keysets away and start it again"
+            return FrozenError(
+                f"{text}, for {limit:.0f} s; a backup was restored or the document rolled back; "
+                f"{ways_out(tracker.name, seen.version)}"
             )
         self._alarms.raise_(tracker.name, AlarmReason.LAGGING, text)
-        raise StoreUnavailableError(text)
+        return StoreUnavailableError(text)
 
     def _policy(self, tracker: Tracker, keyset: Keyset) -> Policy:
         """
@@ -117,3 +157,12 @@ class Observer:
         )
         self._alarms.raise_(tracker.name, AlarmReason.NOT_CONFIGURED, detail)
         return found
+
+
+def _other_key(seen: LastSeen, snapshot: Snapshot) -> str:
+    """
+    Return which kid names another public key than it did, in words; "" if there is none.
+    """
+    before, now = parse_jwks(seen.document.jwks), parse_jwks(snapshot.publication.document.jwks)
+    changed = [kid for kid in before.keys() & now.keys() if before[kid] != now[kid]]
+    return f"{', '.join(sorted(changed))} names another key than before" if changed else ""

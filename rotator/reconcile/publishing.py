@@ -44,14 +44,20 @@ class Publishing:
         """
         Show the keyset on every publisher, and return what failed: empty if all of them show it.
 
-        One failure stops no other publisher. It raises an alarm, which the next publication without a failure clears.
+        What another hand had changed is overwritten, with an alarm. One failure stops no other publisher. It raises an
+        alarm, which the next publication without a failure clears.
         """
         failures = []
         for publisher in self._publishers:
             try:
-                publisher.publish(snapshot.publication)
+                repaired = publisher.publish(snapshot.publication)
             except (PublicationError, StoreError) as error:
                 failures.append(f"{publisher.name}: {error}")
+            else:
+                if repaired:
+                    self._alarms.raise_(snapshot.name, AlarmReason.PUBLIC_EDITED, repaired)
+                elif repaired == "":
+                    self._alarms.clear(snapshot.name, AlarmReason.PUBLIC_EDITED)
         if failures:
             self._alarms.raise_(snapshot.name, AlarmReason.PUBLISH_FAILED, "; ".join(failures))
         else:

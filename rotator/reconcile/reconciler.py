@@ -5,6 +5,7 @@ One pass over one keyset: observe, then decide and obey until there is nothing t
 import random
 import time
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from datetime import timedelta
 from typing import assert_never
 
@@ -38,7 +39,6 @@ from rotator.reconcile.observe import Observation, Observer
 from rotator.reconcile.publishing import Publishing
 from rotator.reconcile.saving import SeenRecord
 from rotator.reconcile.snapshot import Snapshot
-from rotator.reconcile.standby import standby_matches
 from rotator.reconcile.tracker import Tracker
 
 ATTEMPTS = 3
@@ -129,7 +129,7 @@ class Reconciler:
         Carry a decision out, and return the keyset as it is then.
         """
         if snapshot is None:
-            outcome = self._effects.create(tracker.name, observation.policy, observation.clock)
+            outcome = self._effects.create(tracker.name, observation.policy, observation.clock, observation.version)
             tracker.record(outcome)
             return outcome.snapshot
         match decision:
@@ -139,8 +139,7 @@ class Reconciler:
                 tracker.confirmed()
                 self._alarms.clear(tracker.name, AlarmReason.STANDBY_LOST)
             case Converge():
-                self._converge(tracker, snapshot)
-                return snapshot
+                return self._converge(tracker, snapshot)
             case Confirm() | Activate():
                 return self._need_publication(decision, tracker, snapshot)
             case Unconfirm():
@@ -183,20 +182,21 @@ class Reconciler:
         tracker.record(outcome)
         return outcome.snapshot
 
-    def _converge(self, tracker: Tracker, snapshot: Snapshot) -> None:
+    def _converge(self, tracker: Tracker, snapshot: Snapshot) -> Snapshot:
+        standby = self._effects.check_standby(snapshot)
+        snapshot = replace(snapshot, sealing=standby.sealing)
         self._seen.record(snapshot)
         tracker.published = not self._publishing.publish(snapshot)
-        matches = standby_matches(self._store, snapshot.keyset)
-        tracker.standby_read(snapshot.clock.read_at, matches=matches)
-        if matches:
-            self._alarms.clear(tracker.name, AlarmReason.STANDBY_LOST)
+        tracker.standby_read(snapshot.clock.read_at, matches=standby.matches)
+        if standby.trouble:
+            self._alarms.raise_(tracker.name, AlarmReason.STANDBY_LOST, standby.trouble)
         else:
-            detail = "next is withdrawn and made anew unless it comes back"
-            self._alarms.raise_(tracker.name, AlarmReason.STANDBY_LOST, detail)
+            self._alarms.clear(tracker.name, AlarmReason.STANDBY_LOST)
         if tracker.published:
             tracker.missing_from = ""
             tracker.converged_at = self._clocks.monotonic()
         tracker.must_converge = False
+        return snapshot
 
     # -- the end of a pass ---------------------------------------------------------------------------------------------
 

@@ -2,17 +2,23 @@
 One save of a keyset: evolve, compare-and-set, and a record of what was seen.
 """
 
-from rotator.documents.seal import Sealing
+from dataclasses import replace
+from datetime import datetime
+
+from rotator.documents.last_seen import last_seen_fields
+from rotator.documents.seal import SEAL, Sealing, digest_of
 from rotator.documents.signing import encode_keyset
 from rotator.errors import LastSeenWriteError, StoreConflictError
 from rotator.lifecycle.changes import Activated, Change, Create, Revoked, Stamp
 from rotator.lifecycle.clock_steps import clock_of
 from rotator.lifecycle.evolve import evolve
 from rotator.model.document import ClockReading, Tree
+from rotator.model.keys import CurrentKey, NextKey, OldKey
 from rotator.model.keyset import Keyset
 from rotator.model.policy import Policy
 from rotator.model.publication import LastSeen
 from rotator.model.reasons import AlarmReason
+from rotator.model.times import round_up
 from rotator.ports.clocks import Clocks
 from rotator.ports.keygen import KeyGenerator
 from rotator.ports.last_seen import LastSeenStore
@@ -44,6 +50,11 @@ class SeenRecord:
         if self._last_seen is None:
             return
         keyset, publication = snapshot.keyset, snapshot.publication
+        stay = {
+            str(key.kid): _stays_until(key, snapshot.committed_at)
+            for key in keyset.keys()
+            if not isinstance(key, NextKey)
+        }
         seen = LastSeen(
             epoch=keyset.epoch,
             sequence=keyset.sequence,
@@ -52,13 +63,25 @@ class SeenRecord:
             symmetric=publication.symmetric,
             timing=publication.timing,
             document=publication.document,
+            version=snapshot.version,
+            digest=digest_of(encode_keyset(keyset)),
+            stay_until=stay,
+            thawed_at=snapshot.sealing.thawed_at,
         )
+        seen = replace(seen, seal=snapshot.sealing.seal(last_seen_fields(seen)).get(SEAL, ""))
         try:
             self._last_seen.record(seen)
         except LastSeenWriteError as error:
             self._alarms.raise_(snapshot.name, AlarmReason.STATE_DIR, str(error))
         else:
             self._alarms.clear(snapshot.name, AlarmReason.STATE_DIR)
+
+
+def _stays_until(key: CurrentKey | OldKey, committed_at: datetime) -> datetime:
+    """
+    Return until when at least a key stays that was in its keyset at *committed_at*, unless it is revoked.
+    """
+    return round_up(key.retire_at if isinstance(key, OldKey) else committed_at + key.longest_token)
 
 
 class Saving:
@@ -75,12 +98,14 @@ class Saving:
         self._seen = seen
         self._clocks = clocks
 
-    def create(self, change: Create, policy: Policy, clock: ClockReading, sealing: Sealing) -> Snapshot:
+    def create(
+        self, change: Create, policy: Policy, clock: ClockReading, sealing: Sealing, version: int = 0
+    ) -> Snapshot:
         """
-        Save a new keyset; raises StoreConflictError if there is one already.
+        Save a new keyset over *version*, a deleted one that a person gave up; raises StoreConflictError if there is another.
         """
-        stamp = Stamp(clock.earliest, clock.latest, self._keygen.op_id(), 1)
-        return self._saved(evolve(None, change, policy, stamp), policy, 0, sealing)
+        stamp = Stamp(clock.earliest, clock.latest, self._keygen.op_id(), version + 1)
+        return self._saved(evolve(None, change, policy, stamp), policy, version, sealing)
 
     def save(
         self, before: Snapshot, change: Change, *, clock: ClockReading | None = None, op_id: str | None = None

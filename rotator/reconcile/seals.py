@@ -31,8 +31,8 @@ class Seals:
         A standby that lost its seal key, or is damaged, takes nothing from what this process knows.
         """
         stored = self._store.load(Tree.STANDBY, name)
-        found = sealing_in(stored.fields, name)
-        if found.key or name not in self._known:
+        found, known = sealing_in(stored.fields, name), self._known.get(name)
+        if known is None or (found.key and found != known):
             self._known[name] = found
         return self._known[name]
 

@@ -12,12 +12,13 @@ from rotator.documents.private_key import load_pair
 from rotator.documents.seal import NEVER_SEALED, Sealing, seal_of
 from rotator.documents.signing import encode_keyset
 from rotator.documents.standby import Standby, decode_standby, encode_standby
-from rotator.errors import DocumentError, KeyMaterialError, StandbyLostError, StoreConflictError
+from rotator.errors import DocumentError, FrozenError, KeyMaterialError, StandbyLostError, StoreConflictError
 from rotator.model.algorithms import Algorithm
-from rotator.model.document import ClockReading, Stored, Tree
+from rotator.model.document import ClockReading, Fields, Stored, Tree
 from rotator.model.keys import GeneratedKey, Kid, NextKey
 from rotator.model.keyset import Keyset
 from rotator.model.policy import Policy
+from rotator.model.publication import LastSeen, accepted_later
 from rotator.model.secret import SecretText
 from rotator.ports.keygen import KeyGenerator
 from rotator.ports.store import DocumentStore
@@ -36,6 +37,17 @@ class Prepared:
     epoch: str
     sealing: Sealing
     adopted: bool
+
+
+@dataclass(frozen=True, slots=True)
+class StandbyCheck:
+    """
+    What a look at the standby found: whether it holds the private key of `next`, and what is wrong ("" if nothing).
+    """
+
+    sealing: Sealing
+    matches: bool
+    trouble: str
 
 
 def prepare_standby(
@@ -139,6 +151,43 @@ def give_up_keyset(store: DocumentStore, keygen: KeyGenerator, name: str, policy
     sealing = _accepted(keygen, _decoded(stored, name), stored.clock)
     empty = _empty(name, keygen.epoch(), policy.algorithm, stored.clock, sealing)
     store.save(Tree.STANDBY, name, encode_standby(empty), stored.version)
+
+
+def check_standby(store: DocumentStore, keygen: KeyGenerator, before: Snapshot) -> StandbyCheck:
+    """
+    Compare the standby with the keyset, and put back the seal key that sealed it.
+
+    A seal key that this process no longer knows either is replaced: the document is the one that this host saw before.
+    """
+    keyset, sealing = before.keyset, before.sealing
+    stored = store.load(Tree.STANDBY, keyset.name)
+    found = _decoded(stored, keyset.name)
+    matches = (
+        keyset.symmetric
+        or keyset.next is None
+        or bool(found and _private_of(replace(found, epoch=keyset.epoch), keyset, keyset.next))
+    )
+    trouble = "" if matches else "next is withdrawn and made anew unless it comes back"
+    there = found.sealing if found else NEVER_SEALED
+    if accepted_later(there.thawed_at, sealing.thawed_at):
+        raise FrozenError(f"{keyset.name}: `rotator thaw {keyset.name}` was cut short; run it again")
+    if sealing.lost or (sealing.key and (there != sealing or found is None or found.epoch != keyset.epoch)):
+        sealing = _carried(keygen, before, found)
+        standby = _empty(keyset.name, keyset.epoch, keyset.algorithm, stored.clock, sealing)
+        if found and (found.epoch == keyset.epoch or matches):
+            standby = replace(found, epoch=keyset.epoch, sealing=sealing)
+        _save_unless_same(store, standby, stored)
+        trouble = trouble or "another hand changed its seal key or epoch, which was put back"
+    return StandbyCheck(sealing, matches, trouble)
+
+
+def was_given_up(store: DocumentStore, name: str, seen: LastSeen | None, public: Fields | None) -> bool:
+    """
+    Return whether a person gave the keyset up (`give_up_keyset`): its standby names an epoch of which there is no trace.
+    """
+    found = _decoded(store.load(Tree.STANDBY, name), name)
+    traces = {seen.epoch if seen else "", str((public or {}).get("epoch", ""))}
+    return found is not None and found.sealing.thawed_at is not None and found.epoch not in traces
 
 
 def private_key(store: DocumentStore, keyset: Keyset, next_key: NextKey) -> tuple[SecretText, ClockReading]:

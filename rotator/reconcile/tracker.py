@@ -9,6 +9,7 @@ from rotator.lifecycle.holds import Evidence
 from rotator.model.document import ClockReading
 from rotator.model.keyset import Keyset
 from rotator.model.policy import Policy
+from rotator.model.publication import LastSeen
 from rotator.model.reasons import HoldReason
 from rotator.model.times import backoff
 from rotator.reconcile.clock_trust import ClockView
@@ -48,6 +49,7 @@ class Tracker:
     The observations of one keyset, from which `evidence` is made. Only a pass changes them (observer and reconciler).
 
     `converged` is epoch and sequence of the document that publishers and standby matched at `converged_at`.
+    `compared` is what was seen last, and the digest of the document that was found to follow from it.
     `purged` is epoch and `purge_below` of the last purge that was proved. `clock` is what to think of the store's clock.
     All times are monotonic seconds: the store's clock may step.
     """
@@ -62,6 +64,7 @@ class Tracker:
     missing_from: str = ""
     standby_doubted_at: float | None = None
     lagging_since: float | None = None
+    compared: tuple[LastSeen | None, bytes] | None = None
     purged: tuple[str, int] | None = None
     purge_since: float | None = None
     notify_pending: bool = False

@@ -69,6 +69,18 @@ class ManualClock:
         self.advance(seconds)
         self._asleep += seconds
 
+    def mark(self) -> tuple[datetime, float]:
+        """
+        Return what `go_back` takes.
+        """
+        return self._now, self._elapsed
+
+    def go_back(self, mark: tuple[datetime, float]) -> None:
+        """
+        Go back to a moment, for another life from there on.
+        """
+        self._now, self._elapsed = mark
+
     def step(self, by: timedelta) -> None:
         """
         Set the wall clock, as an operator or NTP does; no time passes.
@@ -155,7 +167,7 @@ class MemoryLastSeen:
         Keep *seen*, unless a higher sequence of its epoch is kept.
         """
         known = self._known.get(seen.document.keyset)
-        if known is None or known.epoch != seen.epoch or known.sequence <= seen.sequence:
+        if seen.supersedes(known):
             self._known[seen.document.keyset] = seen
             if self.failing:
                 raise LastSeenWriteError("the state folder is full")

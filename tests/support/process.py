@@ -9,6 +9,7 @@ from typing import TypeVar
 
 from rotator.adapters.files.last_seen import LastSeenFiles
 from rotator.adapters.jwks.cache import JwksCache
+from rotator.adapters.jwks.store import StorePublisher
 from rotator.cli.output import StderrLog
 from rotator.documents.signing import decode_keyset
 from rotator.errors import StoreConflictError
@@ -139,6 +140,8 @@ class Overtaken(MemoryStore):
 class Process:
     """
     One process that looks after the keyset `web`: what it knows dies with it, except what it keeps in *state_dir*.
+
+    *in_store*: it publishes the JWKS in the store, too.
     """
 
     def __init__(
@@ -148,13 +151,15 @@ class Process:
         state_dir: Path | None = None,
         *,
         pause: Callable[[float], None] = lambda _: None,
+        in_store: bool = False,
     ) -> None:
         o, self.log = outside, RecordingLog()
         self.alarms, self.cache = Alarms(self.log), JwksCache(())
         last_seen = LastSeenFiles(state_dir) if state_dir else None
-        self.publishing = Publishing([o.publisher], o.notifier, self.alarms, self.log)
-        seen = SeenRecord(last_seen, self.alarms)
         loader = Loader(o.store)
+        stored = [StorePublisher(o.store, loader.seals.get, o.clock.monotonic)] if in_store else []
+        self.publishing = Publishing([*stored, o.publisher], o.notifier, self.alarms, self.log)
+        seen = SeenRecord(last_seen, self.alarms)
         self.effects = Effects(o.store, loader, self.publishing, o.keygen, seen, self.log, o.clock)
         self.reconciler = Reconciler(
             o.store,
@@ -169,7 +174,7 @@ class Process:
             ClockTrust(None, self.alarms),
             pause=pause,
         )
-        self.last_known = LastKnown(o.store, last_seen, self.cache)
+        self.last_known = LastKnown(o.store, loader.seals, last_seen, self.cache)
         unseen = SeenRecord(None, self.alarms)
         own = Loader(o.store)
         effects = OperatorEffects(o.store, own, self.publishing, o.keygen, unseen, self.log, o.clock)

@@ -28,6 +28,7 @@ from rotator.model.secret import SecretText
 from rotator.reconcile.alarms import Alarms
 from rotator.reconcile.forgotten import remembered
 from rotator.reconcile.saving import SeenRecord
+from rotator.reconcile.seals import Seals
 from rotator.wiring import (
     Engine,
     deadline,
@@ -316,7 +317,8 @@ def test_publishers_come_in_the_order_they_are_written(read: Read) -> None:
     engine = wire_engine(settings, RecordingLog(), lambda: "http://127.0.0.1:1")
     with closing(engine):
         found = [publisher.name for publisher in engine.publishing._publishers]
-    commands = make_publishers(settings, make_store(settings, RecordingLog()))
+    store = make_store(settings, RecordingLog())
+    commands = make_publishers(settings, store, Seals(store))
 
     assert found == ["store", "file", "http", "verify_urls"]
     assert [publisher.name for publisher in commands] == ["store", "verify_urls"]

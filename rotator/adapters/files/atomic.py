@@ -2,6 +2,7 @@
 Files that exist whole or not at all, whatever crashes, and that other users cannot swap.
 """
 
+import errno
 import os
 import re
 import stat
@@ -18,6 +19,7 @@ _STALE_AFTER = 60.0
 _TEMPORARY = ".tmp"
 _TEMPORARY_NAME = re.compile(r"\..+\.[0-9a-f]{16}\.tmp")
 _OPEN_DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
+_READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 _CREATE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 _OTHERS_MAY_WRITE = stat.S_IWGRP | stat.S_IWOTH
 _swept: set[int] = set()
@@ -50,6 +52,31 @@ def write_atomically(path: str | os.PathLike[str], data: bytes, mode: int) -> No
                 os.unlink(temporary, dir_fd=directory)
             raise
         os.fsync(directory)
+
+
+def read_safely(path: str | os.PathLike[str]) -> bytes:
+    """
+    Return the content of a file of ours, which no other user can have written or swapped.
+
+    Never blocks: a FIFO is refused like a symbolic link. Raises UnsafePathError or OSError.
+    """
+    target = Path(path)
+    with safe_directory(target.parent) as directory:
+        try:
+            descriptor = os.open(target.name, _READ, dir_fd=directory)
+        except OSError as error:
+            if error.errno == errno.ELOOP:
+                raise UnsafePathError(f"{target} is a symbolic link; remove it") from error
+            raise
+        with os.fdopen(descriptor, "rb") as opened:
+            status = os.fstat(descriptor)
+            if not stat.S_ISREG(status.st_mode):
+                raise UnsafePathError(f"{target} is no regular file; remove it")
+            if status.st_uid not in (0, os.geteuid(), os.fstat(directory).st_uid):
+                raise UnsafePathError(f"{target} belongs to user id {status.st_uid}; remove it")
+            if status.st_mode & _OTHERS_MAY_WRITE:
+                raise UnsafePathError(f"others may write to {target}; remove it, for they may have")
+            return opened.read()
 
 
 @contextmanager

@@ -8,7 +8,7 @@ A file holds the last public document, its op_id, the three durations and two fl
 import threading
 from pathlib import Path
 
-from rotator.adapters.files.atomic import write_atomically
+from rotator.adapters.files.atomic import read_safely, write_atomically
 from rotator.documents.last_seen import decode_last_seen, encode_last_seen
 from rotator.errors import DocumentError, FrozenError, LastSeenWriteError, UnsafePathError
 from rotator.model.publication import LastSeen
@@ -53,13 +53,13 @@ class LastSeenFiles:
 
     def record(self, seen: LastSeen) -> None:
         """
-        Keep *seen*, unless a higher sequence of the same epoch is recorded. No I/O if nothing changed.
+        Keep *seen* if it supersedes what is recorded. No I/O if nothing changed.
 
         Raises LastSeenWriteError; the same call later writes again.
         """
         name = seen.document.keyset
         known = self.get(name)
-        if known and known.epoch == seen.epoch and known.sequence > seen.sequence:
+        if not seen.supersedes(known):
             return
         data = encode_last_seen(seen)
         with self._lock:
@@ -88,9 +88,14 @@ class LastSeenFiles:
     def _read(self, name: str) -> bytes | None:
         file = self._file(name)
         try:
-            return file.read_bytes()
+            return read_safely(file)
         except FileNotFoundError:
             return None
+        except UnsafePathError as error:
+            raise FrozenError(
+                f"{name}: {error}, and find out who writes there; what was seen of {name} is not believed, and nothing of "
+                "it is served"
+            ) from error
         except OSError as error:
             raise self._unreadable(file, error) from error
 

@@ -27,6 +27,7 @@ class Combined:
 class _Entry:
     publication: Publication
     members: Mapping[Kid, Jwk]
+    remembered: bool
 
     @property
     def shared(self) -> bool:
@@ -56,23 +57,25 @@ class JwksCache:
         """
         return bool(self._expected) or self.combined() is not None
 
-    def put(self, publication: Publication) -> None:
+    def put(self, publication: Publication, *, remembered: bool = False) -> None:
         """
         Keep *publication*, unless a later one of the same epoch is already there.
+
+        One that is only *remembered* was not compared with the store: it takes no other's place, and any other takes its.
 
         Raises PublicationError for a text that may not leave, which is then not kept, and while two well-known keysets
         use one kid for different keys: then the combined set stays as it last was.
         """
         document = publication.document
         try:
-            entry = _Entry(publication, parse_jwks(document.jwks))
+            entry = _Entry(publication, parse_jwks(document.jwks), remembered)
         except KeyMaterialError as error:
             raise PublicationError(f"{document.keyset}: {error}") from error
         if bool(entry.members) is publication.symmetric:
             raise PublicationError(f"{document.keyset}: a JWKS is empty for shared secrets, and for no other keyset")
         with self._lock:
             known = self._entries.get(document.keyset)
-            if known is None or not _later(known.publication, publication):
+            if known is None or not _stays(known, entry):
                 self._entries[document.keyset] = entry
                 self._changed = True
             self._refuse_shared_kid(document.keyset)
@@ -84,6 +87,16 @@ class JwksCache:
         with self._lock:
             self._expected |= {name}
             self._changed = True
+
+    def withdraw(self, name: str) -> None:
+        """
+        Forget the publication of a keyset if it was only remembered, and the combined set with it.
+        """
+        with self._lock:
+            known = self._entries.get(name)
+            if known and known.remembered:
+                del self._entries[name]
+                self._changed, self._combined = True, None
 
     def mark_absent(self, name: str) -> None:
         """
@@ -111,7 +124,7 @@ class JwksCache:
         """
         Return the union of all well-known asymmetric keysets, in the order of their names; None until it is complete.
 
-        Keysets that left the configuration stay in it as long as they are put. It never becomes None again.
+        Keysets that left the configuration stay in it as long as they are put. It becomes None again only by `withdraw`.
         """
         with self._lock:
             if self._changed and not self._missing():
@@ -142,5 +155,8 @@ class JwksCache:
                     )
 
 
-def _later(known: Publication, offered: Publication) -> bool:
-    return known.document.epoch == offered.document.epoch and known.document.sequence > offered.document.sequence
+def _stays(known: _Entry, offered: _Entry) -> bool:
+    if known.remembered != offered.remembered:
+        return offered.remembered
+    now, new = known.publication.document, offered.publication.document
+    return now.epoch == new.epoch and now.sequence > new.sequence

@@ -9,8 +9,9 @@ from dataclasses import dataclass
 from rotator.adapters.jwks.read_back import require_keys
 from rotator.documents.jwk import EMPTY, parse_jwks
 from rotator.documents.public import WELL_KNOWN, decode_public, encode_public
+from rotator.documents.seal import NEVER_SEALED, SEAL, Sealing
 from rotator.errors import DocumentError, KeyMaterialError, PublicationError, StoreConflictError
-from rotator.model.document import Fields, Tree
+from rotator.model.document import Fields, Stored, Tree
 from rotator.model.keys import Kid
 from rotator.model.publication import Publication
 from rotator.ports.store import DocumentStore
@@ -22,39 +23,55 @@ ATTEMPTS = 3
 class _Read:
     """
     A public document as last read: `at` in monotonic seconds, `fields` None if the store has none of ours.
+
+    `edited` says what another hand did to it, "" if nothing; None if we saved it ourselves.
     """
 
     version: int
     fields: Fields | None
     at: float
+    edited: str | None = None
 
 
 class StorePublisher:
     """
     The tree `jwks/` of the store. What was read is trusted for a propagation time at most, to spare requests.
+
+    *sealing_of* returns what seals a keyset: a document whose seal does not fit is overwritten.
     """
 
     name = "store"
 
-    def __init__(self, store: DocumentStore, monotonic: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self,
+        store: DocumentStore,
+        sealing_of: Callable[[str], Sealing] = lambda _: NEVER_SEALED,
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._store = store
+        self._sealing_of = sealing_of
         self._monotonic = monotonic
         self._seen: dict[str, _Read] = {}
+        self._ahead: dict[str, tuple[int, float]] = {}
 
-    def publish(self, publication: Publication) -> None:
+    def publish(self, publication: Publication) -> str | None:
         """
         Save the public document unless it is there, or a later one of the same epoch is.
 
-        Of a symmetric keyset it is saved only when something verifiers read has changed; its sequence may lag.
+        Of a symmetric keyset it is saved only when something verifiers read has changed; its sequence may lag. A later one
+        that stays for P/4 is of a signing document that is no more; it is overwritten, too.
         """
         keyset, fields = publication.document.keyset, encode_public(publication.document)
+        p = publication.timing.propagation_time.total_seconds()
         _scan(publication)
         for _ in range(ATTEMPTS):
             seen = self._seen.get(keyset)
-            if seen is None or self._monotonic() - seen.at >= publication.timing.propagation_time.total_seconds():
-                seen = self._load(keyset)
-            if not _outdated(seen.fields, fields, symmetric=publication.symmetric):
-                return
+            repaired = seen.edited if seen else None
+            if seen is None or self._monotonic() - seen.at >= p:
+                seen = self._load(keyset, publication)
+                repaired = seen.edited or self._overdue(keyset, seen, fields, p / 4)
+            if not repaired and not _outdated(seen.fields, fields, symmetric=publication.symmetric):
+                return repaired
             try:
                 stored = self._store.save(Tree.JWKS, keyset, fields, seen.version)
             except StoreConflictError:
@@ -64,7 +81,7 @@ class StorePublisher:
                 raise
             else:
                 self._seen[keyset] = _Read(stored.version, fields, self._monotonic())
-                return
+                return repaired
         raise PublicationError(f"{keyset}: its public document keeps changing under us; find out who else writes it")
 
     def served_kids(self, publication: Publication) -> Collection[Kid] | None:
@@ -72,7 +89,7 @@ class StorePublisher:
         Return the kids of the stored set; none if there is no document, or none that verifiers can read.
         """
         try:
-            return parse_jwks(_text_of(self._load(publication.document.keyset).fields)).keys()
+            return parse_jwks(_text_of(self._load(publication.document.keyset, publication).fields)).keys()
         except (PublicationError, KeyMaterialError):
             return ()
 
@@ -81,7 +98,7 @@ class StorePublisher:
         Read the document back.
         """
         if not publication.symmetric:
-            fields = self._load(publication.document.keyset).fields
+            fields = self._load(publication.document.keyset, publication).fields
             require_keys(publication, _text_of(fields), f"the public document of {publication.document.keyset}")
 
     def close(self) -> None:
@@ -89,19 +106,56 @@ class StorePublisher:
         Do nothing: the store has an owner of its own.
         """
 
-    def _load(self, keyset: str) -> _Read:
+    def _load(self, keyset: str, publication: Publication) -> _Read:
         stored = self._store.load(Tree.JWKS, keyset)
-        fields: Fields | None = None
+        fields, edited = None, ""
         if stored.fields is not None:
             try:
                 fields = encode_public(decode_public(stored.fields, keyset))
             except DocumentError as error:
                 self._seen.pop(keyset, None)
-                raise PublicationError(
-                    f"{error}; move {Tree.JWKS}/{keyset} away, or give rotator a prefix of its own"
-                ) from error
-        self._seen[keyset] = seen = _Read(stored.version, fields, self._monotonic())
+                if error.newer or not publication.document.seal:
+                    raise PublicationError(
+                        f"{error}; move {Tree.JWKS}/{keyset} away, or give rotator a prefix of its own"
+                    ) from error
+            if publication.document.seal:
+                edited = self._edited(stored, stored.fields, fields, publication)
+        self._seen[keyset] = seen = _Read(stored.version, fields, self._monotonic(), edited)
         return seen
+
+    def _edited(self, stored: Stored, raw: Fields, fields: Fields | None, publication: Publication) -> str:
+        """
+        Return what another hand did to the document, "" if nothing: it was sealed, or is from before it could be.
+        """
+        document = publication.document
+        sealing = self._sealing_of(document.keyset)
+        if sealing.key is None or sealing.fits(raw):
+            return ""
+        if sealing.thawed_at and stored.committed_at <= sealing.thawed_at:
+            return ""
+        if sealing.vouched and fields and SEAL not in raw and int(fields["sequence"]) < document.sequence:
+            return ""
+        return (
+            f"version {stored.version} of {Tree.JWKS}/{document.keyset} was changed by another hand; it was overwritten"
+        )
+
+    def _overdue(self, keyset: str, seen: _Read, wanted: Fields, patience: float) -> str:
+        """
+        Return what is wrong with a document that has been ahead of the signing one for longer than *patience*.
+        """
+        ahead = int(seen.fields["sequence"]) if seen.fields and seen.fields["epoch"] == wanted["epoch"] else 0
+        if ahead <= int(wanted["sequence"]):
+            self._ahead.pop(keyset, None)
+            return ""
+        sequence, since = self._ahead.setdefault(keyset, (ahead, self._monotonic()))
+        if sequence != ahead:
+            self._ahead[keyset] = (ahead, self._monotonic())
+        elif self._monotonic() - since >= patience:
+            return (
+                f"{Tree.JWKS}/{keyset} had sequence {ahead}, ahead of {wanted['sequence']} in the signing document; it was "
+                "overwritten"
+            )
+        return ""
 
 
 def _scan(publication: Publication) -> None:
@@ -120,4 +174,5 @@ def _outdated(stored: Fields | None, wanted: Fields, *, symmetric: bool) -> bool
         return True
     lag = int(wanted["sequence"]) - int(stored["sequence"])
     changed = any(stored.get(member) != wanted.get(member) for member in ("jwks", "revoked", WELL_KNOWN))
+    changed = changed or (SEAL in wanted and SEAL not in stored)
     return lag >= 0 and (changed or (lag > 0 and not symmetric))

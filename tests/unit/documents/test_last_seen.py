@@ -4,6 +4,7 @@ The file that keeps what was last seen of a keyset.
 
 import json
 from dataclasses import replace
+from datetime import UTC, datetime
 
 import pytest
 
@@ -25,7 +26,17 @@ SEEN = LastSeen(
 )
 
 
-@pytest.mark.parametrize("seen", [SEEN, replace(SEEN, well_known=False, symmetric=True)])
+SEALED = replace(
+    SEEN,
+    version=12,
+    digest="d" * 64,
+    stay_until={"k1": datetime(2026, 3, 1, tzinfo=UTC)},
+    thawed_at=datetime(2026, 2, 1, tzinfo=UTC),
+    seal="f" * 64,
+)
+
+
+@pytest.mark.parametrize("seen", [SEEN, SEALED, replace(SEEN, well_known=False, symmetric=True)])
 def test_what_is_encoded_decodes_to_the_same(seen: LastSeen) -> None:
     """Both flags and every duration survive."""
     assert decode_last_seen(encode_last_seen(seen), "web") == seen
@@ -61,7 +72,15 @@ def test_every_field_must_be_there(field: str) -> None:
 
 @pytest.mark.parametrize(
     ("field", "value"),
-    [("well_known", "no"), ("symmetric", 1), ("propagation_time", "2h"), ("clock_skew", 1e300)],
+    [
+        ("version", "twelve"),
+        ("stay_until", ["k1"]),
+        ("thawed_at", "yesterday"),
+        ("well_known", "no"),
+        ("symmetric", 1),
+        ("propagation_time", "2h"),
+        ("clock_skew", 1e300),
+    ],
 )
 def test_every_field_has_its_type(field: str, value: object) -> None:
     """A flag is true or false, and a duration a number that time can hold."""

@@ -4,6 +4,7 @@ What is served of a keyset that cannot be reconciled.
 
 import functools
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -14,6 +15,7 @@ from rotator.model.document import Tree
 from rotator.model.publication import Jwks, LastSeen
 from rotator.reconcile.last_known import LastKnown
 from rotator.reconcile.saving import SeenRecord
+from rotator.reconcile.seals import Seals
 from rotator.reconcile.snapshot import Snapshot
 from tests.support.fakes import MemoryLastSeen
 from tests.support.process import Outside, Place
@@ -41,7 +43,8 @@ class Outage:
     def __init__(self, last_seen: MemoryLastSeen | None = None) -> None:
         self.outside, self.cache = Outside(), JwksCache(("web",))
         self.last_seen = last_seen or MemoryLastSeen()
-        self.last_known = LastKnown(self.outside.store, self.last_seen, self.cache)
+        self.last_known = LastKnown(self.outside.store, Seals(self.outside.store), self.last_seen, self.cache)
+        self.outside.store.put(Tree.STANDBY, "web", standby())
 
     def remember(self) -> None:
         """Remember the keyset as it was seen."""
@@ -49,20 +52,34 @@ class Outage:
 
     def store(self, **members: str) -> None:
         """Put its public document into the store, but for *members*."""
-        self.outside.store.put(Tree.JWKS, "web", {**encode_public(seen().publication.document), **members})
+        document = {**encode_public(seen().publication.document), **members}
+        self.outside.store.put(Tree.JWKS, "web", dict(seen().sealing.seal(document)))
+
+
+@functools.cache
+def place() -> Place:
+    """Return where a keyset of key pairs in the combined set lives."""
+    place = Place(PAIRS)
+    place.live(20, every=5)
+    return place
 
 
 @functools.cache
 def seen() -> Snapshot:
-    """Return a keyset of key pairs in the combined set."""
-    place = Place(PAIRS)
-    place.live(20, every=5)
-    return place.snapshot()
+    """Return that keyset."""
+    return place().snapshot()
+
+
+def standby() -> dict[str, Any]:
+    """Return its standby, which holds the seal key."""
+    found = place().store.history(Tree.STANDBY, "web")[-1]
+    assert found is not None
+    return found
 
 
 @pytest.mark.parametrize("ask", [False, True])
 def test_what_this_host_saw_last_is_served_first(ask: bool) -> None:
-    """The store is not asked, so its outage does not matter."""
+    """The store need not answer, so its outage does not matter."""
     outage = Outage()
     outage.remember()
     outage.outside.store.away = True
@@ -99,7 +116,7 @@ def test_a_command_remembers_nothing() -> None:
     """There is no state folder."""
     outage = Outage()
     outage.store()
-    LastKnown(outage.outside.store, None, outage.cache).serve("web", PAIRS, ask=True)
+    LastKnown(outage.outside.store, Seals(outage.outside.store), None, outage.cache).serve("web", PAIRS, ask=True)
 
     assert outage.cache.get("web") is not None
 
@@ -143,3 +160,37 @@ def test_a_kid_that_another_keyset_uses_stops_nothing() -> None:
     outage.last_known.serve("web", PAIRS, ask=False)
 
     assert outage.cache.get("web") == seen().publication
+
+
+def test_a_memory_whose_seal_does_not_fit_is_withdrawn_as_soon_as_the_store_answers() -> None:
+    """It was served while there was no way to tell; the store's document takes its place."""
+    outage = Outage()
+    stranger = replace(seen().publication.document, sequence=10**9, jwks=publication("web", 9).document.jwks)
+    outage.remember()
+    kept = outage.last_seen.get("web")
+    assert kept
+    outage.last_seen.record(replace(kept, sequence=10**9, document=stranger))
+    outage.store()
+
+    outage.last_known.serve("web", PAIRS, ask=False)
+    served = outage.cache.get("web")
+    assert served
+    assert served.document == stranger
+    outage.last_known.serve("web", PAIRS, ask=True)
+    assert outage.cache.get("web") == seen().publication
+
+
+@pytest.mark.parametrize("edited", ["document", "seal key"])
+def test_a_public_document_whose_seal_does_not_fit_is_never_served(edited: str) -> None:
+    """Nor one whose seal cannot be checked, for its key is gone."""
+    outage = Outage()
+    outage.store()
+    if edited == "document":
+        document = seen().sealing.seal(encode_public(seen().publication.document))
+        outage.outside.store.put(Tree.JWKS, "web", {**document, "jwks": publication("web", 9).document.jwks})
+    else:
+        outage.outside.store.delete(Tree.STANDBY, "web")
+    outage.last_known.serve("web", PAIRS, ask=True)
+
+    assert outage.cache.get("web") is None
+    assert outage.cache.missing() == ()

@@ -252,7 +252,7 @@ def test_without_memory_the_public_document_is_served(tmp_path: Path) -> None:
     place = Place(POLICIES["RS256"], tmp_path)
     place.live(20)
     keyset = place.keyset
-    place.store.save(Tree.JWKS, "web", encode_public(public_document(keyset)), 0)
+    place.store.save(Tree.JWKS, "web", encode_public(public_document(keyset, place.snapshot().sealing)), 0)
     place.store.delete(Tree.KEYS, "web")
     (tmp_path / "keysets" / "web.json").write_text("damaged")
     place.restart()

@@ -4,6 +4,7 @@ What is remembered of keysets outside the store: kept over restarts, never lower
 
 import json
 import os
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
@@ -265,4 +266,41 @@ def test_hidden_and_foreign_files_are_no_keysets(tmp_path: Path, seen: LastSeen)
     memory.record(seen)
     for name in (".web.json.0011223344556677.tmp", ".hidden.json", "README"):
         (tmp_path / "keysets" / name).write_text("")
+    assert memory.names() == ("web",)
+
+
+def a_link(file: Path) -> None:
+    """Put a link to a file of the same content in its place."""
+    other = file.with_name("other")
+    file.rename(other)
+    file.symlink_to(other)
+
+
+def a_pipe(file: Path) -> None:
+    """Put a FIFO in its place."""
+    file.unlink()
+    os.mkfifo(file)
+
+
+STRANGERS: dict[str, Callable[[Path], None]] = {
+    "symbolic link": a_link,
+    "no regular file": a_pipe,
+    "others may write to": lambda file: file.chmod(0o666),
+    "others may write to the folder": lambda file: file.parent.chmod(0o777),
+    "belongs to user id 65534": lambda file: os.chown(file, 65534, -1),
+}
+
+
+@pytest.mark.parametrize("said", STRANGERS)
+def test_what_another_user_may_have_written_is_not_believed(tmp_path: Path, seen: LastSeen, said: str) -> None:
+    """It is refused at every read, and the text names the file and what to do."""
+    if os.geteuid() and said.startswith("belongs"):
+        pytest.skip("only root can give a file away")
+    LastSeenFiles(tmp_path).record(seen)
+    file = tmp_path / "keysets" / "web.json"
+    STRANGERS[said](file)
+    memory = LastSeenFiles(tmp_path)
+    for _ in range(2):
+        with pytest.raises(FrozenError, match=rf"^web: .*{said}.*is not believed"):
+            memory.get("web")
     assert memory.names() == ("web",)

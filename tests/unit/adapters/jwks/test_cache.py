@@ -80,3 +80,31 @@ def test_a_later_publication_is_never_replaced_by_an_earlier_one() -> None:
     anew = dataclasses.replace(anew, document=dataclasses.replace(anew.document, epoch="another"))
     cache.put(anew)
     assert cache.get("web") == anew
+
+
+def test_what_was_compared_with_the_store_takes_the_place_of_what_is_remembered() -> None:
+    """Whatever sequence the memory claims; and memory never takes the place of what was compared."""
+    cache, memory, true = JwksCache(["web"]), publication("web", 9, sequence=10**9), publication("web", 1)
+    cache.put(memory, remembered=True)
+    assert cache.get("web") == memory
+    cache.put(true)
+    assert cache.get("web") == true
+    cache.put(memory, remembered=True)
+    assert cache.get("web") == true
+
+
+def test_a_memory_that_proved_false_is_withdrawn() -> None:
+    """From the combined set too; what was compared with the store stays."""
+    cache = JwksCache(["api", "web"])
+    cache.put(publication("api", 1))
+    cache.put(publication("web", 9), remembered=True)
+    cache.withdraw("web")
+    assert cache.get("web") is None
+    assert cache.combined() is None
+    cache.mark_absent("web")
+    combined = cache.combined()
+    assert combined is not None
+    assert combined.jwks == jwks(1)
+
+    cache.withdraw("api")
+    assert cache.get("api") is not None

@@ -4,7 +4,7 @@ The JWKS in the store: as few requests as possible, and other writers.
 
 from collections import Counter
 from collections.abc import Collection
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
 
@@ -12,9 +12,13 @@ import pytest
 
 from rotator.adapters.files.store import FileStore
 from rotator.adapters.jwks.store import StorePublisher
+from rotator.documents.public import encode_public
+from rotator.documents.seal import NEVER_SEALED, Sealing
 from rotator.errors import PublicationError
 from rotator.model.document import Fields, Stored, Tree
 from rotator.model.keys import Kid
+from rotator.model.publication import Publication
+from rotator.model.secret import SecretText
 from tests.support.publications import P, jwks, kid, publication
 
 
@@ -41,6 +45,10 @@ class CountedStore:
         """Count and load."""
         self.asked["load"] += 1
         return self.inner.load(tree, keyset)
+
+    def load_version(self, tree: Tree, keyset: str, version: int) -> Stored:
+        """Load it."""
+        return self.inner.load_version(tree, keyset, version)
 
     def save(self, tree: Tree, keyset: str, fields: Fields, cas: int) -> Stored:
         """Count and save."""
@@ -75,7 +83,7 @@ def test_the_store_is_asked_no_more_than_needed(store: CountedStore) -> None:
 def test_what_was_seen_is_trusted_for_a_propagation_time_only(store: CountedStore) -> None:
     """So that even the empty set of a symmetric keyset is mended one day."""
     now = [0.0]
-    publisher = StorePublisher(store, lambda: now[0])
+    publisher = StorePublisher(store, monotonic=lambda: now[0])
     hmac = publication("web")
     publisher.publish(hmac)
     seen = store.inner.load(Tree.JWKS, "web")
@@ -145,3 +153,97 @@ def test_a_store_that_keeps_changing_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(PublicationError, match="keeps changing"):
         StorePublisher(store).publish(publication("web", 1))
     assert store.asked["save"] == 3
+
+
+SEALING = Sealing(SecretText("0" * 64))
+
+
+def signed(shown: Publication) -> Publication:
+    """Return a publication under its seal."""
+    fields = SEALING.seal(encode_public(shown.document))
+    return replace(shown, document=replace(shown.document, seal=fields["seal"]))
+
+
+def put(store: CountedStore, **members: object) -> None:
+    """Change members of the public document by hand."""
+    stored = store.inner.load(Tree.JWKS, "web")
+    store.inner.save(Tree.JWKS, "web", {**(stored.fields or {}), **members}, stored.version)
+
+
+def published(store: CountedStore) -> dict[str, object]:
+    """Return the public document as it is stored."""
+    return dict(store.inner.load(Tree.JWKS, "web").fields or {})
+
+
+@pytest.mark.parametrize(
+    "members", [{"jwks": jwks(9)}, {"sequence": "999"}, {"seal": ""}, {"keyset": "x"}, {"epoch": "x"}, {"more": "x"}]
+)
+def test_what_another_hand_changed_is_overwritten_and_told(store: CountedStore, members: dict[str, str]) -> None:
+    """By every publisher that reads it, once."""
+    web = signed(publication("web", 1))
+    StorePublisher(store, lambda _: SEALING).publish(web)
+    put(store, **members)
+    publisher = StorePublisher(store, lambda _: SEALING)
+
+    told = publisher.publish(web)
+    assert told == "version 2 of jwks/web was changed by another hand; it was overwritten"
+    assert published(store) == encode_public(web.document)
+    assert publisher.publish(web) is None
+    assert StorePublisher(store, lambda _: SEALING).publish(web) == ""
+
+
+def test_a_document_from_before_seals_is_sealed_without_a_word(store: CountedStore) -> None:
+    """By the first save after; the standby still vouches for the signing document that it was made from."""
+    vouching = replace(SEALING, vouched="f" * 64)
+    StorePublisher(store).publish(publication("web", 1))
+    web = signed(publication("web", 1, sequence=2))
+
+    assert StorePublisher(store, lambda _: vouching).publish(web) == ""
+    assert published(store) == encode_public(web.document)
+
+
+def test_an_empty_set_from_before_seals_is_sealed_too(store: CountedStore) -> None:
+    """Though nothing that verifiers read has changed."""
+    StorePublisher(store).publish(publication("web"))
+    StorePublisher(store, lambda _: replace(SEALING, vouched="f" * 64)).publish(signed(publication("web", sequence=2)))
+    assert SEALING.fits(published(store))
+
+
+def test_a_document_from_before_a_thaw_is_replaced_without_a_word(store: CountedStore) -> None:
+    """It bears the former seal."""
+    StorePublisher(store, lambda _: SEALING).publish(signed(publication("web", 1)))
+    written = store.inner.load(Tree.JWKS, "web").committed_at
+    web, thawed = publication("web", 1, sequence=2), Sealing(SecretText("1" * 64), thawed_at=written)
+    web = replace(web, document=replace(web.document, seal=thawed.seal(encode_public(web.document))["seal"]))
+
+    assert StorePublisher(store, lambda _: thawed).publish(web) == ""
+    assert thawed.fits(published(store))
+
+
+@pytest.mark.parametrize("sealed", [True, False])
+def test_a_document_that_stays_ahead_of_the_signing_one_is_overwritten(store: CountedStore, sealed: bool) -> None:
+    """Another daemon may have been faster, so only after P/4; one that moves on is ahead afresh."""
+    now = [0.0]
+    publisher = StorePublisher(store, lambda _: SEALING if sealed else NEVER_SEALED, lambda: now[0])
+    web, later, latest = (publication("web", 1, sequence=n) for n in (5, 7, 8))
+    if sealed:
+        web, later, latest = signed(web), signed(later), signed(latest)
+    publisher.publish(later)
+    publisher = StorePublisher(store, lambda _: SEALING if sealed else NEVER_SEALED, lambda: now[0])
+    assert publisher.publish(web) == ""
+    put(store, **encode_public(latest.document))
+    now[0] += P.total_seconds()
+    assert publisher.publish(web) == ""
+    now[0] += P.total_seconds()
+    assert publisher.publish(web) == ("jwks/web had sequence 8, ahead of 5 in the signing document; it was overwritten")
+    assert published(store) == encode_public(web.document)
+    now[0] += P.total_seconds()
+    assert publisher.publish(web) == ""
+
+
+def test_a_document_of_a_newer_rotator_is_left_alone(store: CountedStore) -> None:
+    """Sealed or not."""
+    StorePublisher(store, lambda _: SEALING).publish(signed(publication("web", 1)))
+    put(store, schema="2")
+    with pytest.raises(PublicationError, match="upgrade rotator"):
+        StorePublisher(store, lambda _: SEALING).publish(signed(publication("web", 1)))

@@ -243,6 +243,16 @@ class SteppingLife(Life):
         self.clock.step(seconds(shift - self.shift))
         self.shift = shift
 
+    @rule(for_=st.integers(8, 40))
+    def live(self, for_: int) -> None:
+        """Both daemons go on for a while, which a step needs to be believed."""
+        for _ in range(0, for_, 2):
+            self.clock.advance(2.0)
+            for which in (0, 1):
+                self.reconcile(which)
+            self.sequence_grows_and_one_key_signs()
+            self.every_token_verifies()
+
     def teardown(self) -> None:
         """The clock is right in the end."""
         if hasattr(self, "store"):
@@ -273,6 +283,6 @@ TestPairs.settings = MANY
 TestSecrets = HmacLife.TestCase
 TestSecrets.settings = MANY
 TestPairsUnderSteps = SteppingLife.TestCase
-TestPairsUnderSteps.settings = MANY
+TestPairsUnderSteps.settings = settings(MANY, max_examples=30, stateful_step_count=25)
 TestSecretsUnderSteps = HmacSteppingLife.TestCase
-TestSecretsUnderSteps.settings = MANY
+TestSecretsUnderSteps.settings = settings(MANY, max_examples=30, stateful_step_count=25)

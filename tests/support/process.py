@@ -13,6 +13,7 @@ from rotator.adapters.jwks.store import StorePublisher
 from rotator.cli.output import StderrLog
 from rotator.documents.signing import decode_keyset
 from rotator.errors import StoreConflictError
+from rotator.lifecycle.clock_steps import ClockState
 from rotator.lifecycle.decisions import Wait
 from rotator.model.document import ClockReading, Fields, Stored, Tree
 from rotator.model.event import EventType
@@ -20,6 +21,7 @@ from rotator.model.keys import CurrentKey, NextKey
 from rotator.model.keyset import Keyset
 from rotator.model.policy import Policy
 from rotator.model.reasons import AlarmReason
+from rotator.ports.clock_memory import ClockMemory
 from rotator.reconcile.alarms import Alarms
 from rotator.reconcile.clock_trust import ClockTrust
 from rotator.reconcile.effects import Effects
@@ -149,6 +151,7 @@ class Process:
         outside: Outside,
         policy: Policy,
         state_dir: Path | None = None,
+        clock_memory: ClockMemory | None = None,
         *,
         pause: Callable[[float], None] = lambda _: None,
         in_store: bool = False,
@@ -171,15 +174,33 @@ class Process:
             self.alarms,
             self.log,
             o.clock,
-            ClockTrust(None, self.alarms),
+            ClockTrust(clock_memory, self.alarms),
             pause=pause,
         )
         self.last_known = LastKnown(o.store, loader.seals, last_seen, self.cache)
         unseen = SeenRecord(None, self.alarms)
         own = Loader(o.store)
         effects = OperatorEffects(o.store, own, self.publishing, o.keygen, unseen, self.log, o.clock)
-        self.operator = Operator(o.store, own, self.publishing, effects, ClockTrust())
+        self.operator = Operator(o.store, own, self.publishing, effects, ClockTrust(clock_memory))
         self.tracker = Tracker("web", policy)
+
+
+class MemoryClockMemory:
+    """
+    A ClockMemory that outlives the processes of a test.
+    """
+
+    def __init__(self) -> None:
+        self._states: dict[str, ClockState] = {}
+
+    def recall(self, name: str, reading: ClockReading) -> ClockState | None:
+        """Return what was kept; a test has one boot."""
+        assert reading.read_at >= 0
+        return self._states.get(name)
+
+    def remember(self, name: str, state: ClockState) -> None:
+        """Keep it."""
+        self._states[name] = state
 
 
 class Place(Outside):

@@ -51,7 +51,9 @@ class Engine(NamedTuple):
 
     def maintain(self) -> None:
         """
-        Do the store's chores; what needs a person before the store stops working becomes an alarm.
+        Do the store's chores, and notice what happens to the feed.
+
+        What needs a person before the store stops working becomes an alarm.
         """
         from rotator.model.reasons import AlarmReason
 
@@ -59,6 +61,7 @@ class Engine(NamedTuple):
             self.alarms.raise_("", AlarmReason.TOKEN, trouble)
         else:
             self.alarms.clear("", AlarmReason.TOKEN)
+        self.publishing.watch_feed()
 
     def close(self) -> None:
         """

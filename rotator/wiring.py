@@ -52,7 +52,9 @@ class Engine(NamedTuple):
 
     def maintain(self) -> None:
         """
-        Do the store's chores; what needs a person before the store stops working becomes an alarm.
+        Do the store's chores, and notice what happens to the feed.
+
+        What needs a person before the store stops working becomes an alarm.
         """
         from rotator.model.reasons import AlarmReason
 
@@ -60,6 +62,7 @@ class Engine(NamedTuple):
             self.alarms.raise_("", AlarmReason.TOKEN, trouble)
         else:
             self.alarms.clear("", AlarmReason.TOKEN)
+        self.publishing.watch_feed()
 
     def close(self) -> None:
         """
@@ -115,6 +118,7 @@ def wire_engine(
         log,
         LOCAL_CLOCKS,
         settings.daemon.poll_interval,
+        limited=lambda: store.limited,
     )
     period = min(policy.timing.propagation_time for policy in policies.values()).total_seconds()
     forgotten = Forgotten(store, loader.seals, queue, cache, sharing, alarms, log, LOCAL_CLOCKS, period)

@@ -123,7 +123,8 @@ def _alarms(address: str, names: list[str]) -> dict[str, object]:
         _, body = get(f"http://{address}/readyz", {}, time.monotonic() + MAX_WAIT)
         answer = json.loads(body)
         alarms = [alarm for alarm in answer["alarms"] if alarm["keyset"] in names]
-        return {"reachable": True, "ready": bool(answer["ready"]), "alarms": alarms}
+        redis = {"redis": str(answer["redis"])} if "redis" in answer else {}
+        return {"reachable": True, "ready": bool(answer["ready"]), "alarms": alarms, **redis}
     except (OSError, HTTPException, ValueError, KeyError, TypeError):
         return {"reachable": False}
 
@@ -171,6 +172,8 @@ def _print_alarms(daemon: dict[str, object]) -> None:
         click.echo("daemon: not reachable on this machine")
         return
     click.echo(f"daemon: {'ready' if daemon['ready'] else 'NOT READY'}")
+    if daemon.get("redis", "ok") != "ok":
+        click.echo(f"redis: {daemon['redis']} (rotation goes on without it)")
     alarms = daemon["alarms"]
     assert isinstance(alarms, list)  # noqa: S101 - made by _alarms
     for alarm in alarms:

@@ -41,7 +41,10 @@ def render_readiness(readiness: Readiness) -> Response:
         {"keyset": alarm.keyset, "reason": alarm.reason.value, "detail": redact(alarm.detail)}
         for alarm in readiness.alarms
     ]
-    body = json.dumps({"ready": readiness.ready, "alarms": alarms, "keysets": dict(readiness.keysets)})
+    told = {"ready": readiness.ready, "alarms": alarms, "keysets": dict(readiness.keysets)}
+    if readiness.redis_fault is not None:
+        told["redis"] = redact(readiness.redis_fault) or "ok"
+    body = json.dumps(told)
     status = HTTPStatus.OK if readiness.ready else HTTPStatus.SERVICE_UNAVAILABLE
     return _uncached(status, "application/json", body.encode())
 

@@ -23,12 +23,13 @@ MIN_ALIVE = 5.0
 @dataclass(frozen=True, slots=True)
 class Readiness:
     """
-    Whether all is well, a word or two on each keyset, and the active alarms.
+    Whether all is well, a word or two on each keyset, the active alarms, and what ails Redis, which holds nothing.
     """
 
     ready: bool
     keysets: Mapping[str, str]
     alarms: tuple[Alarm, ...] = ()
+    redis_fault: str | None = None
 
     @property
     def summary(self) -> str:
@@ -78,7 +79,7 @@ class Health:
         alarms = self.active()
         stalled = {alarm.keyset for alarm in alarms if alarm.reason.stalls}
         lines = {tracker.name: _line(tracker, stalled) for tracker in self._engine.queue.trackers}
-        return Readiness(all(line == "ok" for line in lines.values()), lines, alarms)
+        return Readiness(all(line == "ok" for line in lines.values()), lines, alarms, self.redis_fault())
 
     def active(self) -> tuple[Alarm, ...]:
         """
@@ -91,6 +92,12 @@ class Health:
         Yield what the metrics say of each keyset.
         """
         return (_sample(tracker) for tracker in self._engine.queue.trackers)
+
+    def redis_fault(self) -> str | None:
+        """
+        Return why Redis could not be reached lately, "" if it could; None if none is configured.
+        """
+        return self._engine.publishing.feed_fault
 
     def token_expires_at(self) -> datetime | None:
         """

@@ -13,6 +13,13 @@ class Notifier(Protocol):
     The durable feed of changes. `announce` and `announced` raise NotificationError, within a bounded time.
     """
 
+    @property
+    def fault(self) -> str:
+        """
+        What the last call met, "" if it worked or there was none yet.
+        """
+        ...
+
     def announce(self, event: Event) -> None:
         """
         Append *event* to the feed, notify listeners, and record the keyset's position as announced.

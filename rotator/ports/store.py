@@ -26,6 +26,13 @@ class DocumentStore(Protocol):
         """
         ...
 
+    @property
+    def limited(self) -> bool:
+        """
+        Whether the store lets so few requests through at present that keysets had better come one after another.
+        """
+        ...
+
     def load(self, tree: Tree, keyset: str) -> Stored:
         """
         Return the latest version of a document. A missing document is an answer (version 0), not an error.

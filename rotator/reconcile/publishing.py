@@ -30,6 +30,25 @@ class Publishing:
         self._notifier = notifier
         self._alarms = alarms
         self._log = log
+        self._feed_lost = False
+
+    @property
+    def feed_fault(self) -> str | None:
+        """
+        Why the feed could not be reached lately, "" if it could; None if there is none.
+        """
+        return None if self._notifier is None else self._notifier.fault
+
+    def watch_feed(self) -> None:
+        """
+        Log when the feed is lost, why, and when it is back. Call it about once a second; it asks nothing.
+        """
+        fault = self.feed_fault or ""
+        if fault and not self._feed_lost:
+            self._log.warning("redis_down", detail=fault)
+        elif self._feed_lost and not fault:
+            self._log.info("redis_up")
+        self._feed_lost = bool(fault)
 
     def close(self) -> None:
         """

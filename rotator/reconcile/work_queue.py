@@ -6,7 +6,6 @@ import random
 import threading
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import Executor
-from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
 
@@ -15,7 +14,6 @@ from rotator.errors import (
     EditedError,
     FrozenError,
     InvariantError,
-    NotificationError,
     StoreDeniedError,
     StoreUnavailableError,
 )
@@ -28,6 +26,7 @@ from rotator.ports.log import Log
 from rotator.ports.notifier import Notifier
 from rotator.reconcile.alarms import Alarms
 from rotator.reconcile.clock_watch import ClockWatch
+from rotator.reconcile.dispatch import Dispatcher
 from rotator.reconcile.last_known import LastKnown
 from rotator.reconcile.reconciler import Reconciler
 from rotator.reconcile.tracker import KeysetStatus, Tracker
@@ -63,7 +62,8 @@ class WorkQueue:
     Keeps the due time of every keyset, and hands due ones to workers. One keyset's trouble stops no other.
 
     *poll_interval* None means P/8 of each keyset, at most five minutes. Intervals are jittered by 20 % so that daemons
-    spread. Safe to use from several threads.
+    spread. While *limited*, the store lets few requests through, and keysets come one after another. Safe to use from
+    several threads.
     """
 
     def __init__(
@@ -76,22 +76,22 @@ class WorkQueue:
         log: Log,
         clocks: Clocks,
         poll_interval: timedelta | None = None,
+        limited: Callable[[], bool] = lambda: False,
     ) -> None:
         self._entries = {tracker.name: _Entry(tracker) for tracker in trackers}
         self._reconciler = reconciler
         self._last_known = last_known
-        self._notifier = notifier
         self._alarms = alarms
         self._log = log
         self._clocks = clocks
         self._poll = poll_interval
+        self._limited = limited
         self._lock = threading.Lock()
         self._outages = 0
         self._outage_until = 0.0
         self._probing = False
         self._clock_watch = ClockWatch(clocks, log)
-        self._discover: Callable[[], None] | None = None
-        self._discover_first = False
+        self._dispatcher = Dispatcher(self._reconcile, self._release, notifier, log, limited, self._held)
 
     # -- what the daemon asks ------------------------------------------------------------------------------------------
 
@@ -106,7 +106,7 @@ class WorkQueue:
         """
         Call *discover* at each pass, beside it, or *first*, once, before it. It may `add` keysets, and raises nothing.
         """
-        self._discover, self._discover_first = discover, first
+        self._dispatcher.discover_with(discover, first=first)
 
     def add(self, tracker: Tracker) -> None:
         """
@@ -131,19 +131,18 @@ class WorkQueue:
         with self._lock:
             names = self._pop_due()
         if names:
-            workers.submit(self._dispatch, names, workers)
+            workers.submit(self._dispatcher.dispatch, names, workers)
 
     def run_once(self, workers: Executor) -> None:
         """
         Reconcile every keyset once, and return when all is done.
         """
-        if self._discover is not None:
-            self._discover()
+        self._dispatcher.discover()
         with self._lock:
             for entry in self._entries.values():
                 entry.busy = True
         names = list(self._entries)
-        announced = self._announced(names)
+        announced = self._dispatcher.announced(names)
         list(workers.map(lambda name: self._reconcile(name, announced), names))
 
     def hint(self, hint: Hint) -> None:
@@ -178,7 +177,7 @@ class WorkQueue:
 
     def _pop_due(self) -> list[str]:
         now = self._clocks.monotonic()
-        if now < self._outage_until or self._probing:
+        if now < self._outage_until or self._probing or (self.busy and self._limited()):
             return []
         due = [entry for entry in self._entries.values() if not entry.busy and entry.due <= now]
         if self._outages and due:
@@ -204,30 +203,6 @@ class WorkQueue:
         return delay
 
     # -- one keyset, in a worker ---------------------------------------------------------------------------------------
-
-    def _dispatch(self, names: list[str], workers: Executor) -> None:
-        if self._discover is not None and self._discover_first:
-            self._discover_first = False
-            self._discover()
-        elif self._discover is not None:
-            with suppress(RuntimeError):  # the daemon is stopping
-                workers.submit(self._discover)
-        announced = self._announced(names)
-        for name in names[1:]:
-            try:
-                workers.submit(self._reconcile, name, announced)
-            except RuntimeError:  # the same
-                self._entries[name].busy = False
-        self._reconcile(names[0], announced)
-
-    def _announced(self, names: list[str]) -> Mapping[str, str] | None:
-        if self._notifier is None:
-            return None
-        try:
-            return self._notifier.announced(names)
-        except NotificationError as error:
-            self._log.debug("announced_unknown", detail=str(error))
-            return None
 
     def _reconcile(self, name: str, announced: Mapping[str, str] | None) -> None:
         entry = self._entries[name]
@@ -267,6 +242,15 @@ class WorkQueue:
         self._alarms.raise_(tracker.name, reason, str(error))
         if tracker.status is None:
             self._last_known.serve(tracker.name, tracker.policy, ask=reason is not AlarmReason.UNAVAILABLE)
+
+    def _release(self, name: str) -> None:
+        """
+        Leave a keyset for the next dispatch.
+        """
+        self._entries[name].busy = False
+
+    def _held(self) -> bool:
+        return self._reconciler.stopping or self._outages > 0
 
     def _answered(self) -> None:
         with self._lock:

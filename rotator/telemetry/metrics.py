@@ -60,6 +60,12 @@ class Samples(Protocol):
         """
         ...
 
+    def redis_fault(self) -> str | None:
+        """
+        Return why Redis could not be reached lately, "" if it could; None if none is configured.
+        """
+        ...
+
 
 class Metrics:
     """
@@ -120,6 +126,8 @@ class _Collector(Collector):
         for labels, count in sorted(self._requests().items()):
             requests.add_metric(labels, count)
         yield requests
+        if (fault := self._samples.redis_fault()) is not None:
+            yield GaugeMetricFamily("rotator_redis_up", "0 while Redis cannot be told of changes", float(not fault))
         if (expires_at := self._samples.token_expires_at()) is not None:
             yield GaugeMetricFamily(
                 "rotator_vault_token_expiry_timestamp_seconds", "When the Vault token expires", expires_at.timestamp()

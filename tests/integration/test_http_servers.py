@@ -351,6 +351,7 @@ class Daemon:
     alarms: tuple[Alarm, ...] = ()
     samples: tuple[KeysetSample, ...] = ()
     expires_at: datetime | None = None
+    redis: str | None = None
 
     def alive(self) -> bool:
         """Whether it makes progress."""
@@ -371,6 +372,10 @@ class Daemon:
     def token_expires_at(self) -> datetime | None:
         """Return the moment."""
         return self.expires_at
+
+    def redis_fault(self) -> str | None:
+        """Return what a test says, None for no Redis."""
+        return self.redis
 
 
 @pytest.fixture

@@ -99,6 +99,7 @@ class MemoryNotifier:
         self.closed = 0
         self.events: list[Event] = []
         self.positions: dict[str, str] = {}
+        self.fault = ""
 
     def announce(self, event: Event) -> None:
         """
@@ -137,8 +138,9 @@ class MemoryNotifier:
         self.positions.clear()
 
     def _up(self) -> None:
+        self.fault = "redis is down" if self.down else ""
         if self.down:
-            raise NotificationError("redis is down")
+            raise NotificationError(self.fault)
 
 
 class MemoryLastSeen:

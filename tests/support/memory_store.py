@@ -112,6 +112,7 @@ class MemoryStore:
         self.reads = self.maintained = self.closed = 0
         self.mark: object = None
         self.trouble = ""
+        self.limited = False
         self._clock = clock
         self._lock = threading.RLock()
         self._documents: dict[tuple[Tree, str], list[_Version]] = {}

@@ -116,6 +116,13 @@ class FileStore:
         return tuple(entry[:-5] for entry in sorted(entries) if entry.endswith(".json") and not entry.startswith("."))
 
     @property
+    def limited(self) -> bool:
+        """
+        Always false: files have no rate limit.
+        """
+        return False
+
+    @property
     def token_expires_at(self) -> None:
         """
         Always None: files need no token.

@@ -27,6 +27,7 @@ _PERMISSIONS = (
 )
 _CLUSTER = "it is a node of a Redis Cluster"
 _HASH_TAG = 'set channel = "{rotator}:events"'
+_CERTIFICATE = re.compile(r"(certificate verify failed: .*?)\.? ?\(_ssl\.c:[0-9]+\)")
 _CONNECTING = re.compile(r"^Error -?\d+ (while )?connecting to \S+\. ")
 
 
@@ -114,6 +115,8 @@ def error_text(error: Exception) -> str:
     text = _CONNECTING.sub("", str(error)).rpartition("caused error: ")[2].rstrip(". ") or type(error).__name__
     if text[1:2].islower():
         text = text[0].lower() + text[1:]
+    if found := _CERTIFICATE.search(text):
+        return f"its certificate is not accepted: {found[1]}; see [redis] ca_file"
     if isinstance(error, redis.AuthenticationError):
         return f"{text}; correct [redis] username and password_file"
     if isinstance(error, redis.exceptions.NoPermissionError):

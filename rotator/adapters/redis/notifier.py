@@ -30,8 +30,7 @@ class RedisNotifier:
     The Notifier on Redis. After a failure calls fail at once until a back-off has passed, then one of them probes.
 
     A call on a Redis that is down or silent ends within a few timeouts of 1 s. Nothing is retried here: an announcement
-    is repeated from what is stored. `fault` is what the last call met, "" if it worked. Raises ConfigError on
-    construction unless *connection* has the address of a Redis.
+    is repeated from what is stored. Raises ConfigError on construction unless *connection* has the address of a Redis.
     """
 
     def __init__(self, connection: RedisConnection, channel: str, source: str) -> None:
@@ -42,10 +41,17 @@ class RedisNotifier:
         self._place_of = source.removeprefix("rotator/")
         self._place = connection.place
         self._breaker = Breaker()
-        self.fault = ""
+        self._fault = ""
         # A silent Redis holds MAX_CONNECTIONS callers, each for its timeouts; the others wait one timeout for a turn.
         pool = redis.BlockingConnectionPool(MAX_CONNECTIONS, TIMEOUT, health_check_interval=30, **options)
         self._redis = redis.Redis(connection_pool=pool)
+
+    @property
+    def fault(self) -> str:
+        """
+        What the last call met, "" if it worked.
+        """
+        return self._fault
 
     def announce(self, event: Event) -> None:
         """
@@ -128,13 +134,15 @@ class RedisNotifier:
     @contextmanager
     def _guarded(self) -> Iterator[None]:
         if wait := self._breaker.enter():
-            raise NotificationError(f"{self.fault} (failed lately; not tried again for {math.ceil(wait)} s)")
+            raise NotificationError(
+                f"{self._fault or self._place} (failed lately; not tried again for {math.ceil(wait)} s)"
+            )
         try:
             yield
         except Exception as error:
-            self.fault = f"{self._place}: {error_text(error)}"
+            self._fault = f"{self._place}: {error_text(error)}"
             self._breaker.failed()
-            raise NotificationError(self.fault) from error
+            raise NotificationError(self._fault) from error
         else:
-            self.fault = ""
+            self._fault = ""
             self._breaker.worked()

@@ -59,6 +59,13 @@ class VaultSession:
         """
         return self._lease.expires_at
 
+    @property
+    def limited(self) -> bool:
+        """
+        Whether a rate limit lets few of our requests through.
+        """
+        return self._transport.pacer.slow
+
     def maintain(self) -> str:
         """
         Keep our token alive. Call it about once a second; cheap if nothing is due, raises nothing.

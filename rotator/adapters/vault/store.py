@@ -118,6 +118,13 @@ class VaultStore:
             return tuple(name for name in names if isinstance(name, str))
 
     @property
+    def limited(self) -> bool:
+        """
+        Whether a rate limit lets few of our requests through.
+        """
+        return self.session.limited
+
+    @property
     def token_expires_at(self) -> datetime | None:
         """
         When our token ends unless it is renewed; None if it never does, or nothing is known yet.

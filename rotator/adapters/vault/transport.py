@@ -7,6 +7,7 @@ its timeout at each read, and use the proxies that the environment names.
 
 import http.client
 import json
+import re
 import ssl
 from collections import deque
 from collections.abc import Mapping
@@ -21,6 +22,7 @@ from hvac.adapters import Adapter
 
 from rotator.adapters.clocks import LOCAL_CLOCKS
 from rotator.adapters.http_client import Connection, connect, tls_context
+from rotator.adapters.vault.pacer import Pacer
 from rotator.errors import ConfigError, LostReplyError, StoreUnavailableError
 from rotator.model.document import ClockReading
 from rotator.model.secret import SecretText
@@ -29,7 +31,7 @@ from rotator.ports.clocks import Clocks
 _READABLE = frozenset({200, 204, 400, 403, 404, 412})
 _REDIRECTS = range(300, 400)
 _REASONS = {
-    429: "it limits the rate of requests, or is a standby",
+    429: "it limits the rate of requests",
     472: "it is a disaster-recovery secondary",
     473: "it is a performance standby that cannot answer this",
     501: "it is not initialised",
@@ -74,6 +76,16 @@ class Reply:
         return isinstance(errors, list) and any(words in str(error) for error in errors)
 
 
+class RateLimitedError(StoreUnavailableError):
+    """
+    The server limits the rate of requests, and did not carry this one out; it may be sent again in *retry_after* seconds.
+    """
+
+    def __init__(self, text: str, retry_after: float) -> None:
+        super().__init__(text)
+        self.retry_after = retry_after
+
+
 class Transport:
     """
     Idle connections to one server, each lent to one request at a time. Safe to use from several threads.
@@ -97,6 +109,7 @@ class Transport:
         if namespace:
             self._headers["X-Vault-Namespace"] = namespace
         self._clocks = clocks
+        self.pacer = Pacer()
         self._idle: deque[Connection] = deque()
 
     def ask(self, method: str, path: str, content: object, token: SecretText | None, deadline: float) -> Reply:
@@ -160,6 +173,8 @@ class Transport:
             raise StoreUnavailableError(
                 f"{what}: redirect refused ({status}); set vault.address to the active node or the public address"
             )
+        if status == http.HTTPStatus.TOO_MANY_REQUESTS:
+            raise RateLimitedError(f"{what}: {status}, {_REASONS[status]}", _retry_after(response))
         if status not in _READABLE:
             error = StoreUnavailableError if status in _NOT_DONE else LostReplyError
             raise error(f"{what}: {status}, {_REASONS.get(status, 'an answer that proves nothing')}")
@@ -208,18 +223,37 @@ class Call(_Adapter):
     ) -> Reply:
         """
         Send one request; a status is for the caller to judge, whatever hvac asks for.
+
+        If the server limits their rate, it is sent again when its turn comes.
         """
         del headers, raise_exception
         query = urlencode(kwargs.get("params") or {})
-        return self._transport.ask(
-            method.upper(), f"{url}?{query}" if query else url, kwargs.get("json"), self._secret, self._deadline
-        )
+        where, pacer = f"{url}?{query}" if query else url, self._transport.pacer
+        limited = StoreUnavailableError(f"vault at {self._transport.address} {_REASONS[429]}")
+        while (turn := pacer.turn(self._deadline)) is not None:
+            try:
+                reply = self._transport.ask(method.upper(), where, kwargs.get("json"), self._secret, self._deadline)
+            except RateLimitedError as error:
+                pacer.refused(turn, error.retry_after)
+                limited = error
+            else:
+                pacer.worked()
+                return reply
+        raise limited
 
     def get_login_token(self, response: Reply) -> str:
         """
         Refuse: hvac asks for it to keep the token itself, which no caller of ours wants.
         """
         raise NotImplementedError(f"a login of status {response.status} is read by its LoginMethod")
+
+
+def _retry_after(response: http.client.HTTPResponse) -> float:
+    """
+    Return the seconds that the answer asks to wait for, 0 if it says nothing of use.
+    """
+    told = str(response.headers.get("Retry-After", "")).strip()
+    return float(told) if re.fullmatch(r"[0-9]{1,6}", told) else 0.0
 
 
 def _context(ca_file: Path | None) -> ssl.SSLContext:

@@ -178,7 +178,7 @@ class _Health:
     def readiness(self) -> Readiness:
         """Return how it fares."""
         alarms = (Alarm("internal", AlarmReason.OVERDUE, "late"), Alarm("other", AlarmReason.FROZEN, "gone"))
-        return Readiness(False, {"internal": "rotation overdue"}, alarms)
+        return Readiness(False, {"internal": "rotation overdue"}, alarms, "redis at r:1: connection refused")
 
 
 class _Metrics:
@@ -205,11 +205,17 @@ def test_the_daemons_alarms_are_shown_for_the_keysets_asked_for(tmp_path: Path) 
         rotator.put(hmac_keyset())
         lines = rotator.run("status").stdout.splitlines()
         daemon = json.loads(rotator.run("status", "--output", "json").stdout)["daemon"]
-    assert lines[-2:] == ["daemon: NOT READY", "ALARM internal: rotation overdue: late"]
+    redis = "redis at r:1: connection refused"
+    assert lines[-3:] == [
+        "daemon: NOT READY",
+        f"redis: {redis} (rotation goes on without it)",
+        "ALARM internal: rotation overdue: late",
+    ]
     assert daemon == {
         "reachable": True,
         "ready": False,
         "alarms": [{"keyset": "internal", "reason": "rotation overdue", "detail": "late"}],
+        "redis": redis,
     }
 
 

@@ -74,6 +74,14 @@ def test_readiness_is_the_same_json_good_or_bad() -> None:
     assert (good.headers["Content-Type"], good.headers["Cache-Control"]) == ("application/json", "no-store")
 
 
+def test_readiness_says_what_ails_redis() -> None:
+    """Where one is configured; it makes no difference to the rest."""
+    down, up = (render_readiness(Readiness(True, {}, (), fault)) for fault in ("redis at r:1: connection refused", ""))
+    assert json.loads(down.body)["redis"] == "redis at r:1: connection refused"
+    assert json.loads(up.body)["redis"] == "ok"
+    assert (down.status, up.status) == (200, 200)
+
+
 def test_each_path_has_its_page(pages: AdminPages) -> None:
     """Health, readiness and metrics."""
     assert pages.respond(Request("GET", "/healthz", {})).body == b"ok\n"

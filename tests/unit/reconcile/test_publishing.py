@@ -206,11 +206,30 @@ def test_an_announcement_never_raises(shown: Shown) -> None:
     ]
 
 
+def test_a_feed_that_is_lost_is_logged_once_with_its_cause(shown: Shown) -> None:
+    """And when it is back; the cause is there as long as it lasts."""
+    publishing = shown.publishing
+    publishing.watch_feed()
+    shown.notifier.down = True
+    publishing.announce(shown.snapshot, EventType.CHANGED)
+    for _ in range(3):
+        publishing.watch_feed()
+    assert publishing.feed_fault == "redis is down"
+    shown.notifier.down = False
+    publishing.announce(shown.snapshot, EventType.CHANGED)
+    publishing.watch_feed()
+    assert publishing.feed_fault == ""
+    assert shown.log.names() == ["notify_pending", "redis_down", "redis_up"]
+    assert shown.log.events[1][2] == {"detail": "redis is down"}
+
+
 def test_without_a_notifier_all_is_announced(shown: Shown) -> None:
     """Notification is off; nothing is pending."""
     publishing = Publishing([shown.first], None, shown.alarms, shown.log)
 
     assert publishing.announce(shown.snapshot, EventType.CHANGED)
+    publishing.watch_feed()
+    assert publishing.feed_fault is None
     assert shown.log.events == []
 
 

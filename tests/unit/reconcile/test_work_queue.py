@@ -76,6 +76,7 @@ class Daemon:
         self.process = Process(self.outside, rules)
         self.alarms, self.log = self.process.alarms, self.process.log
         self.workers = Workers()
+        self.limited = False
         self.trackers = {name: Tracker(name, rules) for name in names or ("web",)}
         self.queue = WorkQueue(
             self.trackers.values(),
@@ -86,6 +87,7 @@ class Daemon:
             self.log,
             self.clock,
             poll,
+            lambda: self.limited,
         )
 
     def dispatch(self) -> list[str]:
@@ -514,3 +516,24 @@ def test_without_a_notifier_nothing_is_asked_of_it() -> None:
 
     assert daemon.workers.waiting == []
     assert queue.trackers == ()
+
+
+def test_under_a_rate_limit_nothing_competes_with_a_pass() -> None:
+    """What is due waits until that is over, and is then handed out in one go, to come one after another."""
+    daemon = Daemon("web", "internal")
+    daemon.queue.dispatch_due(daemon.workers)
+    daemon.limited = True
+    assert not daemon.queue._pop_due()
+    daemon.workers.work()
+    assert daemon.queue.trackers[0].status is not None
+    assert daemon.queue.trackers[1].status is not None
+    daemon.clock.advance(13)
+    assert daemon.dispatch() == ["web", "internal"]
+
+
+def test_a_keyset_that_is_added_is_due_at_once() -> None:
+    """And looked after like the others."""
+    daemon = Daemon().settled()
+    daemon.queue.add(Tracker("late", SECRETS))
+    assert daemon.dispatch() == ["late"]
+    assert [tracker.name for tracker in daemon.queue.trackers] == ["web", "late"]

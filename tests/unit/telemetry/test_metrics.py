@@ -25,6 +25,7 @@ class FakeSamples:
     samples: list[KeysetSample] = field(default_factory=list)
     alarms: list[Alarm] = field(default_factory=list)
     expires_at: datetime | None = None
+    redis: str | None = None
 
     def keysets(self) -> Iterable[KeysetSample]:
         """Return the samples."""
@@ -37,6 +38,10 @@ class FakeSamples:
     def token_expires_at(self) -> datetime | None:
         """Return the moment."""
         return self.expires_at
+
+    def redis_fault(self) -> str | None:
+        """Return what a test says, None for no Redis."""
+        return self.redis
 
 
 @pytest.fixture
@@ -124,6 +129,15 @@ def test_a_token_that_expires_says_when(metrics: Metrics, samples: FakeSamples) 
     assert name not in scrape(metrics)
     samples.expires_at = AT
     assert scrape(metrics)[name] == AT.timestamp()
+
+
+def test_redis_is_up_or_not_if_there_is_one(metrics: Metrics, samples: FakeSamples) -> None:
+    """Without one nothing is said."""
+    assert ("rotator_redis_up",) not in scrape(metrics)
+    samples.redis = ""
+    assert scrape(metrics)["rotator_redis_up",] == 1
+    samples.redis = "redis at r.example:6379: connection refused"
+    assert scrape(metrics)["rotator_redis_up",] == 0
 
 
 def test_the_process_is_measured_too(metrics: Metrics) -> None:

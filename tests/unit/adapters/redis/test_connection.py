@@ -73,6 +73,12 @@ def test_what_is_no_address_is_a_config_error(url: str) -> None:
         (redis.AuthenticationError("invalid password"), "password_file"),
         (redis.exceptions.NoPermissionError("this user has no permissions"), r"give it the channel"),
         (redis.ResponseError("Command # 1 (XADD secret) of pipeline caused error: OOM"), "^OOM$"),
+        (
+            redis.ConnectionError(
+                "Error 1 connecting to h:1. [SSL: CERTIFICATE_VERIFY_FAILED] certificate verify failed: self-signed (_ssl.c:1)."
+            ),
+            "^its certificate is not accepted: certificate verify failed: self-signed; see .redis. ca_file$",
+        ),
         (MovedError("7 10.0.0.1:6379"), "the slot is at 10.0.0.1:6379; set channel"),
         (ClusterCrossSlotError("Keys in request"), "Redis Cluster, where stream and hash need one slot; set channel"),
         (ReadOnlyError("You can't write"), "it is a replica"),

@@ -82,9 +82,9 @@ def test_other_statuses_mean_unavailable(status: int, text: str, operation: str)
         with pytest.raises(StoreUnavailableError, match=text) as raised:
             OPERATIONS[operation](store)
         assert "CANARY" not in "".join(traceback.format_exception(raised.value))
-        assert [request.path for request in peer.requests if request.method == "POST"].count(
-            "/v1/kv/data/rotator/keys/web"
-        ) <= 1
+        writes = [request.path for request in peer.requests if request.method == "POST"]
+        # After 429 it may be sent again: nothing was carried out.
+        assert writes.count("/v1/kv/data/rotator/keys/web") <= 1 or status == 429
 
 
 def test_the_drift_of_the_local_clock_is_measured() -> None:

@@ -159,11 +159,7 @@ def decode_keyset(fields: Fields, name: str) -> Keyset:
             purge_below=int(fields["purge_below"]),
             current=currents[0] if currents else None,
             next=nexts[0] if nexts else None,
-            old=tuple(
-                sorted(
-                    (key for key in keys if isinstance(key, OldKey)), key=lambda key: key.deactivated_at, reverse=True
-                )
-            ),
+            old=tuple(key for key in keys if isinstance(key, OldKey)),
             revoked=decode_revoked(fields),
             rotate_requested=RotateRequest(
                 str(requested["op_id"]), parse_time(requested["at"]), str(requested.get("reason", ""))

@@ -8,6 +8,7 @@ the seal. What this host saw before is compared afterwards (`observe.py`).
 import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from datetime import datetime
 
 from rotator.documents.integrity import faults_of
 from rotator.documents.seal import HEARTBEAT, Sealing, canonical, differences, digest_of
@@ -31,9 +32,17 @@ class _Judged:
     A document that was judged: the digest of all its fields, and why it is not believed ("" if it is).
     """
 
+    version: int
+    created_at: datetime | None
     digest: bytes
     sealing: Sealing
     fault: str = ""
+
+    def is_same(self, stored: Stored) -> bool:
+        """
+        Return whether *stored* is that very document: no store changes a version once it is committed.
+        """
+        return self.created_at is not None and (self.version, self.created_at) == (stored.version, stored.created_at)
 
 
 class Loader:
@@ -69,11 +78,10 @@ class Loader:
         *seen* is what this host saw last, *known* the keyset that this process believed last. Raises DocumentError for a
         document that is not ours at all, or too new; EditedError if another hand changed ours.
         """
-        fields = stored.fields or {}
-        digest = hashlib.sha256(canonical(fields)).digest()
-        judged = self._judged.get(name)
-        if judged and judged.digest == digest and not judged.fault and judged.sealing is self.seals.get(name):
+        fields, judged = stored.fields or {}, self._judged.get(name)
+        if judged and not judged.fault and judged.is_same(stored) and judged.sealing is self.seals.get(name):
             return Snapshot.of(stored, name, policy, judged.sealing)
+        digest = hashlib.sha256(canonical(fields)).digest()
         try:
             snapshot = Snapshot.of(stored, name, policy)
             faults = tuple(faults_of(fields, snapshot.keyset))
@@ -84,7 +92,7 @@ class Loader:
         sealing = self._fitting(fields, name, seen)
         if snapshot is None or faults or sealing is None:
             raise EditedError(self._fault(stored, name, faults, seen, known, digest))
-        self._judged[name] = _Judged(digest, sealing)
+        self._judged[name] = _Judged(stored.version, stored.created_at, digest, sealing)
         return replace(snapshot, sealing=sealing)
 
     def digest(self, name: str) -> bytes:
@@ -98,10 +106,11 @@ class Loader:
         """
         Return what seals the document, None if its seal does not fit.
 
-        A seal whose key is lost proves nothing; then the document must be the very one that this host saw last.
+        Without a key, too, the standby is read again: another process may have sealed the keyset since. A seal whose key
+        is lost proves nothing; then the document must be the very one that this host saw last.
         """
         sealing = self.seals.get(name)
-        if sealing.fits(fields):
+        if sealing.key and sealing.fits(fields):
             return sealing
         sealing = self.seals.read(name)
         if sealing.fits(fields):
@@ -142,7 +151,7 @@ class Loader:
         if good:
             since = min((v for v in self._versions(name) if v > good.version), default=stored.version)
         text = edited_text(name, what or "its seal does not fit", since, version, survives=good is not None)
-        self._judged[name] = _Judged(digest, sealing, text)
+        self._judged[name] = _Judged(stored.version, stored.created_at, digest, sealing, text)
         return text
 
     def _good_versions(self, stored: Stored, name: str) -> Iterator[Stored]:

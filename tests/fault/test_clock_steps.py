@@ -59,8 +59,8 @@ def test_a_daemon_is_woken_throughout(tmp_path: Path, shim: Path) -> None:
             for shift in (step, 0):
                 cpu = used(daemon.pid)[0]
                 site.clock.set(shift)
-                gaps = looks(site, 2.5)
-                assert len(gaps) >= 2, (step, gaps)
+                gaps = looks(site, 2.2)
+                assert gaps, step
                 assert max(gaps) < 2, (step, gaps)
                 assert used(daemon.pid)[0] - cpu < 1.0
         site.clock.set(0, suspended=8 * 3600)
@@ -75,19 +75,19 @@ def test_a_daemon_is_woken_throughout(tmp_path: Path, shim: Path) -> None:
     assert alarms == ["alarm", "alarm_cleared"] * len(steps)
 
 
-@pytest.mark.parametrize("keyset", ["internal", "web"])
+@pytest.mark.parametrize("keyset", ["internal", "web"] if LONG else ["internal"])
 @pytest.mark.parametrize("shift", [DAY, YEAR] if LONG else [YEAR])
 def test_no_key_leaves_early(tmp_path: Path, shim: Path, keyset: str, shift: int) -> None:
     """The clock is ahead for longer than the propagation time, so that it counts as right; then it is not, after all."""
-    site = ShiftedSite(shim, tmp_path, keysets=INTERNAL if keyset == "internal" else WEB, propagation="2s", life="10s")
+    site = ShiftedSite(shim, tmp_path, keysets=INTERNAL if keyset == "internal" else WEB, propagation="2s", life="5s")
     with site.daemon():
         (old,) = wait_for(lambda: site.keys(keyset, "current"), 20, lambda: site.log[-2000:])
         wait_for(lambda: site.run("rotate-now", keyset).returncode == 0, 20)
         rotated = time.monotonic()
         site.clock.set(shift)
-        held_for(lambda: _kids(site, keyset), old["kid"], rotated + 6)
+        held_for(lambda: _kids(site, keyset), old["kid"], rotated + 4.5)
         site.clock.set(0)
-        held_for(lambda: _kids(site, keyset), old["kid"], rotated + 12)
+        held_for(lambda: _kids(site, keyset), old["kid"], rotated + 7)
         wait_for(lambda: old["kid"] not in _kids(site, keyset), 8, lambda: site.log[-3000:])
         wait_for(lambda: not site.faults(), 8, lambda: site.log[-3000:])
 
@@ -101,7 +101,7 @@ def test_a_step_between_two_processes_is_noticed(tmp_path: Path, shim: Path) -> 
     site.clock.set(YEAR)
     with site.daemon(ready=False):
         (fault,) = wait_for(site.faults, 20, lambda: site.log[-2000:])
-        assert f"it is {YEAR} s ahead" in fault
+        assert re.search(r"it is 3153(5999|600[01]) s ahead", fault), fault
         site.clock.set(0)
         wait_for(lambda: not site.faults(), 5, lambda: site.log[-2000:])
         assert site.document("keys", "internal") == before

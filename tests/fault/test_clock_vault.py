@@ -2,6 +2,7 @@
 Clocks of Vault, of the daemon's host and of a command that step, or differ.
 """
 
+import os
 import re
 import time
 from collections.abc import Callable, Iterator
@@ -21,6 +22,7 @@ from tests.support.servers.vault import VaultServer
 from tests.support.site import INTERNAL, WEB, wait_for
 
 pytestmark = pytest.mark.slow
+LONG = "ROTATOR_TEST_SECONDS" in os.environ
 YEAR = 365 * 86400
 
 
@@ -104,10 +106,10 @@ def test_the_daemons_host_alone_is_wrong(tmp_path: Path, shim: Path, vault_serve
     ):
         wait_for(lambda: site.confirmed("internal"), 20, lambda: site.log[-2000:])
         before = site.document("keys", "internal")
-        for step, says in ((-3600, "3600 s behind"), (3600, "3600 s ahead of")):
+        for step, says in ((-3600, "behind"), (3600, "ahead of")):
             site.clock.set(step)
             (fault,) = wait_for(site.faults, 3, lambda: site.log[-2000:])
-            assert f"the local clock is {says} the store's" in fault
+            assert re.search(rf"the local clock is (3599|360[01]) s {says} the store's", fault), fault
             changes(lambda: looks(site))
             site.clock.set(0)
             wait_for(lambda: not site.faults(), 3, lambda: site.log[-2000:])
@@ -138,7 +140,7 @@ def test_a_command_whose_clock_is_wrong_rotates_nothing(
         wait_for(site.confirmed, 20, lambda: site.log[-2000:])
         wait_for(lambda: site.run("rotate-now", "web").returncode == 0, 20)
         (current,) = site.keys("web", "current")
-        for shift in (-YEAR, -3600, -20, 20, 3600, YEAR):
+        for shift in (-YEAR, -3600, -20, 20, 3600, YEAR) if LONG else (-20, YEAR):
             told = site.run_at(shift, "rotate-now", "web")
             assert told.returncode == 3, (shift, told)
             assert "clock not trusted: " in told.stderr, shift

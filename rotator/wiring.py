@@ -284,8 +284,10 @@ def read_secret(path: Path, option: str) -> SecretText:
     """
     Return the text of a credential file without its trailing newline; raises ConfigError naming *option*.
     """
+    from rotator.adapters.files.reading import read_regular
+
     try:
-        text = path.read_text().rstrip("\r\n")
+        text = read_regular(path).decode().rstrip("\r\n")
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(
             f"{option}: {path} cannot be read ({type(error).__name__}); create it or correct the option"

@@ -28,6 +28,7 @@ MAX_INTERIM = 8
 _MAX_FRAMING = 1 << 20
 # Load balancers drop connections that are idle for a minute, some of them without closing them.
 _MAX_IDLE = 45.0
+_MAX_AGE = 10**6
 
 
 def remaining(deadline: float) -> float:
@@ -193,6 +194,17 @@ class _Https(_Http):
     """
 
     default_port = 443
+
+
+def max_age_of(response: http.client.HTTPResponse) -> int | None:
+    """
+    Return the seconds for which caches may keep an answer, at most 10^6; None if it does not say.
+    """
+    for directive in str(response.headers.get("Cache-Control", "")).split(","):
+        name, _, value = directive.strip().partition("=")
+        if name.lower() == "max-age" and value.isascii() and value.isdecimal():
+            return int(value) if len(value) < len(str(_MAX_AGE)) else _MAX_AGE
+    return None
 
 
 class Connection:

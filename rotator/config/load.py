@@ -146,6 +146,7 @@ class _Loader:
             keysets={},
         )
         self._add(rules.redis_fault(settings.redis))
+        self._add(rules.publish_ca_fault(settings.publish))
         self._add(rules.listener_fault(settings.publish.http, settings.admin_http))
         return replace(settings, keysets=MappingProxyType(self._keysets(settings)))
 
@@ -206,7 +207,8 @@ class _Loader:
 
     def _publish(self, publish: PublishTable) -> PublishSettings:
         file = str(self._path(publish.file)) if publish.file else ""
-        return PublishSettings(publish.vault, file, publish.http, tuple(publish.verify_urls))
+        ca_file = self._path(publish.ca_file) if publish.ca_file else None
+        return PublishSettings(publish.vault, file, publish.http, tuple(publish.verify_urls), ca_file)
 
     def _table(self, name: str, kind: type[_T]) -> _T:
         table, given, faults = read_table(kind, name, self._document.get(name, {}))

@@ -13,7 +13,7 @@ def one_pass(settings: Settings, log: Log, workers: Executor) -> Engine:
     """
     Reconcile every keyset once, in *workers*, and return when all is done. Troubles are alarms, not exceptions.
     """
-    engine = wire_engine(settings, log)
+    engine = wire_engine(settings, log, patient=True)
     try:
         engine.queue.run_once(workers)
     finally:

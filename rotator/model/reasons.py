@@ -35,6 +35,7 @@ class AlarmReason(StrEnum):
     DENIED = "store denied"
     PUBLISH_FAILED = "publisher failed"
     PUBLIC_EDITED = "public document edited"
+    PRIVATE_KEY = "private key published"
     PURGE_PENDING = "purge pending"
     INVARIANT = "invariant"
     STATE_DIR = "state_dir not writable"

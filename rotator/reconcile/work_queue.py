@@ -163,6 +163,15 @@ class WorkQueue:
                 earliest = (status.seen_at if status else 0.0) + MIN_HINT_INTERVAL
                 entry.due = min(entry.due, max(self._clocks.monotonic(), earliest))
 
+    def make_due(self, name: str) -> None:
+        """
+        Make a keyset due: what its last pass could not wait for is there.
+        """
+        if (entry := self._entries.get(name)) is not None:
+            with self._lock:
+                entry.due = min(entry.due, self._clocks.monotonic())
+                entry.again = entry.again or entry.busy
+
     def make_all_due(self) -> None:
         """
         Make every keyset due: after a gap in the hints, a step of the clock, or if the file store changed.

@@ -73,7 +73,7 @@ def read_safely(path: str | os.PathLike[str]) -> bytes:
                 raise UnsafePathError(f"{target} is no regular file; remove it")
             if status.st_uid not in (0, os.geteuid(), os.fstat(directory).st_uid):
                 raise UnsafePathError(f"{target} belongs to user id {status.st_uid}; remove it")
-            if status.st_mode & _OTHERS_MAY_WRITE:
+            if others_may_write(status):
                 raise UnsafePathError(f"others may write to {target}; remove it, for they may have")
             return opened.read()
 

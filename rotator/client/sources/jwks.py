@@ -11,7 +11,7 @@ from http.client import HTTPException, HTTPResponse
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from rotator.adapters.http_client import Connection, connect, tls_context
+from rotator.adapters.http_client import Connection, connect, max_age_of, tls_context
 from rotator.client.arguments import require_keyset, require_names, require_timing
 from rotator.client.jose.keys import DEFAULT_TIMING, Keys, VerifyingKey, keys_of_served
 from rotator.client.log import StdlibLog
@@ -25,7 +25,6 @@ _HEADERS = {
     "User-Agent": "rotator",
 }
 _MAX_ETAG = 256
-_MAX_AGE = 10**6
 _LOG = StdlibLog()
 
 
@@ -84,7 +83,8 @@ class JwksSource:
         if answered and self._etag:
             headers["If-None-Match"] = self._etag
         response, body = self._fetched(headers, time.monotonic() + timeout)
-        may_keep = _max_age(response.headers.get("Cache-Control", ""))
+        seconds = max_age_of(response)
+        may_keep = None if seconds is None else timedelta(seconds=seconds)
         if response.status == HTTPStatus.NOT_MODIFIED and known is not None and "If-None-Match" in headers:
             return known, may_keep
         if response.status != HTTPStatus.OK:
@@ -161,11 +161,3 @@ def _etag(response: HTTPResponse) -> str:
     """
     etag = response.headers.get("ETag", "")
     return etag if len(etag) <= _MAX_ETAG and etag.isascii() and etag.isprintable() else ""
-
-
-def _max_age(cache_control: str) -> timedelta | None:
-    for directive in cache_control.split(","):
-        name, _, value = directive.strip().partition("=")
-        if name.lower() == "max-age" and value.isascii() and value.isdecimal():
-            return timedelta(seconds=int(value) if len(value) < len(str(_MAX_AGE)) else _MAX_AGE)
-    return None

@@ -137,6 +137,7 @@ def wire_engine(
         LOCAL_CLOCKS,
         settings.daemon.poll_interval,
         limited=lambda: store.limited,
+        hang_after=10 * deadline(settings),
     )
     period = min(policy.timing.propagation_time for policy in policies.values()).total_seconds()
     forgotten = Forgotten(store, loader.seals, queue, cache, sharing, alarms, log, LOCAL_CLOCKS, period)

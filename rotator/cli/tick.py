@@ -5,7 +5,7 @@
 import click
 
 from rotator.cli.context import Context, pass_context
-from rotator.cli.exit_codes import Exit
+from rotator.cli.exit_codes import Exit, alarm_code
 from rotator.cli.output import output_option, print_json, say
 
 
@@ -16,26 +16,19 @@ def command(context: Context, output: str) -> None:
     """
     Look at every keyset once, do what is due, and exit: 0, or the code of the worst trouble met.
 
-    It is the daemon's pass: it uses state_dir, and publishes the JWKS file when it gets its lock. publish.http is
-    ignored.
+    What could not be published or confirmed is tried once more, a second later. It is the daemon's pass: it uses
+    state_dir, and publishes the JWKS file when it gets its lock. publish.http is ignored.
     """
     from concurrent.futures import ThreadPoolExecutor
 
     from rotator.daemon.one_pass import one_pass
-    from rotator.model.reasons import AlarmReason
 
     settings = context.settings()
     with ThreadPoolExecutor(settings.daemon.workers) as workers:
         passed = one_pass(settings, context.log, workers)
     alarms = passed.alarms.active()
-    codes = {
-        AlarmReason.UNAVAILABLE: Exit.UNAVAILABLE,
-        AlarmReason.DENIED: Exit.DENIED,
-        AlarmReason.FROZEN: Exit.REFUSED,
-        AlarmReason.LAGGING: Exit.TEMPORARY,
-    }
-    worst = max((codes.get(alarm.reason, Exit.DONE) for alarm in alarms), default=Exit.DONE)
-    if any(alarm.reason in (AlarmReason.INTERNAL, AlarmReason.INVARIANT) for alarm in alarms):
+    worst = max((alarm_code(alarm.reason) for alarm in alarms), default=Exit.DONE)
+    if any(alarm_code(alarm.reason) is Exit.SOFTWARE for alarm in alarms):
         worst = Exit.SOFTWARE
     seen = {tracker.name: tracker.status.keyset.sequence for tracker in passed.queue.trackers if tracker.status}
     if output == "json":

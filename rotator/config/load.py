@@ -80,6 +80,13 @@ def warnings(settings: Settings, environ: Mapping[str, str] = os.environ) -> lis
             "[publish] verify_urls is empty: only this process's own copy is proved before a key signs; "
             "name the addresses where consumers fetch the JWKS, each replica and the public one"
         )
+    if publish.verify_urls and not any("{keyset}" in url for url in publish.verify_urls):
+        for name, policy in settings.keysets.items():
+            if not policy.algorithm.symmetric and not policy.well_known:
+                found.append(
+                    f"[keysets.{name}] is covered by no address in verify_urls, so only this process's own copy of its "
+                    'keys is proved; add one with "{keyset}", or say well_known = true'
+                )
     if settings.store.backend == "vault":
         if settings.vault.address.startswith("http:") and not _loopback(settings.vault.address):
             found.append(

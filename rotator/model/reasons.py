@@ -42,6 +42,7 @@ class AlarmReason(StrEnum):
     NOT_CONFIGURED = "not in the configuration"
     NOT_LISTED = "keysets not listed"
     TOKEN = "vault token not renewed"  # noqa: S105 - a reason
+    HANGS = "pass hangs"
     INTERNAL = "internal error"
 
     @property
@@ -56,6 +57,7 @@ class AlarmReason(StrEnum):
             AlarmReason.UNAVAILABLE,
             AlarmReason.OVERDUE,
             AlarmReason.INVARIANT,
+            AlarmReason.HANGS,
             AlarmReason.INTERNAL,
         }
 

@@ -112,11 +112,8 @@ class Publishing:
         """
         alive = {key.kid for key in snapshot.keyset.keys()}
         leaks = self._leaks.setdefault(snapshot.name, {})
-        for kid in error.kids if error else ():
-            leaks[kid] = (
-                f"{error}; whoever read it can sign tokens: run `rotator revoke {snapshot.name} {kid}`, and see to it "
-                "that this place gets public keys only"
-            )
+        if error is not None:
+            leaks |= {kid: leak_detail(snapshot.name, kid, error) for kid in error.kids}
         for kid in leaks.keys() - alive:
             del leaks[kid]
         if leaks:
@@ -174,6 +171,16 @@ class Publishing:
             self._log.warning("notify_pending", keyset=event.keyset, type=event.type.value, detail=str(error))
             return False
         return True
+
+
+def leak_detail(keyset: str, kid: str, error: PrivateKeyPublishedError) -> str:
+    """
+    Return what to say of a private key that was seen.
+    """
+    return (
+        f"{error}; whoever read it can sign tokens: run `rotator revoke {keyset} {kid}`, and see to it that this place "
+        "gets public keys only"
+    )
 
 
 def may_be_cached(store: DocumentStore, sharing: Iterable[str], snapshot: Snapshot) -> bool:

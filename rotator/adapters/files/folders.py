@@ -3,6 +3,7 @@ Folders that rotator makes: with the mode that was asked for, wherever the way t
 """
 
 import os
+import stat
 from contextlib import suppress
 from pathlib import Path
 
@@ -33,15 +34,16 @@ def make_folder(folder: Path, mode: int) -> None:
         os.close(directory)
 
 
-def closed_folder(folder: Path) -> Path | None:
+def closed_folders(folder: Path) -> tuple[Path, ...]:
     """
-    Return the first folder on the way to *folder* that other users, a web server for one, cannot enter; None if none.
+    Return the folders on the way to *folder*, itself included, that other users, a web server for one, cannot enter.
     """
+    found = []
     for step in (*reversed(folder.parents), folder):
         with suppress(OSError):
-            if step.is_dir() and not step.stat().st_mode & 0o001:
-                return step
-    return None
+            if step.is_dir() and not step.stat().st_mode & stat.S_IXOTH:
+                found.append(step)
+    return tuple(found)
 
 
 def _entered(directory: int, name: str, mode: int) -> int:

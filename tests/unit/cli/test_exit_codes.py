@@ -5,12 +5,15 @@ Exit codes: every kind of error has the one that scripts rely on.
 import pytest
 
 from rotator import errors
-from rotator.cli.exit_codes import Exit, exit_code
+from rotator.cli.exit_codes import Exit, alarm_code, exit_code
+from rotator.model.reasons import AlarmReason
 
 CODES = {
     "ConfigError": 78,
     "RefusedError": 3,
     "PublicationError": 3,
+    "PublicationPendingError": 3,
+    "PrivateKeyPublishedError": 3,
     "FrozenError": 3,
     "EditedError": 3,
     "StoreConflictError": 75,
@@ -46,3 +49,17 @@ def test_the_code_says_what_kind_of_failure_it_was(name: str, code: int) -> None
 def test_the_gravest_of_several_is_the_largest() -> None:
     """Commands over several keysets exit with the maximum: done, usage, refused, then sysexits."""
     assert max(Exit.DONE, Exit.REFUSED, Exit.UNAVAILABLE) is Exit.UNAVAILABLE
+
+
+def test_every_alarm_makes_a_pass_fail() -> None:
+    """With the code of the error behind it, where there is one; the others are worth another try."""
+    codes = {reason.value: alarm_code(reason) for reason in AlarmReason}
+    assert 0 not in codes.values()
+    assert (codes["store unavailable"], codes["store denied"], codes["frozen"], codes["internal error"]) == (
+        69,
+        77,
+        3,
+        70,
+    )
+    assert codes["publisher failed"] == codes["publication not confirmed"] == codes["private key published"] == 3
+    assert codes["rotation overdue"] == codes["clock not trusted"] == 75

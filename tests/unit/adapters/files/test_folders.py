@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from rotator.adapters.files.folders import closed_folder, make_folder
+from rotator.adapters.files.folders import closed_folders, make_folder
 from tests.support.privileges import with_modes
 
 
@@ -66,12 +66,11 @@ def test_what_is_no_folder_is_in_the_way(tmp_path: Path) -> None:
     assert (tmp_path / "file").read_text() == "precious"
 
 
-def test_a_folder_that_others_cannot_enter_is_found_wherever_it_lies(tmp_path: Path) -> None:
-    """The first on the way, be it missing further down."""
-    tmp_path.chmod(0o755)
+def test_folders_that_others_cannot_enter_are_found_wherever_they_lie(tmp_path: Path) -> None:
+    """All on the way, in its order, be the rest missing."""
     make_folder(tmp_path / "a" / "b", 0o755)
-    above = closed_folder(tmp_path / "a" / "b")
-    assert above is None or above in tmp_path.parents  # what pytest made above may be closed
+    above = closed_folders(tmp_path / "a" / "b")
+    assert tmp_path / "a" not in above
     (tmp_path / "a").chmod(0o700)
-    found = with_modes(lambda: closed_folder(tmp_path / "a" / "b" / "c"))
-    assert found == (above or tmp_path / "a")
+    assert closed_folders(tmp_path / "a" / "b" / "c") == (*above, tmp_path / "a")
+    assert with_modes(lambda: closed_folders(tmp_path / "a")) == (*above, tmp_path / "a")

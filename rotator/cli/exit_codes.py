@@ -4,7 +4,6 @@ Exit codes: what kind of failure a command reports to a script.
 Of several failures a command ends with the highest code. `tick.py` maps alarms, where others map errors.
 """
 
-from collections.abc import Mapping
 from enum import IntEnum
 
 from rotator.errors import (
@@ -20,7 +19,6 @@ from rotator.errors import (
     StoreDeniedError,
     StoreUnavailableError,
 )
-from rotator.model.reasons import AlarmReason
 
 
 class Exit(IntEnum):
@@ -51,27 +49,6 @@ _CODES: tuple[tuple[type[RotatorError], Exit], ...] = (
     (KeyMaterialError, Exit.USAGE),
     (ArgumentError, Exit.USAGE),
 )
-
-
-_ALARMS: Mapping[AlarmReason, Exit] = {
-    AlarmReason.UNAVAILABLE: Exit.UNAVAILABLE,
-    AlarmReason.DENIED: Exit.DENIED,
-    AlarmReason.STATE_DIR: Exit.DENIED,
-    AlarmReason.FROZEN: Exit.REFUSED,
-    AlarmReason.UNCONFIRMED: Exit.REFUSED,
-    AlarmReason.PUBLISH_FAILED: Exit.REFUSED,
-    AlarmReason.PRIVATE_KEY: Exit.REFUSED,
-    AlarmReason.NOT_CONFIGURED: Exit.CONFIG,
-    AlarmReason.INVARIANT: Exit.SOFTWARE,
-    AlarmReason.INTERNAL: Exit.SOFTWARE,
-}
-
-
-def alarm_code(reason: AlarmReason) -> Exit:
-    """
-    Return the exit code of a pass that ended with an alarm; most may be gone with the next one.
-    """
-    return _ALARMS.get(reason, Exit.TEMPORARY)
 
 
 def exit_code(error: RotatorError) -> Exit:

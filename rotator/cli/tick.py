@@ -2,11 +2,30 @@
 `rotator tick`: one pass, for a systemd timer or a CronJob.
 """
 
+from collections.abc import Mapping
+
 import click
 
 from rotator.cli.context import Context, pass_context
-from rotator.cli.exit_codes import Exit, alarm_code
+from rotator.cli.exit_codes import Exit
 from rotator.cli.output import output_option, print_json, say
+
+# The code for each alarm, by the words of its reason; the others may be gone with the next pass.
+ALARMS: Mapping[str, Exit] = {
+    "store unavailable": Exit.UNAVAILABLE,
+    "store denied": Exit.DENIED,
+    "vault token not renewed": Exit.DENIED,
+    "keysets not listed": Exit.DENIED,
+    "state_dir not writable": Exit.DENIED,
+    "frozen": Exit.REFUSED,
+    "document edited": Exit.REFUSED,
+    "publication not confirmed": Exit.REFUSED,
+    "publisher failed": Exit.REFUSED,
+    "private key published": Exit.REFUSED,
+    "not in the configuration": Exit.CONFIG,
+    "invariant": Exit.SOFTWARE,
+    "internal error": Exit.SOFTWARE,
+}
 
 
 @click.command()
@@ -27,9 +46,8 @@ def command(context: Context, output: str) -> None:
     with ThreadPoolExecutor(settings.daemon.workers) as workers:
         passed = one_pass(settings, context.log, workers)
     alarms = passed.alarms.active()
-    worst = max((alarm_code(alarm.reason) for alarm in alarms), default=Exit.DONE)
-    if any(alarm_code(alarm.reason) is Exit.SOFTWARE for alarm in alarms):
-        worst = Exit.SOFTWARE
+    codes = {ALARMS.get(alarm.reason, Exit.TEMPORARY) for alarm in alarms}
+    worst = Exit.SOFTWARE if Exit.SOFTWARE in codes else max(codes, default=Exit.DONE)
     seen = {tracker.name: tracker.status.keyset.sequence for tracker in passed.queue.trackers if tracker.status}
     if output == "json":
         print_json(

@@ -5,8 +5,7 @@ Exit codes: every kind of error has the one that scripts rely on.
 import pytest
 
 from rotator import errors
-from rotator.cli.exit_codes import Exit, alarm_code, exit_code
-from rotator.model.reasons import AlarmReason
+from rotator.cli.exit_codes import Exit, exit_code
 
 CODES = {
     "ConfigError": 78,
@@ -49,17 +48,3 @@ def test_the_code_says_what_kind_of_failure_it_was(name: str, code: int) -> None
 def test_the_gravest_of_several_is_the_largest() -> None:
     """Commands over several keysets exit with the maximum: done, usage, refused, then sysexits."""
     assert max(Exit.DONE, Exit.REFUSED, Exit.UNAVAILABLE) is Exit.UNAVAILABLE
-
-
-def test_every_alarm_makes_a_pass_fail() -> None:
-    """With the code of the error behind it, where there is one; the others are worth another try."""
-    codes = {reason.value: alarm_code(reason) for reason in AlarmReason}
-    assert 0 not in codes.values()
-    assert (codes["store unavailable"], codes["store denied"], codes["frozen"], codes["internal error"]) == (
-        69,
-        77,
-        3,
-        70,
-    )
-    assert codes["publisher failed"] == codes["publication not confirmed"] == codes["private key published"] == 3
-    assert codes["rotation overdue"] == codes["clock not trusted"] == 75

@@ -5,6 +5,8 @@
 import json
 from pathlib import Path
 
+from rotator.cli.tick import ALARMS
+from rotator.model.reasons import AlarmReason
 from tests.support.command_line import CommandLine
 from tests.support.peer import Peer
 from tests.support.peer import answer as answer_of
@@ -92,3 +94,13 @@ def test_a_file_that_several_keysets_share_is_written_in_the_first_pass(tmp_path
     answer = rotator.run("tick", "--output", "json")
     assert (answer.code, json.loads(answer.stdout)["alarms"]) == (0, [])
     assert len(json.loads((tmp_path / "public" / "jwks.json").read_text())["keys"]) >= 2
+
+
+def test_every_alarm_makes_a_pass_fail() -> None:
+    """With the code of the error behind it, if there is one; the others are worth another try."""
+    assert ALARMS.keys() <= set(AlarmReason)
+    assert 0 not in ALARMS.values()
+    assert {reason for reason in AlarmReason if reason.stalls} - ALARMS.keys() == {
+        AlarmReason.OVERDUE,
+        AlarmReason.HANGS,
+    }

@@ -13,6 +13,8 @@ The errors of the daemon and its commands, as one tree.
     │   └── FrozenError           what is stored contradicts what was seen
     │       └── EditedError       a stored document was changed by another hand
     ├── PublicationError          a JWKS did not reach its consumers
+    │   ├── PublicationPendingError  the answer that tells is on its way
+    │   └── PrivateKeyPublishedError a place shows a private key
     ├── NotificationError         an event did not reach Redis
     ├── KeyMaterialError          a key is unfit
     │   └── WeakSecretError       a shared secret can be guessed
@@ -105,6 +107,22 @@ class PublicationError(RotatorError):
     """
     A JWKS could not be published, or was not found where consumers read it.
     """
+
+
+class PublicationPendingError(PublicationError):
+    """
+    A place where consumers read was asked and has not answered yet. Not a fault; it means "ask again soon".
+    """
+
+
+class PrivateKeyPublishedError(PublicationError):
+    """
+    A place where consumers read shows the private key of *kids*, which are ours. Its value is in no message.
+    """
+
+    def __init__(self, text: str, *kids: str) -> None:
+        super().__init__(text)
+        self.kids = kids
 
 
 class NotificationError(RotatorError):

@@ -4,7 +4,7 @@ The composition root: the one place that knows which adapters the daemon, one pa
 Adapters are imported when they are used, so that a command does not pay for those of the daemon.
 """
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -23,13 +23,11 @@ if TYPE_CHECKING:
     from rotator.ports.log import Log
     from rotator.ports.notifier import Notifier
     from rotator.ports.probe import StoreProbe
-    from rotator.ports.publisher import JwksPublisher
     from rotator.ports.store import DocumentStore
     from rotator.reconcile.alarms import Alarms
     from rotator.reconcile.operator_effects import Operator
     from rotator.reconcile.publishing import Publishing
     from rotator.reconcile.reconciler import Reconciler
-    from rotator.reconcile.seals import Seals
     from rotator.reconcile.work_queue import WorkQueue
 
 Observe = Callable[[str, str], None]
@@ -73,18 +71,25 @@ class Engine(NamedTuple):
 
 
 def wire_engine(
-    settings: Settings, log: "Log", own_url: OwnUrl | None = None, observe: Observe | None = None
+    settings: Settings,
+    log: "Log",
+    own_url: OwnUrl | None = None,
+    observe: Observe | None = None,
+    *,
+    patient: bool = False,
 ) -> Engine:
     """
     Join what *settings* name.
 
     *own_url* tells the address of our listener once it is bound, if there is one; *observe* is told of each request to
-    Vault. Raises ConfigError or FrozenError if a part cannot be had.
+    Vault. A *patient* pass waits until the addresses that it reads back have answered, for there is no next one. Raises
+    ConfigError or FrozenError if a part cannot be had.
     """
     from rotator.adapters.clocks import LOCAL_CLOCKS
     from rotator.adapters.files.clock_memory import ClockFiles
     from rotator.adapters.files.last_seen import LastSeenFiles
     from rotator.adapters.jwks.cache import JwksCache
+    from rotator.adapters.jwks.places import make_publishers
     from rotator.adapters.keygen import Keygen
     from rotator.reconcile.alarms import Alarms
     from rotator.reconcile.clock_trust import ClockTrust
@@ -104,7 +109,20 @@ def wire_engine(
     cache = JwksCache(sharing)
     store = make_store(settings, log, state_dir=settings.daemon.state_dir, observe=observe)
     notifier, loader = make_notifier(settings), Loader(store)
-    publishing = Publishing(make_publishers(settings, store, loader.seals, cache, own_url), notifier, alarms, log)
+
+    def wake(name: str) -> None:
+        queue.make_due(name)
+
+    publishers = make_publishers(
+        settings.publish,
+        store,
+        loader.seals.get,
+        log,
+        cache=cache,
+        own_url=own_url,
+        on_result=None if patient else wake,
+    )
+    publishing = Publishing(publishers, notifier, alarms, log)
     seen = SeenRecord(last_seen, alarms)
     effects = Effects(store, loader, publishing, Keygen(), seen, log, LOCAL_CLOCKS, sharing)
     trust = ClockTrust(ClockFiles(settings.daemon.state_dir), alarms)
@@ -119,6 +137,7 @@ def wire_engine(
         LOCAL_CLOCKS,
         settings.daemon.poll_interval,
         limited=lambda: store.limited,
+        hang_after=10 * deadline(settings),
     )
     period = min(policy.timing.propagation_time for policy in policies.values()).total_seconds()
     forgotten = Forgotten(store, loader.seals, queue, cache, sharing, alarms, log, LOCAL_CLOCKS, period)
@@ -133,6 +152,7 @@ def wire_operator(settings: Settings, log: "Log") -> "Operator":
     """
     from rotator.adapters.clocks import LOCAL_CLOCKS
     from rotator.adapters.files.clock_memory import ClockFiles
+    from rotator.adapters.jwks.places import make_publishers
     from rotator.adapters.keygen import Keygen
     from rotator.reconcile.alarms import Alarms
     from rotator.reconcile.clock_trust import ClockTrust
@@ -143,7 +163,8 @@ def wire_operator(settings: Settings, log: "Log") -> "Operator":
 
     store, alarms = make_store(settings, log), Alarms(log)
     notifier, loader = make_notifier(settings), Loader(store)
-    publishing = Publishing(make_publishers(settings, store, loader.seals), notifier, alarms, log)
+    publishers = make_publishers(settings.publish, store, loader.seals.get, log)
+    publishing = Publishing(publishers, notifier, alarms, log)
     seen, sharing = SeenRecord(None, alarms), in_combined_set(settings.keysets)
     trust = ClockTrust(ClockFiles(settings.daemon.state_dir, writable=False))
     effects = OperatorEffects(store, loader, publishing, Keygen(), seen, log, LOCAL_CLOCKS, sharing)
@@ -222,32 +243,6 @@ def deadline(settings: Settings) -> float:
     return min(MAX_OPERATION, max(MIN_OPERATION, shortest / 4))
 
 
-def make_publishers(
-    settings: Settings,
-    store: "DocumentStore",
-    seals: "Seals",
-    cache: "JwksCache | None" = None,
-    own_url: OwnUrl | None = None,
-) -> "Iterable[JwksPublisher]":
-    """
-    Yield the publishers in the order they are written: the store, the file, the listener, then what others serve.
-
-    Without a *cache* (the commands) only the store is written; files and the listener belong to the daemon.
-    """
-    from rotator.adapters.jwks.file import FilePublisher
-    from rotator.adapters.jwks.http import HttpPublisher, VerifyUrls
-    from rotator.adapters.jwks.store import StorePublisher
-
-    if settings.publish.vault:
-        yield StorePublisher(store, seals.get)
-    if cache is not None and settings.publish.file:
-        yield FilePublisher(settings.publish.file, cache)
-    if cache is not None and own_url is not None:
-        yield HttpPublisher(cache, own_url)
-    if settings.publish.verify_urls:
-        yield VerifyUrls(settings.publish.verify_urls)
-
-
 def make_notifier(settings: Settings) -> "Notifier | None":
     """
     Return the notifier, None if no notification is configured.
@@ -284,8 +279,10 @@ def read_secret(path: Path, option: str) -> SecretText:
     """
     Return the text of a credential file without its trailing newline; raises ConfigError naming *option*.
     """
+    from rotator.adapters.files.reading import read_regular
+
     try:
-        text = path.read_text().rstrip("\r\n")
+        text = read_regular(path).decode().rstrip("\r\n")
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(
             f"{option}: {path} cannot be read ({type(error).__name__}); create it or correct the option"

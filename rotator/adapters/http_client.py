@@ -5,6 +5,7 @@ A socket's own timeout bounds each read, so a server that drips bytes would hold
 Redirects are never followed, and proxies of the environment are not used.
 """
 
+import errno
 import http.client
 import select
 import socket
@@ -13,13 +14,21 @@ import threading
 import time
 from collections.abc import Mapping
 from concurrent.futures import Future
+from http import HTTPStatus
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+from rotator.adapters.files.reading import read_regular
+
 MAX_BODY = 4 << 20
+# Answers that only announce another one ("100 Continue", "103 Early Hints").
+MAX_INTERIM = 8
+# What an answer may add to its body: headers, and the framing of chunks as small as one byte.
+_MAX_FRAMING = 1 << 20
 # Load balancers drop connections that are idle for a minute, some of them without closing them.
 _MAX_IDLE = 45.0
+_MAX_AGE = 10**6
 
 
 def remaining(deadline: float) -> float:
@@ -32,19 +41,30 @@ def remaining(deadline: float) -> float:
     return left
 
 
+def _left(budget: int, count: int) -> int:
+    if count > budget:
+        raise OSError(errno.EMSGSIZE, "the answer does not end")
+    return budget - count
+
+
 class BoundedSocket(socket.socket):
     """
-    A TCP socket that stops reading and writing at `deadline`, which its owner sets for each request.
+    A TCP socket that stops reading and writing at `deadline`, and reading after `budget` bytes.
+
+    Its owner sets both for each request.
     """
 
     deadline = 0.0
+    budget = _MAX_FRAMING
 
     def recv_into(self, *args: Any) -> int:
         """
-        Read within the deadline.
+        Read within the deadline and the budget.
         """
         self.settimeout(remaining(self.deadline))
-        return super().recv_into(*args)
+        count = super().recv_into(*args)
+        self.budget = _left(self.budget, count)
+        return count
 
     def sendall(self, *args: Any) -> None:
         """
@@ -60,13 +80,16 @@ class BoundedTlsSocket(ssl.SSLSocket):
     """
 
     deadline = 0.0
+    budget = _MAX_FRAMING
 
     def recv_into(self, *args: Any) -> int:
         """
-        Read within the deadline.
+        Read within the deadline and the budget.
         """
         self.settimeout(remaining(self.deadline))
-        return super().recv_into(*args)
+        count = super().recv_into(*args)
+        self.budget = _left(self.budget, count)
+        return count
 
     def send(self, *args: Any) -> int:
         """
@@ -76,18 +99,19 @@ class BoundedTlsSocket(ssl.SSLSocket):
         return super().send(*args)
 
 
-def tls_context(ca_file: Path | None) -> ssl.SSLContext:
+def tls_context(ca_file: Path | None, *, system: bool = False) -> ssl.SSLContext:
     """
     Return a context whose sockets keep to a deadline; certificates are verified against *ca_file*, else the system's.
 
-    Raises OSError if the file cannot be used.
+    With *system* those of the system count beside the file's. Raises OSError if the file cannot be used.
     """
     # Not `create_default_context`: that one writes the session keys to a file if SSLKEYLOGFILE says so.
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.sslsocket_class = BoundedTlsSocket
-    if ca_file is None:
+    if ca_file is None or system:
         context.load_default_certs()
-    else:
+    if ca_file is not None:
+        read_regular(ca_file)  # a FIFO would keep its reader waiting
         context.load_verify_locations(ca_file)
     return context
 
@@ -146,12 +170,41 @@ def _lookup(host: str, port: int, deadline: float) -> list[tuple[socket.AddressF
     return found.result(remaining(deadline))
 
 
-class _Https(http.client.HTTPConnection):
+class _Response(http.client.HTTPResponse):
+    """
+    An answer that may be announced by a few others; the standard library skips any number of them, of one kind.
+    """
+
+    def _read_status(self) -> tuple[str, int, str]:
+        for _ in range(MAX_INTERIM + 1):
+            version, status, reason = super()._read_status()  # type: ignore[misc]
+            if not 100 <= status < 200 or status == HTTPStatus.SWITCHING_PROTOCOLS:  # noqa: PLR2004 - the class of such answers
+                return version, status, reason
+            http.client.parse_headers(self.fp)
+        raise http.client.HTTPException(f"more than {MAX_INTERIM} answers that announce another")
+
+
+class _Http(http.client.HTTPConnection):
+    response_class = _Response
+
+
+class _Https(_Http):
     """
     With the port that a Host header leaves out.
     """
 
     default_port = 443
+
+
+def max_age_of(response: http.client.HTTPResponse) -> int | None:
+    """
+    Return the seconds for which caches may keep an answer, at most 10^6; None if it does not say.
+    """
+    for directive in str(response.headers.get("Cache-Control", "")).split(","):
+        name, _, value = directive.strip().partition("=")
+        if name.lower() == "max-age" and value.isascii() and value.isdecimal():
+            return int(value) if len(value) < len(str(_MAX_AGE)) else _MAX_AGE
+    return None
 
 
 class Connection:
@@ -160,7 +213,7 @@ class Connection:
     """
 
     def __init__(self, host: str, port: int, sock: BoundedSocket | BoundedTlsSocket) -> None:
-        self._http = (_Https if isinstance(sock, BoundedTlsSocket) else http.client.HTTPConnection)(host, port)
+        self._http = (_Https if isinstance(sock, BoundedTlsSocket) else _Http)(host, port)
         self._http.auto_open = 0
         self._http.sock = sock
         self._sock = sock
@@ -182,7 +235,7 @@ class Connection:
 
         Raises OSError and HTTPException, and is then closed.
         """
-        self._sock.deadline = deadline
+        self._sock.deadline, self._sock.budget = deadline, max_body + _MAX_FRAMING
         try:
             self._http.request(method, path, body, dict(headers))
             response = self._http.getresponse()
@@ -215,18 +268,19 @@ class Connection:
 
 
 def get(
-    url: str, headers: Mapping[str, str], deadline: float, max_body: int = MAX_BODY
+    url: str, headers: Mapping[str, str], deadline: float, max_body: int = MAX_BODY, ca_file: Path | None = None
 ) -> tuple[http.client.HTTPResponse, bytes]:
     """
     Return the head and body that *url* answers a GET with, whatever the status, on a connection of its own.
 
+    The authorities in *ca_file* are trusted beside the system's.
     Raises ValueError for anything but an http or https address, OSError or HTTPException if no good answer came by
     *deadline*.
     """
     split = urlsplit(url)
     if not split.hostname or split.scheme not in {"http", "https"}:
         raise ValueError("not an http or https address")
-    tls = tls_context(None) if split.scheme == "https" else None
+    tls = tls_context(ca_file, system=True) if split.scheme == "https" else None
     port = split.port or (80 if tls is None else 443)
     target = (split.path or "/") + (f"?{split.query}" if split.query else "")
     connection = Connection(split.hostname, port, connect(split.hostname, port, tls, deadline))

@@ -4,19 +4,19 @@
 
 import functools
 import os
-import stat
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 import click
 
+from rotator.cli.check_places import folders, verify_urls
 from rotator.cli.context import Context, at_end, pass_context
 from rotator.cli.exit_codes import Exit, exit_code
+from rotator.cli.finding import Finding
 from rotator.cli.output import output_option, print_json
 from rotator.config.settings import Settings
 from rotator.errors import RotatorError
-from rotator.model.document import Tree
+from rotator.model.document import Stored, Tree
 from rotator.model.keyset import KEYSET_NAME
 from rotator.ports.probe import StoreProbe
 from rotator.ports.store import DocumentStore
@@ -24,31 +24,12 @@ from rotator.ports.store import DocumentStore
 HARMLESS = frozenset({"deny"})
 
 
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """
-    The result of one check; `code` is what the command exits with: 0 is good or, with *warn*, deserves attention.
-    """
-
-    what: str
-    said: str
-    code: Exit = Exit.DONE
-    warn: bool = False
-
-    @property
-    def mark(self) -> str:
-        """
-        ok, warn or FAIL.
-        """
-        return "FAIL" if self.code else "warn" if self.warn else "ok"
-
-
 @click.command()
 @output_option
 @pass_context
 def command(context: Context, output: str) -> None:
     """
-    Check the configuration, the login, needed and superfluous capabilities, KV settings, Redis, the clock and files.
+    Check the configuration, login and rights, KV settings, Redis, the clock, the addresses in verify_urls, and files.
 
     Changes nothing. Exits 0 when the daemon can work (warnings included), else with the code of the gravest finding.
     """
@@ -68,9 +49,12 @@ def _findings(context: Context, settings: Settings) -> Iterator[Finding]:
     yield Finding("configuration", f"{settings.path}: {len(settings.keysets)} keysets")
     for warning in warnings(settings):
         yield Finding("configuration", warning, warn=True)
-    yield from _guarded("store", lambda: _store(context, settings))
+    documents: dict[str, Stored] = {}
+    yield from _guarded("store", lambda: _store(context, settings, documents))
     yield from _guarded("redis", lambda: _redis(settings))
-    yield from _files(settings)
+    yield from verify_urls(settings, documents)
+    yield from folders(settings)
+    yield from _guarded("state_dir", lambda: _last_seen(settings.daemon.state_dir))
 
 
 def _guarded(what: str, check: Callable[[], Iterator[Finding]]) -> Iterator[Finding]:
@@ -90,7 +74,7 @@ def _refusal(what: str, act: Callable[[], object]) -> Iterator[Finding]:
         yield Finding(what, str(error), exit_code(error))
 
 
-def _store(context: Context, settings: Settings) -> Iterator[Finding]:
+def _store(context: Context, settings: Settings, documents: dict[str, Stored]) -> Iterator[Finding]:
     from rotator.reconcile.loading import Loader
     from rotator.wiring import make_probed_store
 
@@ -109,6 +93,8 @@ def _store(context: Context, settings: Settings) -> Iterator[Finding]:
                 if not reached:
                     return
                 continue
+            if tree is Tree.KEYS:
+                documents[name] = stored
             if not reached:
                 reached = True
                 yield Finding("store", settings.target)
@@ -127,8 +113,6 @@ def _store(context: Context, settings: Settings) -> Iterator[Finding]:
     if probe is not None:
         yield from _capabilities(probe, settings)
         yield from _kv(probe, settings)
-    else:
-        yield from _private(settings.store.path)
 
 
 def _forgotten(store: DocumentStore, settings: Settings) -> Iterator[Finding]:
@@ -203,18 +187,6 @@ def _redis(settings: Settings) -> Iterator[Finding]:
         yield Finding("redis", settings.redis.url)
 
 
-def _files(settings: Settings) -> Iterator[Finding]:
-    yield from _private(settings.daemon.state_dir)
-    yield from _guarded("state_dir", lambda: _last_seen(settings.daemon.state_dir))
-    if settings.publish.file:
-        folder = Path(settings.publish.file).parent
-        yield _writable("publish.file", folder)
-        if not _mode(folder, stat.S_IXOTH) & stat.S_IXOTH:
-            yield Finding(
-                "publish.file", f"{folder} cannot be entered by others, a web server for one; chmod 755", warn=True
-            )
-
-
 def _last_seen(folder: Path) -> Iterator[Finding]:
     """
     Find what the daemon would refuse to remember. A file that this user cannot read proves nothing.
@@ -224,32 +196,3 @@ def _last_seen(folder: Path) -> Iterator[Finding]:
     files = LastSeenFiles(folder)
     for name in files.names() if os.access(folder / "keysets", os.R_OK | os.X_OK) else ():
         yield from _refusal("state_dir", functools.partial(files.get, name))
-
-
-def _private(folder: Path) -> Iterator[Finding]:
-    yield _writable("folder", folder)
-    if _mode(folder, 0) & stat.S_IWOTH:
-        yield Finding("folder", f"{folder} may be written by others; chmod o-w", Exit.CONFIG)
-
-
-def _mode(folder: Path, unknown: int) -> int:
-    """
-    Return the permissions of *folder*, *unknown* if it is no folder, or one that this user cannot see.
-    """
-    try:
-        mode = folder.stat().st_mode
-    except OSError:
-        return unknown
-    return mode if stat.S_ISDIR(mode) else unknown
-
-
-def _writable(what: str, folder: Path) -> Finding:
-    """
-    Find whether *folder*, or the nearest one above it that exists and can be seen, is writable for this user.
-    """
-    existing = folder
-    while not os.access(existing, os.F_OK) and existing != existing.parent:
-        existing = existing.parent
-    if not os.access(existing, os.W_OK | os.X_OK):
-        return Finding(what, f"{existing} is not writable for this user; the daemon's user must be able to", warn=True)
-    return Finding(what, f"{folder}")

@@ -8,6 +8,7 @@ from typing import Any
 
 import redis
 
+from rotator.adapters.files.reading import read_regular
 from rotator.adapters.redis.bounded import ReplyTooLargeError
 from rotator.adapters.redis.connection import PING_INTERVAL, RedisConnection
 from rotator.adapters.redis.listener import HintListener
@@ -122,6 +123,6 @@ def read_password(password: str, file: Path | str | None) -> SecretText | None:
     if file is None:
         return SecretText(password) if password else None
     try:
-        return SecretText(Path(file).read_text().rstrip("\r\n"))
+        return SecretText(read_regular(file).decode().rstrip("\r\n"))
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"password_file: {file} cannot be read ({type(error).__name__})") from None

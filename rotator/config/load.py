@@ -80,6 +80,13 @@ def warnings(settings: Settings, environ: Mapping[str, str] = os.environ) -> lis
             "[publish] verify_urls is empty: only this process's own copy is proved before a key signs; "
             "name the addresses where consumers fetch the JWKS, each replica and the public one"
         )
+    if publish.verify_urls and not any("{keyset}" in url for url in publish.verify_urls):
+        for name, policy in settings.keysets.items():
+            if not policy.algorithm.symmetric and not policy.well_known:
+                found.append(
+                    f"[keysets.{name}] is covered by no address in verify_urls, so only this process's own copy of its "
+                    'keys is proved; add one with "{keyset}", or say well_known = true'
+                )
     if settings.store.backend == "vault":
         if settings.vault.address.startswith("http:") and not _loopback(settings.vault.address):
             found.append(
@@ -146,6 +153,7 @@ class _Loader:
             keysets={},
         )
         self._add(rules.redis_fault(settings.redis))
+        self._add(rules.publish_ca_fault(settings.publish))
         self._add(rules.listener_fault(settings.publish.http, settings.admin_http))
         return replace(settings, keysets=MappingProxyType(self._keysets(settings)))
 
@@ -206,7 +214,8 @@ class _Loader:
 
     def _publish(self, publish: PublishTable) -> PublishSettings:
         file = str(self._path(publish.file)) if publish.file else ""
-        return PublishSettings(publish.vault, file, publish.http, tuple(publish.verify_urls))
+        ca_file = self._path(publish.ca_file) if publish.ca_file else None
+        return PublishSettings(publish.vault, file, publish.http, tuple(publish.verify_urls), ca_file)
 
     def _table(self, name: str, kind: type[_T]) -> _T:
         table, given, faults = read_table(kind, name, self._document.get(name, {}))

@@ -164,6 +164,16 @@ def redis_fault(redis: RedisSettings | None) -> Iterator[Fault]:
         )
 
 
+def publish_ca_fault(publish: PublishSettings) -> Iterator[Fault]:
+    """
+    Yield a fault if `ca_file` is set and no address in `verify_urls` has TLS.
+    """
+    if publish.ca_file and not any(url.startswith("https:") for url in publish.verify_urls):
+        yield Fault(
+            "publish", "ca_file", "does nothing, since no address in verify_urls begins with https://; remove it"
+        )
+
+
 def listener_fault(jwks: str, admin: str) -> Iterator[Fault]:
     """
     Yield a fault if both listeners have the same address.

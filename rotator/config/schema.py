@@ -74,6 +74,7 @@ class PublishTable(NamedTuple):
     file: Annotated[str, validators.jwks_path] = "/var/lib/rotator/public/jwks.json"
     http: _Listen = "127.0.0.1:8471"
     verify_urls: Annotated[Sequence[str], _VERIFY_URLS] = ()
+    ca_file: _OptionalPath = ""
 
 
 class AdminTable(NamedTuple):

@@ -61,13 +61,17 @@ class RedisSettings:
 @dataclass(frozen=True, slots=True)
 class PublishSettings:
     """
-    Where verifiers find the JWKS; "" is off. `file` is absolute and may hold "{keyset}" in its last part.
+    Where verifiers find the JWKS; "" is off.
+
+    `file` is absolute and may hold "{keyset}" in its last part. `ca_file` is for `verify_urls`, beside the authorities of
+    the system.
     """
 
     vault: bool
     file: str
     http: str
     verify_urls: tuple[str, ...]
+    ca_file: Path | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,6 +17,7 @@ from rotator.daemon.admin_pages import AdminServer
 from rotator.daemon.file_limit import raise_file_limit
 from rotator.daemon.health import Health
 from rotator.daemon.jwks_pages import JwksServer
+from rotator.daemon.last_resort import ended_within
 from rotator.daemon.waker import Waker
 from rotator.errors import ConfigError
 from rotator.ports.log import Log
@@ -192,5 +193,6 @@ def run(settings: Settings, log: Log, read_again: Callable[[], Settings]) -> boo
                 log.info("configuration_changed")
                 changed = True
     finally:
-        daemon.close(reloading=changed)
+        with ended_within(STOP_TIMEOUT + 5, log):
+            daemon.close(reloading=changed)
     return changed

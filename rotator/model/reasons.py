@@ -35,12 +35,14 @@ class AlarmReason(StrEnum):
     DENIED = "store denied"
     PUBLISH_FAILED = "publisher failed"
     PUBLIC_EDITED = "public document edited"
+    PRIVATE_KEY = "private key published"
     PURGE_PENDING = "purge pending"
     INVARIANT = "invariant"
     STATE_DIR = "state_dir not writable"
     NOT_CONFIGURED = "not in the configuration"
     NOT_LISTED = "keysets not listed"
     TOKEN = "vault token not renewed"  # noqa: S105 - a reason
+    HANGS = "pass hangs"
     INTERNAL = "internal error"
 
     @property
@@ -55,6 +57,7 @@ class AlarmReason(StrEnum):
             AlarmReason.UNAVAILABLE,
             AlarmReason.OVERDUE,
             AlarmReason.INVARIANT,
+            AlarmReason.HANGS,
             AlarmReason.INTERNAL,
         }
 

@@ -133,7 +133,8 @@ class Effects:
         next_key, clock, private = next_of(snapshot.keyset), snapshot.clock, None
         if decision.reason is not ActivationReason.UNSAFE:
             self._publishing.read_back(snapshot)
-        if not snapshot.loaded:
+        if snapshot.keyset.symmetric or not snapshot.loaded:
+            # What was published since the reading may have taken long.
             clock = self._saving.read_again(snapshot).clock
         if not snapshot.keyset.symmetric:
             private, clock = private_key(self._store, snapshot.keyset, next_key)

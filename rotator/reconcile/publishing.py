@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 from rotator.documents.jwk import EMPTY
 from rotator.documents.public import decode_public
-from rotator.errors import DocumentError, NotificationError, PublicationError, StoreError
+from rotator.errors import DocumentError, NotificationError, PrivateKeyPublishedError, PublicationError, StoreError
 from rotator.model.document import Tree
 from rotator.model.event import Event, EventType
 from rotator.model.reasons import AlarmReason
@@ -31,6 +31,7 @@ class Publishing:
         self._alarms = alarms
         self._log = log
         self._feed_lost = False
+        self._leaks: dict[str, dict[str, str]] = {}
 
     @property
     def feed_fault(self) -> str | None:
@@ -67,9 +68,13 @@ class Publishing:
         alarm, which the next publication without a failure clears.
         """
         failures = []
+        self._report_leaks(snapshot)
         for publisher in self._publishers:
             try:
                 repaired = publisher.publish(snapshot.publication)
+            except PrivateKeyPublishedError as error:
+                self._report_leaks(snapshot, error)
+                failures.append(f"{publisher.name}: {error}")
             except (PublicationError, StoreError) as error:
                 failures.append(f"{publisher.name}: {error}")
             else:
@@ -87,15 +92,34 @@ class Publishing:
         """
         Read the keyset back from every publisher; raises PublicationError naming the first that lacks one of its keys.
 
-        Shared secrets are not published, so there is nothing to read.
+        Shared secrets are not published, so there is nothing to read. PublicationPendingError means that all is well
+        so far, and the rest is on its way.
         """
         if snapshot.keyset.symmetric:
             return
         for publisher in self._publishers:
             try:
                 publisher.read_back(snapshot.publication)
+            except PrivateKeyPublishedError as error:
+                self._report_leaks(snapshot, error)
+                raise
             except StoreError as error:
                 raise PublicationError(f"{publisher.name}: {error}") from error
+
+    def _report_leaks(self, snapshot: Snapshot, error: PrivateKeyPublishedError | None = None) -> None:
+        """
+        Raise the alarm for a private key that was seen, until its kid has left the keyset: taking it away is no cure.
+        """
+        alive = {key.kid for key in snapshot.keyset.keys()}
+        leaks = self._leaks.setdefault(snapshot.name, {})
+        if error is not None:
+            leaks |= {kid: leak_detail(snapshot.name, kid, error) for kid in error.kids}
+        for kid in leaks.keys() - alive:
+            del leaks[kid]
+        if leaks:
+            self._alarms.raise_(snapshot.name, AlarmReason.PRIVATE_KEY, "; ".join(leaks[kid] for kid in sorted(leaks)))
+        else:
+            self._alarms.clear(snapshot.name, AlarmReason.PRIVATE_KEY)
 
     def missing_from(self, snapshot: Snapshot) -> str:
         """
@@ -147,6 +171,16 @@ class Publishing:
             self._log.warning("notify_pending", keyset=event.keyset, type=event.type.value, detail=str(error))
             return False
         return True
+
+
+def leak_detail(keyset: str, kid: str, error: PrivateKeyPublishedError) -> str:
+    """
+    Return what to say of a private key that was seen.
+    """
+    return (
+        f"{error}; whoever read it can sign tokens: run `rotator revoke {keyset} {kid}`, and see to it that this place "
+        "gets public keys only"
+    )
 
 
 def may_be_cached(store: DocumentStore, sharing: Iterable[str], snapshot: Snapshot) -> bool:

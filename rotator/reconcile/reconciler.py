@@ -9,7 +9,7 @@ from dataclasses import replace
 from datetime import timedelta
 from typing import assert_never
 
-from rotator.errors import PublicationError, StandbyLostError, StoreConflictError
+from rotator.errors import PublicationError, PublicationPendingError, StandbyLostError, StoreConflictError
 from rotator.lifecycle.decisions import (
     Activate,
     Confirm,
@@ -169,6 +169,9 @@ class Reconciler:
         except StandbyLostError:
             tracker.standby_read(snapshot.clock.read_at, matches=False)
             return snapshot
+        except PublicationPendingError:
+            tracker.confirmation_pending(snapshot.clock.read_at)
+            return snapshot
         except PublicationError as error:
             tracker.confirmation_failed(snapshot.clock.read_at)
             tracker.missing_from = self._publishing.missing_from(snapshot)
@@ -208,7 +211,8 @@ class Reconciler:
             told = covers(announced.get(tracker.name, ""), snapshot.keyset)
             tracker.notify_pending = not (told or self._publishing.announce(snapshot, EventType.CHANGED))
         self._purge(tracker, snapshot)
-        self._report_holds(tracker, snapshot, wait)
+        if not tracker.confirming:  # else it is not known yet whether something holds the rotation
+            self._report_holds(tracker, snapshot, wait)
         tracker.end(snapshot, self._clocks.monotonic())
 
     def _purge(self, tracker: Tracker, snapshot: Snapshot) -> None:

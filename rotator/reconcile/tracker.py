@@ -16,6 +16,8 @@ from rotator.reconcile.clock_trust import ClockView
 from rotator.reconcile.effects import Outcome
 from rotator.reconcile.snapshot import Snapshot
 
+MAX_PENDING = 15.0
+
 
 @dataclass(frozen=True, slots=True)
 class KeysetStatus:
@@ -51,7 +53,8 @@ class Tracker:
     `converged` is epoch and sequence of the document that publishers and standby matched at `converged_at`.
     `compared` is what was seen last, and the digest of the document that was found to follow from it.
     `purged` is epoch and `purge_below` of the last purge that was proved. `clock` is what to think of the store's clock.
-    All times are monotonic seconds: the store's clock may step.
+    All times are monotonic seconds: the store's clock may step. `confirming`: this pass asked an address that has not
+    answered yet.
     """
 
     name: str
@@ -72,6 +75,7 @@ class Tracker:
     overdue: bool = False
     rotations: int = 0
     clock: ClockView | None = None
+    confirming: bool = False
     _failed_confirmations: int = 0
     _confirm_from: float = 0.0
     _standby_lost: bool = False
@@ -101,11 +105,13 @@ class Tracker:
 
     def begin(self, snapshot: Snapshot | None, monotonic: float) -> None:
         """
-        Note at the beginning of a pass whether publishers must be compared with what is stored.
+        Note at the beginning of a pass whether publishers must be compared with what is stored; ask again for answers.
 
         They must if another document was seen last, if that is a propagation time ago, and as long as the standby is
         doubted.
         """
+        if self.confirming:
+            self.confirming, self._confirm_from = False, 0.0
         self.must_converge = snapshot is not None and (
             self.converged != (snapshot.keyset.epoch, snapshot.keyset.sequence)
             or monotonic - self.converged_at >= self.policy.timing.propagation_time.total_seconds()
@@ -146,6 +152,12 @@ class Tracker:
         self._failed_confirmations += 1
         wait = backoff(self._failed_confirmations, self.policy.timing.propagation_time / 4)
         self._confirm_from = monotonic + wait.total_seconds()
+
+    def confirmation_pending(self, monotonic: float) -> None:
+        """
+        Note that an address has not answered yet. Its answer brings the next pass; after a while one comes without.
+        """
+        self.confirming, self._confirm_from = True, monotonic + MAX_PENDING
 
     def confirmed(self) -> None:
         """

@@ -27,6 +27,7 @@ from rotator.ports.notifier import Notifier
 from rotator.reconcile.alarms import Alarms
 from rotator.reconcile.clock_watch import ClockWatch
 from rotator.reconcile.dispatch import Dispatcher
+from rotator.reconcile.hang_watch import HANG_AFTER, HangWatch
 from rotator.reconcile.last_known import LastKnown
 from rotator.reconcile.reconciler import Reconciler
 from rotator.reconcile.tracker import KeysetStatus, Tracker
@@ -62,8 +63,8 @@ class WorkQueue:
     Keeps the due time of every keyset, and hands due ones to workers. One keyset's trouble stops no other.
 
     *poll_interval* None means P/8 of each keyset, at most five minutes. Intervals are jittered by 20 % so that daemons
-    spread. While *limited*, the store lets few requests through, and keysets come one after another. Safe to use from
-    several threads.
+    spread. While *limited*, the store lets few requests through, and keysets come one after another. A pass that takes
+    longer than *hang_after* seconds is alarmed. Safe to use from several threads.
     """
 
     def __init__(
@@ -77,6 +78,7 @@ class WorkQueue:
         clocks: Clocks,
         poll_interval: timedelta | None = None,
         limited: Callable[[], bool] = lambda: False,
+        hang_after: float = HANG_AFTER,
     ) -> None:
         self._entries = {tracker.name: _Entry(tracker) for tracker in trackers}
         self._reconciler = reconciler
@@ -86,6 +88,7 @@ class WorkQueue:
         self._clocks = clocks
         self._poll = poll_interval
         self._limited = limited
+        self._hang_watch = HangWatch(alarms, clocks.monotonic, hang_after)
         self._lock = threading.Lock()
         self._outages = 0
         self._outage_until = 0.0
@@ -128,6 +131,7 @@ class WorkQueue:
         """
         if self._clock_watch.notice():
             self.make_all_due()
+        self._hang_watch.look()
         with self._lock:
             names = self._pop_due()
         if names:
@@ -163,15 +167,21 @@ class WorkQueue:
                 earliest = (status.seen_at if status else 0.0) + MIN_HINT_INTERVAL
                 entry.due = min(entry.due, max(self._clocks.monotonic(), earliest))
 
+    def make_due(self, *names: str) -> None:
+        """
+        Make keysets due, as when an answer is there that the last pass did not wait for.
+        """
+        now = self._clocks.monotonic()
+        with self._lock:
+            for entry in (self._entries[name] for name in names if name in self._entries):
+                entry.due = min(entry.due, now)
+                entry.again = entry.again or entry.busy
+
     def make_all_due(self) -> None:
         """
         Make every keyset due: after a gap in the hints, a step of the clock, or if the file store changed.
         """
-        now = self._clocks.monotonic()
-        with self._lock:
-            for entry in self._entries.values():
-                entry.due = min(entry.due, now)
-                entry.again = entry.again or entry.busy
+        self.make_due(*self._entries)
 
     # -- due times -----------------------------------------------------------------------------------------------------
 
@@ -209,7 +219,8 @@ class WorkQueue:
         tracker = entry.tracker
         delay = self._poll_delay(tracker)
         try:
-            wait = self._reconciler.reconcile(tracker, announced)
+            with self._hang_watch.watching(name):
+                wait = self._reconciler.reconcile(tracker, announced)
         except (StoreUnavailableError, StoreDeniedError) as error:
             denied = isinstance(error, StoreDeniedError)
             self._trouble(tracker, AlarmReason.DENIED if denied else AlarmReason.UNAVAILABLE, error)

@@ -2,6 +2,7 @@
 How parts are joined: which store, publishers and policies the settings give, and what is said of a part that cannot be had.
 """
 
+import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
@@ -28,7 +29,6 @@ from rotator.model.secret import SecretText
 from rotator.reconcile.alarms import Alarms
 from rotator.reconcile.forgotten import remembered
 from rotator.reconcile.saving import SeenRecord
-from rotator.reconcile.seals import Seals
 from rotator.wiring import (
     Engine,
     deadline,
@@ -36,7 +36,6 @@ from rotator.wiring import (
     make_hint_listener,
     make_notifier,
     make_probed_store,
-    make_publishers,
     make_store,
     read_secret,
     wire_engine,
@@ -317,11 +316,10 @@ def test_publishers_come_in_the_order_they_are_written(read: Read) -> None:
     engine = wire_engine(settings, RecordingLog(), lambda: "http://127.0.0.1:1")
     with closing(engine):
         found = [publisher.name for publisher in engine.publishing._publishers]
-    store = make_store(settings, RecordingLog())
-    commands = make_publishers(settings, store, Seals(store))
 
     assert found == ["store", "file", "http", "verify_urls"]
-    assert [publisher.name for publisher in commands] == ["store", "verify_urls"]
+    commands = wire_operator(settings, RecordingLog()).publishing
+    assert [publisher.name for publisher in commands._publishers] == ["store", "verify_urls"]
 
 
 def test_publishers_that_are_off_are_not_made(read: Read) -> None:
@@ -330,6 +328,21 @@ def test_publishers_that_are_off_are_not_made(read: Read) -> None:
     engine = wire_engine(settings, RecordingLog())
     with closing(engine):
         assert engine.publishing._publishers == ()
+
+
+def test_an_authority_that_cannot_be_used_stops_the_start(read: Read, tmp_path: Path) -> None:
+    """The option is named, and the cause; a good one is used for `verify_urls`."""
+    text = FILES.replace('file = ""', 'file = ""\nca_file = "ca.pem"\nverify_urls = ["https://example.com/jwks.json"]')
+    settings = read(text + WEB)
+    spoils: dict[str, Callable[[Path], object]] = {
+        "No such file": lambda path: path.unlink(missing_ok=True),
+        "": lambda path: path.write_text("no certificate"),
+        "it is no regular file": lambda path: (path.unlink(), os.mkfifo(path)),
+    }
+    for said, spoil in spoils.items():
+        spoil(tmp_path / "ca.pem")
+        with pytest.raises(ConfigError, match=rf"^\[publish\] ca_file: {tmp_path}/ca.pem cannot be used \(.*{said}"):
+            wire_engine(settings, RecordingLog())
 
 
 def test_without_redis_nothing_is_announced_or_heard(read: Read) -> None:

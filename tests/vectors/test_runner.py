@@ -111,7 +111,7 @@ KEYS: dict[str, tuple[dict[str, Any], str, str]] = {
     "an algorithm of the other kind": ({**RS, "alg": "HS256"}, RSA_GOOD, "HS256 does not go with a key of kind RSA"),
     "secrets and public keys in one set": ({"keys": [HS, {**EC, "kid": "ec"}]}, GOOD, "in one set"),
     "a kid twice": ({"keys": [HS, HS]}, GOOD, "kid twice"),
-    "a kid twice in a public set": ({"keys": [RS, RS]}, RSA_GOOD, "kid twice"),
+    "a kid of two keys in a public set": ({"keys": [RS, {**RS, "e": "Aw"}]}, RSA_GOOD, "names two keys"),
     "a set for encryption": ({"keys": [{**RS, "use": "enc"}]}, RSA_GOOD, "without any key"),
     "an empty set": ({"keys": []}, RSA_GOOD, "without any key"),
 }

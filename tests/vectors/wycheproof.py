@@ -14,7 +14,8 @@ from typing import Any
 from rotator.client import InvalidTokenError, Keys, Rejection
 from rotator.client.jose.compact import decode_segment
 from rotator.client.jose.jws import JwsVerifier
-from rotator.client.jose.keys import PRIVATE_MEMBERS, VerifyingKey, key_of_jwk, keys_of_jwks, secret_key
+from rotator.client.jose.keys import VerifyingKey, keys_of_jwks, keys_of_served, secret_key
+from rotator.documents.served_jwks import PRIVATE_MEMBERS, read_jwks
 from rotator.errors import RotatorError
 from rotator.model.algorithms import Algorithm
 
@@ -169,10 +170,10 @@ def _public(keys: Mapping[str, Any]) -> Mapping[str, VerifyingKey]:
     if "keys" in keys:
         return keys_of_jwks(json.dumps(keys))
     jwk = {"kid": _NO_KID, **keys}
-    key = key_of_jwk(jwk)
-    if key is None:
+    served = read_jwks(json.dumps({"keys": [jwk]}))
+    if not served.keys and not served.leaked:
         raise UnusableKeyError(_why_not(jwk))
-    return {key.kid: key}
+    return keys_of_served(served)
 
 
 def _secret(jwk: Mapping[str, Any]) -> VerifyingKey:

@@ -21,7 +21,6 @@ _TEMPORARY_NAME = re.compile(r"\..+\.[0-9a-f]{16}\.tmp")
 _OPEN_DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
 _READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 _CREATE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
-_OTHERS_MAY_WRITE = stat.S_IWGRP | stat.S_IWOTH
 _swept: set[int] = set()
 _sweeping = threading.Lock()
 
@@ -74,7 +73,7 @@ def read_safely(path: str | os.PathLike[str]) -> bytes:
                 raise UnsafePathError(f"{target} is no regular file; remove it")
             if status.st_uid not in (0, os.geteuid(), os.fstat(directory).st_uid):
                 raise UnsafePathError(f"{target} belongs to user id {status.st_uid}; remove it")
-            if status.st_mode & _OTHERS_MAY_WRITE:
+            if others_may_write(status):
                 raise UnsafePathError(f"others may write to {target}; remove it, for they may have")
             return opened.read()
 
@@ -82,12 +81,14 @@ def read_safely(path: str | os.PathLike[str]) -> bytes:
 @contextmanager
 def safe_directory(folder: Path) -> Iterator[int]:
     """
-    Open *folder* and yield its descriptor; raises UnsafePathError unless only its owner (root or us) may write to it.
+    Open *folder* and yield its descriptor; raises UnsafePathError if others may write to it, or OSError.
+
+    Its owner must be root or we. A group may write to it if we are in that group, as Kubernetes' `fsGroup` has it.
     """
     directory = os.open(folder, _OPEN_DIRECTORY)
     try:
         status = os.fstat(directory)
-        if status.st_mode & _OTHERS_MAY_WRITE:
+        if others_may_write(status):
             raise UnsafePathError(f"others may write to the folder {folder}; chmod go-w it, or name a folder inside it")
         if status.st_uid not in (0, os.geteuid()):
             raise UnsafePathError(
@@ -96,6 +97,22 @@ def safe_directory(folder: Path) -> Iterator[int]:
         yield directory
     finally:
         os.close(directory)
+
+
+def others_may_write(status: os.stat_result) -> bool:
+    """
+    Return whether users other than the owner may write there: all of them, or a group that is not one of ours.
+    """
+    by_group = bool(status.st_mode & stat.S_IWGRP) and status.st_gid not in {os.getegid(), *os.getgroups()}
+    return by_group or bool(status.st_mode & stat.S_IWOTH)
+
+
+def check_target(target: Path) -> None:
+    """
+    Raise what `write_atomically` would, as far as that can be told without writing: UnsafePathError or OSError.
+    """
+    with safe_directory(target.parent) as directory:
+        _refuse_odd_target(directory, target)
 
 
 def _refuse_odd_target(directory: int, target: Path) -> None:

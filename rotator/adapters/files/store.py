@@ -13,15 +13,17 @@ from pathlib import Path
 
 from rotator.adapters.clocks import LOCAL_CLOCKS
 from rotator.adapters.files.atomic import safe_directory, write_atomically
+from rotator.adapters.files.folders import make_folder
 from rotator.adapters.files.lock import wait_for_lock
+from rotator.adapters.files.reading import read_with_status
 from rotator.errors import DocumentError, StoreConflictError, StoreDeniedError, StoreUnavailableError, UnsafePathError
 from rotator.model.document import ClockReading, Fields, Stored, Tree
 from rotator.model.times import parse_time, round_up
 from rotator.ports.clocks import Clocks
 
 LOCK_TIMEOUT = 5.0
+MAX_DOCUMENT = 16 << 20
 _LOCK = ".lock"
-_READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC
 _WAY_OUT = {
     errno.ENOSPC: "; make room on its disk",
     errno.EDQUOT: "; raise the quota of its user",
@@ -54,15 +56,13 @@ class FileStore:
         with _translated(file):
             try:
                 with safe_directory(file.parent) as directory:
-                    descriptor = os.open(file.name, _READ, dir_fd=directory)
+                    data, status = read_with_status(file.name, MAX_DOCUMENT, follow=False, dir_fd=directory)
             except FileNotFoundError:
                 return Stored(0, None, None, self._reading(before))
-            with os.fdopen(descriptor, "rb") as opened:
-                data, committed = opened.read(), os.fstat(descriptor).st_ctime
         version, fields, created_at = _decode(file, data)
         clock = self._reading(before)
         # The rename sets the ctime: however long the writer was delayed, no reader saw this version before.
-        renamed = min(datetime.fromtimestamp(committed, UTC), clock.latest)
+        renamed = min(datetime.fromtimestamp(status.st_ctime, UTC), clock.latest)
         return Stored(version, fields, max(created_at, renamed), clock)
 
     def load_version(self, tree: Tree, keyset: str, version: int) -> Stored:
@@ -159,8 +159,8 @@ class FileStore:
             raise self._busy()
         try:
             with _translated(file):
-                self._path.mkdir(mode=0o700, parents=True, exist_ok=True)
-                file.parent.mkdir(mode=0o700, exist_ok=True)
+                make_folder(self._path, 0o700)
+                make_folder(file.parent, 0o700)
                 lock = wait_for_lock(self._path / _LOCK, deadline, self._clocks.monotonic)
                 if lock is None:
                     raise self._busy()

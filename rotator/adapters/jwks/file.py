@@ -2,26 +2,33 @@
 The JWKS as a file, for nginx or any other web server to serve.
 """
 
+import errno
 import os
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from pathlib import Path
+from typing import TypeVar
 
-from rotator.adapters.files.atomic import write_atomically
+from rotator.adapters.files.atomic import check_target, write_atomically
+from rotator.adapters.files.bounded import BoundedCalls
+from rotator.adapters.files.folders import make_folder
 from rotator.adapters.files.lock import try_lock
+from rotator.adapters.files.reading import read_regular
 from rotator.adapters.jwks.cache import JwksCache
-from rotator.adapters.jwks.read_back import require_keys
-from rotator.documents.jwk import parse_jwks
+from rotator.adapters.jwks.read_back import refuse_leak, require_keys
+from rotator.documents.served_jwks import MAX_JWKS, read_jwks
 from rotator.errors import ConfigError, KeyMaterialError, PublicationError, RotatorError
 from rotator.model.keys import Kid
 from rotator.model.publication import Jwks, Publication
+
+_T = TypeVar("_T")
 
 
 class FilePublisher:
     """
     A file for any web server to serve: the combined set, or with "{keyset}" in its name one for each asymmetric keyset.
 
-    The first process that publishes owns the files for its life; others only compare. Raises ConfigError on
-    construction if "{keyset}" is part of the folder's name.
+    The first process that publishes owns the files for its life; others only compare. A file system that hangs fails
+    within seconds (`BoundedCalls`). Raises ConfigError on construction if "{keyset}" is part of the folder's name.
     """
 
     name = "file"
@@ -30,6 +37,7 @@ class FilePublisher:
         self._template = Path(template)
         self._cache = cache
         self._lock: int | None = None
+        self._files = BoundedCalls()
         self._each = "{keyset}" in self._template.name
         if "{keyset}" in str(self._template.parent):
             raise ConfigError('[publish] file: "{keyset}" belongs into the name of the file, not of its folder')
@@ -40,22 +48,8 @@ class FilePublisher:
         """
         self._cache.put(publication)
         path = self._path(publication)
-        if path is None:
-            return
-        try:
-            owner = self._own()
-            found = _read(path)
-            wanted = self._wanted(publication)
-            if (wanted is None or not owner) and _has(publication, found):
-                return
-            if wanted is None:
-                raise PublicationError(f"{path} waits for the keys of {', '.join(self._cache.missing())}")
-            if not owner:
-                raise PublicationError(f"another process owns {path} and has not written these keys yet")
-            if found != wanted:
-                write_atomically(path, wanted.encode(), 0o644)
-        except (OSError, RotatorError) as error:
-            raise _explained(error, path) from error
+        if path is not None:
+            self._call(path, lambda: self._publish(publication, path))
 
     def served_kids(self, publication: Publication) -> Collection[Kid] | None:
         """
@@ -65,11 +59,9 @@ class FilePublisher:
         if path is None:
             return None
         try:
-            return parse_jwks(_read(path)).keys()
+            return [Kid(kid) for kid in read_jwks(self._call(path, lambda: _read(path))).keys]
         except KeyMaterialError:
             return ()
-        except OSError as error:
-            raise _explained(error, path) from error
 
     def read_back(self, publication: Publication) -> None:
         """
@@ -77,11 +69,7 @@ class FilePublisher:
         """
         path = self._path(publication)
         if path is not None:
-            try:
-                text = _read(path)
-            except OSError as error:
-                raise _explained(error, path) from error
-            require_keys(publication, text, str(path))
+            require_keys(publication, self._call(path, lambda: _read(path)), str(path))
 
     def close(self) -> None:
         """
@@ -90,6 +78,28 @@ class FilePublisher:
         if self._lock is not None:
             os.close(self._lock)
             self._lock = None
+
+    def _call(self, path: Path, work: Callable[[], _T]) -> _T:
+        try:
+            return self._files.call(work)
+        except PublicationError:
+            raise
+        except (OSError, RotatorError) as error:
+            raise PublicationError(f"{path}: {error.strerror if isinstance(error, OSError) else error}") from error
+
+    def _publish(self, publication: Publication, path: Path) -> None:
+        owner = self._own()
+        if owner:
+            check_target(path)
+        found = _read(path)
+        wanted = self._wanted(publication)
+        if wanted is not None and owner and found != wanted.encode():
+            write_atomically(path, wanted.encode(), 0o644)
+        refuse_leak(publication, found, str(path))
+        if (wanted is None or not owner) and not _has(publication, found, path):
+            if wanted is None:
+                raise PublicationError(f"{path} waits for the keys of {', '.join(self._cache.missing())}")
+            raise PublicationError(f"another process owns {path} and has not written these keys yet")
 
     def _path(self, publication: Publication) -> Path | None:
         if publication.symmetric or not (self._each or publication.well_known):
@@ -107,32 +117,33 @@ class FilePublisher:
         if self._lock is not None:
             return True
         folder = self._template.parent
-        if not folder.is_dir():
-            folder.mkdir(parents=True, exist_ok=True)
-            folder.chmod(0o755)  # whatever the umask: a web server of another user reads here
+        make_folder(folder, 0o755)  # a web server of another user reads here
         self._lock = try_lock(folder / f".{self._template.name}.lock")
         return self._lock is not None
 
 
-def _read(path: Path) -> str:
+def _read(path: Path) -> bytes:
+    """
+    Return the content, nothing for a file that is missing; raises UnsafePathError or OSError, and never waits.
+    """
     try:
-        return path.read_bytes().decode(errors="replace")
+        return read_regular(path, MAX_JWKS)
     except FileNotFoundError:
-        return ""
+        return b""
+    except OSError as error:
+        check_target(path)  # says what is odd about it, if something is
+        if error.errno == errno.EFBIG:
+            return b""  # none of ours
+        raise
 
 
-def _explained(error: OSError | RotatorError, path: Path) -> PublicationError:
-    if isinstance(error, PublicationError):
-        return error
-    return PublicationError(f"{path}: {error.strerror if isinstance(error, OSError) else error}")
-
-
-def _has(publication: Publication, text: str) -> bool:
+def _has(publication: Publication, found: bytes, path: Path) -> bool:
     """
-    Whether *text* has every key of *publication* and none that it revokes.
+    Whether *found* has every key of *publication* and none that it revokes.
     """
     try:
-        require_keys(publication, text, "")
-        return not any(revocation.kid in parse_jwks(text) for revocation in publication.document.revoked)
-    except (PublicationError, KeyMaterialError):
+        served = require_keys(publication, found, str(path))
+    except PublicationError:
         return False
+    shown = {entry.kid for entry in served.entries}
+    return not any(revocation.kid in shown for revocation in publication.document.revoked)

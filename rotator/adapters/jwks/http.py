@@ -2,16 +2,15 @@
 The JWKS over HTTP: our own listener, and addresses that others serve.
 """
 
-import time
 from collections.abc import Callable, Collection, Iterable, Iterator
 
 from rotator.adapters.jwks.cache import JwksCache
-from rotator.adapters.jwks.read_back import fetch, require_keys
+from rotator.adapters.jwks.fetches import Fetches
+from rotator.adapters.jwks.read_back import Answer, remarks, require_keys
 from rotator.documents.jwk import parse_jwks
 from rotator.model.keys import Kid
 from rotator.model.publication import Publication
 
-FETCH_TIMEOUT = 10.0
 WELL_KNOWN_PATH = "/.well-known/jwks.json"
 
 
@@ -29,9 +28,10 @@ class HttpPublisher:
 
     name = "http"
 
-    def __init__(self, cache: JwksCache, url_base: Callable[[], str]) -> None:
+    def __init__(self, cache: JwksCache, url_base: Callable[[], str], fetches: Fetches | None = None) -> None:
         self._cache = cache
         self._url_base = url_base
+        self._fetches = fetches or Fetches()
 
     def publish(self, publication: Publication) -> None:
         """
@@ -52,7 +52,11 @@ class HttpPublisher:
         """
         if not publication.symmetric:
             paths = [keyset_path(publication.document.keyset), *([WELL_KNOWN_PATH] if publication.well_known else [])]
-            confirm_urls(publication, (self._url_base() + path for path in paths), FETCH_TIMEOUT)
+            self._fetches.read(
+                publication,
+                [self._url_base() + path for path in paths],
+                lambda url, answer: require_keys(publication, answer.body, url),
+            )
 
     def close(self) -> None:
         """
@@ -62,16 +66,21 @@ class HttpPublisher:
 
 class VerifyUrls:
     """
-    Addresses where consumers fetch the JWKS, served by others: read back only, all within *timeout* seconds.
+    Addresses where consumers fetch the JWKS, served by others: read back only.
 
-    "{keyset}" in an address stands for the name; an address without it concerns well-known keysets only.
+    "{keyset}" in an address stands for the name; an address without it concerns well-known keysets only. *remark* is
+    told, once, what is not good about an address though it shows our keys.
     """
 
     name = "verify_urls"
 
-    def __init__(self, urls: Iterable[str], timeout: float = FETCH_TIMEOUT) -> None:
+    def __init__(
+        self, urls: Iterable[str], fetches: Fetches | None = None, remark: Callable[[str], object] = lambda _: None
+    ) -> None:
         self._urls = tuple(urls)
-        self._timeout = timeout
+        self._fetches = fetches or Fetches()
+        self._remark = remark
+        self._remarked: set[str] = set()
 
     def publish(self, publication: Publication) -> None:
         """
@@ -89,24 +98,24 @@ class VerifyUrls:
         Read every address back.
         """
         if not publication.symmetric:
-            confirm_urls(publication, self._concerning(publication), self._timeout)
+            self._fetches.read(publication, self.concerning(publication), lambda *at: self._check(publication, *at))
 
     def close(self) -> None:
         """
         Do nothing: no connection stays open between calls.
         """
 
-    def _concerning(self, publication: Publication) -> Iterator[str]:
+    def concerning(self, publication: Publication) -> Iterator[str]:
+        """
+        Yield the addresses that should show the keyset.
+        """
         for url in self._urls:
             if "{keyset}" in url or publication.well_known:
                 yield url.replace("{keyset}", publication.document.keyset)
 
-
-def confirm_urls(publication: Publication, urls: Iterable[str], timeout: float) -> None:
-    """
-    Read back every address of *urls*, all within *timeout* seconds; raises PublicationError at the first missing key.
-    """
-    deadline = time.monotonic() + timeout
-    for url in urls:
-        body = fetch(url, max(0.1, deadline - time.monotonic()))
-        require_keys(publication, body.decode(errors="replace"), url)
+    def _check(self, publication: Publication, url: str, answer: Answer) -> None:
+        served = require_keys(publication, answer.body, url)
+        for text in remarks(publication, answer, served, url):
+            if text not in self._remarked:
+                self._remarked.add(text)
+                self._remark(text)

@@ -6,10 +6,11 @@ import time
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
 
-from rotator.adapters.jwks.read_back import require_keys
+from rotator.adapters.jwks.read_back import refuse_leak, require_keys
 from rotator.documents.jwk import EMPTY, parse_jwks
 from rotator.documents.public import WELL_KNOWN, decode_public, encode_public
 from rotator.documents.seal import NEVER_SEALED, SEAL, Sealing
+from rotator.documents.served_jwks import read_jwks
 from rotator.errors import DocumentError, KeyMaterialError, PublicationError, StoreConflictError
 from rotator.model.document import Fields, Stored, Tree
 from rotator.model.keys import Kid
@@ -81,6 +82,7 @@ class StorePublisher:
                 raise
             else:
                 self._seen[keyset] = _Read(stored.version, fields, self._monotonic())
+                refuse_leak(publication, _text_of(seen.fields), _name_of(keyset))
                 return repaired
         raise PublicationError(f"{keyset}: its public document keeps changing under us; find out who else writes it")
 
@@ -89,9 +91,10 @@ class StorePublisher:
         Return the kids of the stored set; none if there is no document, or none that verifiers can read.
         """
         try:
-            return parse_jwks(_text_of(self._load(publication.document.keyset, publication).fields)).keys()
+            served = read_jwks(_text_of(self._load(publication.document.keyset, publication).fields))
         except (PublicationError, KeyMaterialError):
             return ()
+        return [Kid(kid) for kid in served.keys]
 
     def read_back(self, publication: Publication) -> None:
         """
@@ -99,7 +102,7 @@ class StorePublisher:
         """
         if not publication.symmetric:
             fields = self._load(publication.document.keyset, publication).fields
-            require_keys(publication, _text_of(fields), f"the public document of {publication.document.keyset}")
+            require_keys(publication, _text_of(fields), _name_of(publication.document.keyset))
 
     def close(self) -> None:
         """
@@ -163,6 +166,10 @@ def _scan(publication: Publication) -> None:
         parse_jwks(publication.document.jwks)
     except KeyMaterialError as error:
         raise PublicationError(f"{publication.document.keyset}: {error}") from error
+
+
+def _name_of(keyset: str) -> str:
+    return f"the public document of {keyset}"
 
 
 def _text_of(fields: Fields | None) -> str:

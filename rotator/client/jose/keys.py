@@ -6,15 +6,15 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
-from typing import Any
 
 from joserfc.errors import JoseError, SecurityWarning
 from joserfc.jwk import OctKey, RSAKey
 from joserfc.jws import JWSRegistry
 
-from rotator.documents.jwk import PUBLIC_MEMBERS, base64url
+from rotator.documents.jwk import base64url, base64url_uint
+from rotator.documents.served_jwks import ServedJwks, ServedKey, read_jwks, rsa_fault
 from rotator.errors import KeyMaterialError, WeakSecretError
-from rotator.model.algorithms import MIN_RSA_BITS, Algorithm
+from rotator.model.algorithms import Algorithm
 from rotator.model.keys import HmacSecret, KeyPair, NextKey, public_key
 from rotator.model.keyset import Keyset
 from rotator.model.policy import Timing
@@ -22,14 +22,7 @@ from rotator.model.secret import SecretText
 
 # The defaults of the daemon.
 DEFAULT_TIMING = Timing(timedelta(hours=2), timedelta(days=7), timedelta(minutes=1))
-MIN_EXPONENT = 3
-PRIVATE_MEMBERS = frozenset({"d", "p", "q", "dp", "dq", "qi", "oth", "k", "priv"})
-MAX_JWKS = 1 << 20
 _SIGN = JWSRegistry.algorithms
-# Modulus residues of RSA keys from the flawed generator of CVE-2017-15361 ("ROCA") lie in the group that 65537
-# generates.
-_ROCA_PRIMES = (11, 13, 17, 19, 37, 53, 61, 71, 73, 79, 97, 103, 107, 109, 127, 151, 157)
-_ROCA = {prime: frozenset(pow(65537, power, prime) for power in range(prime)) for prime in _ROCA_PRIMES}
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,52 +144,19 @@ def keys_of(keyset: Keyset) -> Keys:
 
 def keys_of_jwks(data: str | bytes) -> dict[str, VerifyingKey]:
     """
-    Return the keys of a JWKS (RFC 7517) by kid, in its order.
-
-    Members of kinds that rotator does not make are ignored (section 5). Raises KeyMaterialError for a damaged set:
-    not JSON, a private or symmetric member, a kid twice, an RS256 key that is unfit, or no key at all.
+    Return the keys of a JWKS by kid, in its order; raises KeyMaterialError if it is none, or has none for us.
     """
-    try:
-        members = json.loads(data)["keys"]
-        if not isinstance(members, list):
-            raise TypeError  # noqa: TRY301
-    except (ValueError, KeyError, TypeError, RecursionError):
-        raise KeyMaterialError("no JWKS") from None
-    found: dict[str, VerifyingKey] = {}
-    for member in members:
-        key = key_of_jwk(member) if isinstance(member, dict) else None
-        if key is None:
-            continue
-        if key.kid in found:
-            raise KeyMaterialError("a JWKS holds a kid twice")
-        found[key.kid] = key
-    if not found:
-        raise KeyMaterialError("a JWKS without any key that can be used")
-    return found
+    return keys_of_served(read_jwks(data))
 
 
-def key_of_jwk(member: Mapping[str, Any]) -> VerifyingKey | None:
+def keys_of_served(served: ServedJwks) -> dict[str, VerifyingKey]:
     """
-    Return the public key that one member of a JWKS is, None for a kind of key that rotator does not make.
-
-    Raises KeyMaterialError if it is private or symmetric, or an RS256 key that is unfit.
+    Return the keys of a JWKS that was read; raises KeyMaterialError, which says why, if none can be used.
     """
-    if not PRIVATE_MEMBERS.isdisjoint(member) or member.get("kty") == "oct":
-        raise KeyMaterialError("a JWKS holds a member that is not public")
-    operations = member.get("key_ops", ["verify"])
-    if (
-        member.get("kty") != "RSA"
-        or member.get("alg") != Algorithm.RS256
-        or member.get("use", "sig") != "sig"
-        or not isinstance(operations, list)
-        or "verify" not in operations
-    ):
-        return None
-    kid = member.get("kid")
-    if not isinstance(kid, str) or not kid:
-        raise KeyMaterialError("a JWKS holds a key without a kid")
-    public = {name: member[name] for name in PUBLIC_MEMBERS & member.keys()}
-    return VerifyingKey(kid, Algorithm.RS256, _rsa(public, f"the key {kid!r} of a JWKS"))
+    if not served.keys:
+        why = f": {served.faults}" if served.faults else ""
+        raise KeyMaterialError(f"a JWKS without any key that can be used{why}")
+    return {kid: VerifyingKey(kid, key.algorithm, _served_rsa(key)) for kid, key in served.keys.items()}
 
 
 def secret_key(kid: str, algorithm: Algorithm, secret: bytes) -> tuple[VerifyingKey, SigningKey]:
@@ -220,15 +180,17 @@ def _oct(secret: bytes, algorithm: Algorithm, what: str) -> OctKey:
         raise KeyMaterialError(f"{what} is a public key, and no shared secret") from None
 
 
-def _rsa(value: str | dict[str, Any], what: str) -> RSAKey:
+def _served_rsa(key: ServedKey) -> RSAKey:
+    return RSAKey.import_key({"kty": "RSA", "n": base64url_uint(key.n), "e": base64url_uint(key.e)})
+
+
+def _rsa(pem: str, what: str) -> RSAKey:
     try:
-        key = RSAKey.import_key(value)
+        key = RSAKey.import_key(pem)
         numbers = key.public_key.public_numbers()
     except (ValueError, TypeError, KeyError, OverflowError, JoseError, SecurityWarning):
         # Not chained: such errors quote their input. Warnings are exceptions if Python is run with -W error.
         raise KeyMaterialError(f"{what} is no RSA key") from None
-    if numbers.n.bit_length() < MIN_RSA_BITS or numbers.e < MIN_EXPONENT or numbers.n % 2 == 0:
-        raise KeyMaterialError(f"{what} is too weak: RSA takes {MIN_RSA_BITS} bits and an exponent of 3 or more")
-    if all(numbers.n % prime in _ROCA[prime] for prime in _ROCA_PRIMES):
-        raise KeyMaterialError(f"{what} comes from a generator known to be flawed (CVE-2017-15361)")
+    if fault := rsa_fault(numbers.n, numbers.e):
+        raise KeyMaterialError(f"{what} {fault}")
     return key

@@ -11,9 +11,11 @@ from http.client import HTTPException, HTTPResponse
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from rotator.adapters.http_client import Connection, connect, tls_context
+from rotator.adapters.http_client import Connection, connect, max_age_of, tls_context
 from rotator.client.arguments import require_keyset, require_names, require_timing
-from rotator.client.jose.keys import DEFAULT_TIMING, MAX_JWKS, Keys, keys_of_jwks
+from rotator.client.jose.keys import DEFAULT_TIMING, Keys, VerifyingKey, keys_of_served
+from rotator.client.log import StdlibLog
+from rotator.documents.served_jwks import MAX_JWKS, read_jwks
 from rotator.errors import ConfigError, KeyMaterialError, PublicationError
 from rotator.model.policy import Timing
 
@@ -23,7 +25,7 @@ _HEADERS = {
     "User-Agent": "rotator",
 }
 _MAX_ETAG = 256
-_MAX_AGE = 10**6
+_LOG = StdlibLog()
 
 
 class JwksSource:
@@ -68,6 +70,7 @@ class JwksSource:
         # The last answer that was a set, and the keys that it gave. Used as long as those are the reader's keys.
         self._etag, self._text = "", b""
         self._verifying: object = None
+        self._leaked: frozenset[str] = frozenset()
 
     def read(self, known: Keys | None, timeout: float, *, fresh: bool) -> tuple[Keys, timedelta | None]:
         """
@@ -80,7 +83,8 @@ class JwksSource:
         if answered and self._etag:
             headers["If-None-Match"] = self._etag
         response, body = self._fetched(headers, time.monotonic() + timeout)
-        may_keep = _max_age(response.headers.get("Cache-Control", ""))
+        seconds = max_age_of(response)
+        may_keep = None if seconds is None else timedelta(seconds=seconds)
         if response.status == HTTPStatus.NOT_MODIFIED and known is not None and "If-None-Match" in headers:
             return known, may_keep
         if response.status != HTTPStatus.OK:
@@ -88,13 +92,30 @@ class JwksSource:
         if len(body) > MAX_JWKS:
             raise PublicationError(f"{self.place} answers with more than {MAX_JWKS} bytes")
         if known is None or not answered or body != self._text:
-            try:
-                verifying = keys_of_jwks(body)
-            except KeyMaterialError as error:
-                raise KeyMaterialError(f"{self.place}: {error}") from None
+            verifying = self._verifying_keys(body, known)
             known = Keys(verifying=verifying, timing=self._timing, keyset=self.keyset)
         self._etag, self._text, self._verifying = _etag(response), body, known.verifying
         return known, may_keep
+
+    def _verifying_keys(self, body: bytes, known: Keys | None) -> dict[str, VerifyingKey]:
+        """
+        Return the keys of an answer; raises KeyMaterialError if it has none, or casts doubt on a known key.
+        """
+        try:
+            served = read_jwks(body)
+            if served.leaked - self._leaked:
+                _LOG.warning("jwks_shows_private_keys", place=self.place, kids=sorted(served.leaked))
+            self._leaked = served.leaked
+            found = keys_of_served(served)
+        except KeyMaterialError as error:
+            raise KeyMaterialError(f"{self.place}: {error}") from None
+        # The known keys are served on, rather than lost at once by what a stranger put beside them.
+        ours = known.verifying.keys() if known is not None else frozenset[str]()
+        if doubted := served.ambiguous & ours:
+            raise KeyMaterialError(f"{self.place}: a JWKS holds a kid twice, for different keys: {min(doubted)}")
+        if doubted := served.leaked & ours:
+            raise KeyMaterialError(f"{self.place}: shows the private key of kid {min(doubted)}; revoke it")
+        return found
 
     def changed(self) -> bool:
         """
@@ -140,11 +161,3 @@ def _etag(response: HTTPResponse) -> str:
     """
     etag = response.headers.get("ETag", "")
     return etag if len(etag) <= _MAX_ETAG and etag.isascii() and etag.isprintable() else ""
-
-
-def _max_age(cache_control: str) -> timedelta | None:
-    for directive in cache_control.split(","):
-        name, _, value = directive.strip().partition("=")
-        if name.lower() == "max-age" and value.isascii() and value.isdecimal():
-            return timedelta(seconds=int(value) if len(value) < len(str(_MAX_AGE)) else _MAX_AGE)
-    return None

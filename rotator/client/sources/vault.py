@@ -8,6 +8,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from rotator.adapters.files.reading import read_regular
 from rotator.client.arguments import require_keyset, require_names, require_timing, require_vault_address
 from rotator.client.jose.keys import DEFAULT_TIMING, Keys
 from rotator.client.log import StdlibLog
@@ -137,7 +138,7 @@ def read_token(file: Path) -> SecretText:
     Return the token in *file*; raises StoreUnavailableError if there is none.
     """
     try:
-        text = file.read_text(encoding="ascii").strip()
+        text = read_regular(file).decode("ascii").strip()
     except (OSError, UnicodeError) as error:
         raise StoreUnavailableError(f"token_file: {file} cannot be read ({type(error).__name__})") from None
     if not text or not text.isprintable():

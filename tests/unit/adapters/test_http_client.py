@@ -2,6 +2,8 @@
 The one HTTP client: one deadline for everything, bounded bodies, connections that are used again.
 """
 
+import itertools
+import os
 import socket
 import ssl
 import time
@@ -11,7 +13,8 @@ from pathlib import Path
 import pytest
 
 from rotator.adapters.http_client import Connection, connect, get, remaining, tls_context
-from tests.support.peer import Answer, Hole, Peer, Request, answer, elapsed
+from tests.support.certificates import certificate
+from tests.support.peer import Answer, Hole, Peer, Request, Script, answer, elapsed
 
 
 def soon(seconds: float = 5.0) -> float:
@@ -79,6 +82,40 @@ def test_a_server_that_drips_or_says_nothing_is_given_up() -> None:
         assert elapsed(lambda: asked(f"https://127.0.0.1:{hole.port}")) < 2
 
 
+def test_an_answer_may_be_announced_by_a_few_others() -> None:
+    """A proxy that says "continue", or sends hints early, is understood: the answer that counts comes after those."""
+    announced = b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\nLink: </x>; rel=preload\r\n\r\n"
+    with Peer(lambda _: announced * 4 + answer(200, b"x")) as peer:
+        response, body = get(peer.address, {}, soon())
+    assert (response.status, body) == (200, b"x")
+
+
+def _endless(piece: bytes, head: bytes = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n") -> Script:
+    return lambda _: itertools.chain([head], itertools.repeat(piece * 100))
+
+
+ENDLESS: dict[str, tuple[Script, str]] = {
+    "100 Continue": (_endless(b"HTTP/1.1 100 Continue\r\n\r\n", b""), "more than 8 answers that announce another"),
+    "103 Early Hints": (_endless(b"HTTP/1.1 103 Early Hints\r\nLink: x\r\n\r\n", b""), "more than 8 answers"),
+    "a status line": (_endless(b"H", b""), "status line"),
+    "headers": (_endless(b"X: y\r\n", b"HTTP/1.1 200 OK\r\n"), "100 headers"),
+    "a chunk extension": (_endless(b"x", b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n1;"), "chunk size"),
+    "chunks of a byte with long extensions": (_endless(b"1;" + b"x" * 1000 + b"\r\nx\r\n"), "does not end"),
+    "a body": (_endless(b"x", b"HTTP/1.1 200 OK\r\n\r\n"), "more than 100000 bytes"),
+}
+
+
+@pytest.mark.parametrize("name", ENDLESS)
+def test_an_answer_without_an_end_costs_little(name: str) -> None:
+    """It is given up after so much of it, long before the deadline: no answer keeps a processor busy until then."""
+    script, said = ENDLESS[name]
+    with Peer(script) as peer:
+        before = time.thread_time()
+        with pytest.raises((HTTPException, OSError), match=said):
+            get(peer.address, {}, soon(60), 100_000)
+        assert time.thread_time() - before < 1
+
+
 def test_a_connection_carries_several_requests() -> None:
     """It stays open, says that it was used, and is fit until the server hangs up."""
     with Peer(lambda _: answer(200, "ok")) as peer:
@@ -120,6 +157,19 @@ def test_a_tls_context_verifies_and_writes_no_session_keys(tmp_path: Path, monke
     assert (context.verify_mode, context.check_hostname) == (ssl.CERT_REQUIRED, True)
     assert not context.keylog_filename
     (tmp_path / "ca.pem").write_text("no certificate")
-    for file in ("ca.pem", "missing.pem"):
+    os.mkfifo(tmp_path / "fifo.pem")
+    for file in ("ca.pem", "missing.pem", "fifo.pem"):
         with pytest.raises(OSError, match=r"."):
             tls_context(tmp_path / file)
+
+
+def test_authorities_of_a_file_may_count_beside_those_of_the_system(tmp_path: Path) -> None:
+    """A host of our own, signed by an authority that nobody else knows, and a public one, with one context."""
+    ca_file, context = certificate(tmp_path, "127.0.0.1")
+    with Peer(lambda _: answer(200, b"x"), context) as peer:
+        assert get(peer.address, {}, soon(), ca_file=ca_file)[1] == b"x"
+        with pytest.raises(ssl.SSLCertVerificationError):
+            get(peer.address, {}, soon())
+    alone, beside = tls_context(ca_file), tls_context(ca_file, system=True)
+    assert len(alone.get_ca_certs()) == 1
+    assert len(beside.get_ca_certs()) == len(tls_context(None).get_ca_certs()) + 1

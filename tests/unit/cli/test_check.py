@@ -51,7 +51,8 @@ def test_a_folder_that_others_may_write_fails(rotator: CommandLine) -> None:
     """Anybody could put keys there: 78."""
     (rotator.folder / "store").mkdir()
     (rotator.folder / "store").chmod(0o777)
-    assert ("FAIL", "folder", f"{rotator.folder}/store may be written by others; chmod o-w") in findings(rotator, 78)
+    said = f"others may write to the folder {rotator.folder}/store; chmod go-w it, or name a folder inside it"
+    assert ("FAIL", "folder", said) in findings(rotator, 78)
 
 
 def test_a_folder_that_others_cannot_enter_is_warned_of(rotator: CommandLine) -> None:

@@ -11,6 +11,8 @@ CODES = {
     "ConfigError": 78,
     "RefusedError": 3,
     "PublicationError": 3,
+    "PublicationPendingError": 3,
+    "PrivateKeyPublishedError": 3,
     "FrozenError": 3,
     "EditedError": 3,
     "StoreConflictError": 75,

@@ -26,7 +26,7 @@ from rotator.client import (
     WeakSecretError,
     verify_with,
 )
-from rotator.client.jose.keys import key_of_jwk, keys_of_jwks, secret_key
+from rotator.client.jose.keys import keys_of_jwks, secret_key
 from rotator.errors import KeyMaterialError, RotatorError
 from rotator.model.algorithms import Algorithm
 from tests.support.forgery import (
@@ -256,12 +256,13 @@ def test_no_work_is_bought_with_a_header(forge: Forge) -> None:
 
 
 def test_an_absurd_key_costs_little() -> None:
-    """Keys that make each verification slow: above the limit of OpenSSL they verify nothing, and do not raise."""
+    """Keys that make each verification slow, or verify nothing, being above the limit of OpenSSL, are not used at all."""
+    ours = private_key().public_key()
     for bits in (16385, 32768):
-        key = key_of_jwk(jwk_of(private_key().public_key(), n=encode(((1 << bits) + 1).to_bytes(bits // 8 + 1, "big"))))
-        assert key is not None
-        assert key.verifies(b"x", bytes(bits // 8 + 1)) is False
-        assert key.verifies(b"x", b"\1" * (bits // 8)) is False
+        huge = encode(((1 << bits) + 1).to_bytes(bits // 8 + 1, "big"))
+        for changes in ({"n": huge}, {"e": huge}, {"n": huge, "e": encode(b"\1" + bytes(32) + b"\1")}):
+            absurd = jwk_of(ours, kid="absurd", **changes)
+            assert list(keys_of_jwks(json.dumps({"keys": [absurd, jwk_of(ours)]}))) == [KID]
 
 
 @BOTH
@@ -294,12 +295,14 @@ def test_a_set_with_new_kinds_of_keys_can_be_read() -> None:
         assert isinstance(outcome(verifier_of(rsa_forge(), keys=FixedKeys(keys)), rsa_forge().token()), Claims)
 
 
-def test_a_set_that_leaks_is_no_set() -> None:
+def test_what_leaks_is_no_key() -> None:
     """joserfc, authlib, python-jose: a private key or a shared secret in a public set was read without a word."""
-    ours = jwk_of(private_key().public_key())
-    for leak in ({"kty": "oct", "k": "AAAA", "kid": "x"}, {**ours, "kid": "x", "d": "AAAA"}):
-        with pytest.raises(KeyMaterialError):
-            keys_of_jwks(json.dumps({"keys": [ours, leak]}))
+    ours, other = jwk_of(private_key().public_key()), jwk_of(private_key(1).public_key(), kid="x")
+    for leak in ({"kty": "oct", "k": "AAAA", "kid": "x"}, {**other, "d": "AAAA"}):
+        assert list(keys_of_jwks(json.dumps({"keys": [ours, leak]}))) == [KID]
+    # Our own key under another name, in another entry, beside the plain one.
+    with pytest.raises(KeyMaterialError, match="without any key"):
+        keys_of_jwks(json.dumps({"keys": [ours, {**ours, "kid": "x", "d": "AAAA"}]}))
 
 
 @pytest.mark.parametrize(

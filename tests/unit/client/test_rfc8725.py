@@ -22,9 +22,9 @@ from rotator.client import (
     WeakSecretError,
     verify_with,
 )
-from rotator.client.jose.keys import MIN_RSA_BITS, keys_of_jwks, secret_key
+from rotator.client.jose.keys import keys_of_jwks, secret_key
 from rotator.errors import KeyMaterialError
-from rotator.model.algorithms import Algorithm
+from rotator.model.algorithms import MIN_RSA_BITS, Algorithm
 from tests.support.forgery import (
     ABSENT,
     AUDIENCE,

@@ -46,6 +46,11 @@ FAULTS = {
         "[daemon]\npoll_interval = '1s'\n[keysets.web]\npropagation_time = '4s'",
         ['[daemon] poll_interval: 1s is above an eighth of the propagation_time of web (4s); say "auto"'],
     ),
+    "authority without an address": ("[publish]\nca_file = 'ca.pem'\n" + MINIMAL, ["[publish] ca_file: does nothing"]),
+    "authority for addresses without TLS": (
+        "[publish]\nca_file = 'ca.pem'\nverify_urls = ['http://a.example/jwks.json']\n" + MINIMAL,
+        ["[publish] ca_file: does nothing"],
+    ),
     "Redis authority without TLS": ("[redis]\nca_file = 'ca.pem'\n" + MINIMAL, ["[redis] ca_file: does nothing"]),
     "two listeners on one port": ("[admin]\nhttp = '127.0.0.1:8471'\n" + MINIMAL, ["[admin] http: is the address of [publish] http, too"]),
     "verify URL that would never be read": (

@@ -14,5 +14,6 @@ def test_only_what_stops_rotation_makes_a_keyset_unready() -> None:
         AlarmReason.UNAVAILABLE,
         AlarmReason.OVERDUE,
         AlarmReason.INVARIANT,
+        AlarmReason.HANGS,
         AlarmReason.INTERNAL,
     }

@@ -10,7 +10,7 @@ import pytest
 
 from rotator.documents.jwk import EMPTY
 from rotator.documents.public import encode_public, public_document
-from rotator.errors import PublicationError, StoreUnavailableError
+from rotator.errors import PrivateKeyPublishedError, PublicationError, StoreUnavailableError
 from rotator.model.document import Tree
 from rotator.model.event import EventType
 from rotator.model.keys import Kid
@@ -272,3 +272,68 @@ def test_a_neighbour_that_cannot_be_understood_counts_as_one_with_keys(shown: Sh
     member = replace(shown.snapshot, policy=replace(shown.snapshot.policy, well_known=True))
 
     assert may_be_cached(store, ("neighbour", "web"), member)
+
+
+# -- private keys ------------------------------------------------------------------------------------------------------
+
+
+class Leaking(MemoryPublisher):
+    """
+    A publisher that shows a private key, to those who read back or those who write, while `kids` names some.
+    """
+
+    def __init__(self) -> None:
+        super().__init__(ManualClock(), "leaking")
+        self.kids: tuple[str, ...] = ()
+        self.written: tuple[str, ...] = ()
+
+    def publish(self, publication: Publication) -> None:
+        """Tell what was there before."""
+        super().publish(publication)
+        if self.written:
+            found, self.written = self.written, ()
+            raise PrivateKeyPublishedError(f"/srv/jwks.json shows the private key of kid {' and '.join(found)}", *found)
+
+    def read_back(self, publication: Publication) -> None:
+        """Tell what is there."""
+        if self.kids:
+            raise PrivateKeyPublishedError(f"https://a.example shows the private key of kid {self.kids[0]}", *self.kids)
+        super().read_back(publication)
+
+
+def test_a_private_key_that_is_shown_is_alarmed_until_its_kid_is_gone(shown: Shown) -> None:
+    """That the place shows it no more is no cure: somebody may have read it. The alarm names place, kid and command."""
+    shown.first = leaking = Leaking()
+    kid, snapshot = next_of(shown.snapshot), shown.snapshot
+    publishing = shown.publishing
+    publishing.publish(snapshot)
+    leaking.kids = (kid,)
+    with pytest.raises(PublicationError, match="shows the private key"):
+        publishing.read_back(snapshot)
+    (alarm,) = shown.alarms.active()
+    assert alarm.reason is AlarmReason.PRIVATE_KEY
+    assert alarm.detail.startswith(f"https://a.example shows the private key of kid {kid}; ")
+    assert f"run `rotator revoke web {kid}`" in alarm.detail
+
+    leaking.kids = ()
+    publishing.read_back(snapshot)
+    publishing.publish(snapshot)
+    assert shown.reasons() == {AlarmReason.PRIVATE_KEY}
+    publishing.publish(replace(snapshot, keyset=replace(snapshot.keyset, next=None)))
+    assert shown.reasons() == set()
+
+
+def test_a_private_key_that_was_overwritten_is_alarmed_all_the_same(shown: Shown) -> None:
+    """The other publishers are written, and the next publication clears the failure, not the alarm."""
+    shown.first = leaking = Leaking()
+    assert shown.snapshot.keyset.current is not None
+    kids = (str(shown.snapshot.keyset.current.kid), next_of(shown.snapshot))
+    leaking.written, publishing = kids, shown.publishing
+    (failure,) = publishing.publish(shown.snapshot)
+    assert failure == f"leaking: /srv/jwks.json shows the private key of kid {kids[0]} and {kids[1]}"
+    assert shown.second.visible("web") == shown.snapshot.publication
+    assert shown.reasons() == {AlarmReason.PRIVATE_KEY, AlarmReason.PUBLISH_FAILED}
+
+    assert publishing.publish(shown.snapshot) == ()
+    (alarm,) = shown.alarms.active()
+    assert all(f"rotator revoke web {kid}" in alarm.detail for kid in kids)

@@ -11,12 +11,20 @@ import pytest
 
 from rotator.documents.jwk import jwks_of
 from rotator.documents.public import encode_public, public_document
-from rotator.errors import DocumentError, FrozenError, StoreConflictError, StoreDeniedError, StoreUnavailableError
+from rotator.errors import (
+    DocumentError,
+    FrozenError,
+    PublicationPendingError,
+    StoreConflictError,
+    StoreDeniedError,
+    StoreUnavailableError,
+)
 from rotator.lifecycle.decisions import Wait
 from rotator.model.document import Tree
 from rotator.model.event import EventType
 from rotator.model.publication import Publication
 from rotator.model.reasons import AlarmReason, HoldReason
+from rotator.reconcile.tracker import MAX_PENDING
 from tests.support.documents import sealed
 from tests.support.memory_store import Crash, MemoryStore
 from tests.support.process import Outside, Overtaken, Place, Process
@@ -406,20 +414,73 @@ def test_a_hold_is_reported_when_it_begins_and_not_again() -> None:
     assert (place.tracker.status.held, place.tracker.status.overdue) == (None, False)
 
 
-def test_a_paused_process_reads_again_before_it_activates() -> None:
-    """A shared secret whose publication took longer than the pause allowed is activated by a later reading."""
+@pytest.mark.parametrize("slow", [30.0, 3000.0])
+@pytest.mark.parametrize("times", [1, 100])
+def test_a_publication_that_takes_long_loses_no_activation(slow: float, times: int) -> None:
+    """Of a shared secret: the clock is read again before the deadlines are recorded, be it slow in every pass."""
     place = Place(POLICIES["HS256"])
     place.live(20)
     place.clock.advance(90.0)
-    taken = iter([30.0])
+    signing, taken = place.current.kid, iter([slow] * times)
     publish = place.publisher.publish
 
-    def slow(publication: Publication) -> None:
+    def slowly(publication: Publication) -> None:
         place.clock.advance(next(taken, 0.0))
         publish(publication)
 
-    place.publisher.publish = slow  # type: ignore[method-assign]
+    place.publisher.publish = slowly  # type: ignore[method-assign]
+    place.tracker.converged = None
+    begun = place.clock.now()
     place.reconcile()
 
-    assert place.process.log.names().count("lost_race") == 1
-    assert place.current.activated_at == place.clock.now()
+    assert place.process.log.names().count("lost_race") == 0
+    assert place.current.kid != signing
+    assert place.current.activated_at >= begun + seconds(slow)
+    for key in place.keyset.old:
+        assert key.retire_at >= key.deactivated_at + place.policy.timing.retention
+
+
+def test_an_answer_that_is_on_its_way_ends_the_pass_and_is_no_fault() -> None:
+    """Nothing is alarmed, reported or put off; the pass that the answer brings goes on."""
+    place = Place(POLICIES["RS256"])
+    place.reconcile()
+    place.live(50)
+    read_back, pending = place.publisher.read_back, [True]
+
+    def slowly(publication: Publication) -> None:
+        if pending[0]:
+            raise PublicationPendingError("https://a.example has not answered yet")
+        read_back(publication)
+
+    place.publisher.read_back = slowly  # type: ignore[method-assign]
+    signing, told = place.current.kid, len(place.types())
+    place.clock.advance(60.0)
+    wait = place.reconcile()
+    assert (wait.held, wait.until) == (HoldReason.UNCONFIRMED, place.clock.now() + seconds(MAX_PENDING))
+    assert (place.current.kid, place.reasons(), place.types()[told:]) == (signing, set(), [])
+    assert "rotation_held" not in place.process.log.names()
+    assert place.tracker.status is not None
+    assert place.tracker.status.held is None
+
+    pending[0] = False
+    place.reconcile()
+    assert place.current.kid != signing
+
+
+def test_an_answer_on_its_way_ends_no_alarm() -> None:
+    """What is known to be wrong stays said until it is known to be right."""
+    place = Place(POLICIES["RS256"])
+    place.publisher.stale = True
+    place.live(10)
+    assert AlarmReason.UNCONFIRMED in place.reasons()
+    read_back = place.publisher.read_back
+
+    def pending(publication: Publication) -> None:
+        raise PublicationPendingError(f"{publication.document.keyset} has not answered yet")
+
+    place.publisher.read_back = pending  # type: ignore[method-assign]
+    place.live(40)
+    assert AlarmReason.UNCONFIRMED in place.reasons()
+    place.publisher.read_back, place.publisher.stale = read_back, False  # type: ignore[method-assign]
+    place.live(10)
+    assert place.reasons() == set()

@@ -3,7 +3,9 @@ When keysets are reconciled: due times, hints, outages, and troubles that stay w
 """
 
 import random
+import threading
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import timedelta
 
@@ -17,12 +19,14 @@ from rotator.model.keyset import Revocation
 from rotator.model.policy import Policy
 from rotator.model.publication import Publication
 from rotator.model.reasons import AlarmReason
+from rotator.reconcile.hang_watch import HANG_AFTER
 from rotator.reconcile.tracker import Tracker
 from rotator.reconcile.work_queue import MIN_HINT_INTERVAL, WorkQueue
 from tests.support.documents import sealed
 from tests.support.fakes import MemoryPublisher
 from tests.support.memory_store import MemoryStore
 from tests.support.process import Outside, Process, Workers
+from tests.support.scripted import until
 from tests.support.world import at, policy, seconds
 
 # P/8 = 10 s between polls; nothing of the keyset's own is due before its next is usable, at second 80.
@@ -38,11 +42,13 @@ class WatchedStore(MemoryStore):
         super().__init__(outside.clock, outside.fuses)
         self.asked: list[str] = []
         self.broken: dict[str, Exception] = {}
+        self.hook: Callable[[str], object] = lambda _: None
 
     def load(self, tree: Tree, keyset: str) -> Stored:
         """Note the keyset; raise what it is broken with."""
         if tree is Tree.KEYS:
             self.asked.append(keyset)
+        self.hook(keyset)
         if keyset in self.broken:
             raise self.broken[keyset]
         return super().load(tree, keyset)
@@ -294,6 +300,45 @@ def test_a_gap_in_the_hints_makes_all_due_the_busy_ones_too() -> None:
 
 
 # -- the clock ---------------------------------------------------------------------------------------------------------
+
+
+def test_an_answer_makes_its_keyset_due_at_once() -> None:
+    """Also one that comes while the keyset is reconciled; other keysets, and unknown ones, are not concerned."""
+    daemon = Daemon("web", "internal").settled()
+    daemon.queue.make_due("web")
+    daemon.queue.make_due("unknown")
+    daemon.queue.dispatch_due(daemon.workers)
+    daemon.queue.make_due("web")
+    daemon.workers.work()
+
+    assert daemon.dispatch() == ["web"]
+    assert daemon.dispatch() == []
+
+
+def test_a_pass_that_hangs_is_alarmed_and_the_others_go_on() -> None:
+    """With the function that it is in; the alarm ends with the pass."""
+    daemon = Daemon("web", "internal").settled()
+    gate, begun = threading.Event(), threading.Event()
+
+    def hang(_: str) -> None:
+        begun.set()
+        assert gate.wait(20)
+
+    daemon.store.hook = hang
+    daemon.queue.make_due("web")
+    with ThreadPoolExecutor(2) as workers:
+        daemon.queue.dispatch_due(workers)
+        assert begun.wait(5)
+        daemon.store.hook = lambda _: None
+        daemon.clock.advance(HANG_AFTER + 1)
+        daemon.store.asked.clear()
+        assert daemon.dispatch() == ["internal"]
+        (alarm,) = daemon.alarms.active()
+        assert (alarm.keyset, alarm.reason) == ("web", AlarmReason.HANGS)
+        assert "takes 101 s by now, in rotator.reconcile.observe.Observer.observe" in alarm.detail
+        gate.set()
+        until(lambda: not daemon.alarms.active())
+    assert daemon.reasons("web") == set()
 
 
 def test_a_clock_step_makes_all_due_and_untrusted() -> None:

@@ -14,6 +14,7 @@ from pathlib import Path
 
 from rotator.adapters.clocks import LOCAL_CLOCKS
 from rotator.adapters.files.atomic import write_atomically
+from rotator.adapters.files.reading import read_regular
 from rotator.errors import RotatorError, StoreDeniedError
 from rotator.model.times import format_time, parse_time
 from rotator.ports.log import Log
@@ -100,7 +101,7 @@ class LoginAttempts:
         if self._file is None:
             return None
         try:
-            content = json.loads(self._file.read_text())
+            content = json.loads(read_regular(self._file))
             refusals = _Refusals(**content) if content else None
             if refusals is not None:
                 parse_time(refusals.last)

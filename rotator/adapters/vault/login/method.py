@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
+from rotator.adapters.files.reading import read_regular
 from rotator.adapters.vault.login.attempts import LoginAttempts
 from rotator.adapters.vault.transport import Call, Reply
 from rotator.errors import StoreDeniedError, StoreUnavailableError
@@ -73,7 +74,7 @@ def read_line(file: Path, option: str) -> str:
     Return the one line in a credential *file*; raises StoreDeniedError, which names the *option*.
     """
     try:
-        text = file.read_text(encoding="ascii").rstrip("\r\n")
+        text = read_regular(file).decode("ascii").rstrip("\r\n")
     except (OSError, UnicodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "it is no plain text"
         # Not chained: a decoding error holds what was read.

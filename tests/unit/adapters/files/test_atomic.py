@@ -11,8 +11,10 @@ from pathlib import Path
 
 import pytest
 
-from rotator.adapters.files.atomic import write_atomically
+from rotator.adapters.files.atomic import check_target, write_atomically
 from rotator.errors import UnsafePathError
+
+AS_ROOT = pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a folder away")
 
 
 @pytest.fixture(params=[0o000, 0o022, 0o077])
@@ -48,18 +50,46 @@ def test_a_symbolic_link_is_refused(tmp_path: Path) -> None:
     assert not (tmp_path / "nowhere").exists()
 
 
-@pytest.mark.parametrize("mode", [0o777, 0o1777, 0o775, 0o2770])
-def test_a_folder_others_may_write_to_is_refused(tmp_path: Path, mode: int) -> None:
-    """Whoever may write to the folder could swap the file; the message names the way out."""
+def folder_of(tmp_path: Path, mode: int, group: int | None = None) -> Path:
+    """Make a folder with that mode, perhaps of another group."""
     folder = tmp_path / "shared"
     folder.mkdir()
+    if group is not None:
+        os.chown(folder, -1, group)
     folder.chmod(mode)
+    return folder
+
+
+@pytest.mark.parametrize("mode", [0o775, 0o770, 0o2775, 0o2770])
+def test_a_folder_of_our_own_group_is_accepted(tmp_path: Path, mode: int) -> None:
+    """As Kubernetes makes volumes with `fsGroup`, again at each mount; nobody else is in that group."""
+    folder = folder_of(tmp_path, mode)
+    write_atomically(folder / "file", b"data", 0o600)
+    check_target(folder / "file")
+
+
+@pytest.mark.parametrize(
+    ("mode", "group"),
+    [
+        (0o777, None),
+        (0o2777, None),
+        (0o1777, None),
+        (0o702, None),
+        pytest.param(0o775, 12345, marks=AS_ROOT),
+        pytest.param(0o2770, 12345, marks=AS_ROOT),
+    ],
+)
+def test_a_folder_others_may_write_to_is_refused(tmp_path: Path, mode: int, group: int | None) -> None:
+    """Whoever may write to the folder could swap the file; the message names the way out. Checking says the same."""
+    folder = folder_of(tmp_path, mode, group)
+    with pytest.raises(UnsafePathError, match="chmod go-w"):
+        check_target(folder / "file")
     with pytest.raises(UnsafePathError, match="chmod go-w"):
         write_atomically(folder / "file", b"data", 0o600)
     assert list(folder.iterdir()) == []
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a folder away")
+@AS_ROOT
 def test_another_users_folder_is_refused(tmp_path: Path) -> None:
     """A folder that belongs to another user than root and us is not ours to write to."""
     folder = tmp_path / "theirs"

@@ -351,9 +351,32 @@ def test_a_folder_that_others_may_write_to_is_refused(tmp_path: Path, folder: st
     """
     store = FileStore(tmp_path)
     store.save(Tree.KEYS, "web", {}, 0)
-    (tmp_path / folder).chmod(0o770)
+    (tmp_path / folder).chmod(0o702)
     with pytest.raises(StoreDeniedError, match="others may write"):
         store.save(Tree.KEYS, "web", {}, 1)
+
+
+@pytest.mark.parametrize("folder", [".", "keys"])
+def test_folders_as_a_mount_of_kubernetes_leaves_them_go_on_working(tmp_path: Path, folder: str) -> None:
+    """
+    With `fsGroup` the kubelet makes them group-writable and setgid at each mount; the group is ours.
+    """
+    store = FileStore(tmp_path)
+    store.save(Tree.KEYS, "web", {}, 0)
+    (tmp_path / folder).chmod(0o2770)
+    store.save(Tree.KEYS, "web", {"a": "b"}, 1)
+    assert store.load(Tree.KEYS, "web").version == 2
+
+
+def test_a_fifo_in_the_place_of_a_document_is_refused_at_once(tmp_path: Path) -> None:
+    """
+    Its reader would wait for a writer until the end of time.
+    """
+    store = FileStore(tmp_path)
+    store.save(Tree.KEYS, "api", {}, 0)
+    os.mkfifo(tmp_path / "keys" / "web.json", 0o600)
+    with pytest.raises(StoreUnavailableError, match=r"keys/web.json: it is no regular file"):
+        store.load(Tree.KEYS, "web")
 
 
 def test_a_planted_link_is_not_followed(tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from rotator.client import ConfigError, JwksSource, KeysUnavailableError, RotatorError
-from rotator.client.jose.keys import MAX_JWKS
+from rotator.documents.served_jwks import MAX_JWKS
 from rotator.errors import KeyMaterialError, PublicationError
 from tests.support.certificates import certificate
 from tests.support.documents import TIMING
@@ -130,11 +130,16 @@ BAD: dict[str, tuple[Callable[[], Answer], str]] = {
     "deep": (lambda: answer(200, b'{"keys":' + b"[" * 100_000), "no JWKS"),
     "empty": (lambda: key_set(), "without any key"),
     "only others": (lambda: key_set({"kty": "AKP", "kid": "pq", "alg": "ML-DSA-65", "pub": "AA"}), "without any key"),
-    "private": (lambda: key_set(member(1), member(2, d="AQAB")), "not public"),
-    "symmetric": (lambda: key_set(member(1), {"kty": "oct", "k": "AA", "kid": "s"}), "not public"),
-    "a kid twice": (lambda: key_set(member(1), member(2, kid=kid(1))), "a kid twice"),
-    "no kid": (lambda: key_set(member(1), member(2, kid="")), "without a kid"),
-    "a weak key": (lambda: key_set(member(2, n="AQAB")), "is no RSA key"),
+    "our key private": (lambda: key_set(member(1, d="AQAB"), member(2)), f"the private key of kid {kid(1)}"),
+    "our key private under another kid": (
+        lambda: key_set(member(1), member(1, d="AQAB", kid="copy"), member(2)),
+        f"shows the private key of kid {kid(1)}",
+    ),
+    "symmetric": (lambda: key_set({"kty": "oct", "k": "AA", "kid": "s"}), "without any key .*'s' is a shared secret"),
+    "our kid twice": (lambda: key_set(member(1), member(2, kid=kid(1)), member(2)), "a kid twice"),
+    "no kid": (lambda: key_set(member(2, kid="")), "has no kid"),
+    "a weak key": (lambda: key_set(member(2, n="AQAB")), "is too weak"),
+    "no algorithm": (lambda: key_set(member(2, alg=None)), "does not say its algorithm"),
     "truncated": (lambda: [answer(200, jwks(2).encode())[:-9]], "no JWKS"),
     "hanging up": (lambda: b"", "cannot be read: (RemoteDisconnected|Connection reset)"),
     "no HTTP": (lambda: b"SSH-2.0-OpenSSH_9.2\r\n", "cannot be read: BadStatusLine"),
@@ -161,6 +166,24 @@ def test_what_is_no_good_set_leaves_the_last_one(bad: Callable[[], Answer], text
         server.answer = server.plain
         server.show(2)
         assert set(keys.refresh().verifying) == {kid(2)}
+
+
+def test_what_is_unfit_of_others_does_no_harm(caplog: pytest.LogCaptureFixture) -> None:
+    """It is passed over with our keys at work; a private key is told once, never its value."""
+    server = Jwks(1)
+    with serving(server) as (_, source), reader_of(source) as keys:
+        leak = {**member(3, d="CANARY", kid="theirs"), "e": "AQAB"}
+        beside = [member(2), member(2, kid="x"), leak, {"kty": "oct", "k": "CANARY"}, member(4, kid=""), 7, None]
+        server.answer = lambda _: key_set(member(1), *beside)
+        for _ in range(3):
+            assert set(keys.refresh().verifying) == {kid(1), kid(2), "x"}
+        assert keys.status.fault == ""
+        server.answer = lambda _: key_set(member(1), leak)
+        assert set(keys.refresh().verifying) == {kid(1)}
+    told = [record.getMessage() for record in caplog.records if "private" in record.getMessage()]
+    assert len(told) == 1
+    assert "'theirs'" in told[0]
+    assert "CANARY" not in caplog.text
 
 
 def test_a_bad_set_does_not_become_an_unchanged_one() -> None:

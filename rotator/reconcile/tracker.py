@@ -78,7 +78,7 @@ class Tracker:
     overdue: bool = False
     rotations: int = 0
     clock: ClockView | None = None
-    heartbeat_share: float = field(default_factory=lambda: random.uniform(0.6, 0.9))  # noqa: S311 - spreads load
+    heartbeat_share: float = field(default_factory=lambda: random.uniform(0.75, 0.95))  # noqa: S311 - spreads load
     _failed_confirmations: int = 0
     _confirm_from: float = 0.0
     _standby_lost: bool = False

@@ -139,7 +139,7 @@ def test_the_page_moves_a_life_from_place_to_place(tmp_path: Path, fresh_vault: 
         assert {oct(path.stat().st_mode & 0o777) for path in tmp_path.glob("keys-*.json")} == {"0o600"}
         carry_out(put_back, tmp_path, fresh_vault, tmp_path)
         assert int(site.document("keys", "internal")["purge_below"]) > 1
-        life.goes_on(site, wholly=True)
+        life.goes_on(site)
 
         (script,) = commands("To another mount or prefix")
         carry_out(script, tmp_path, fresh_vault, tmp_path)

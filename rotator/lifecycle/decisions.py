@@ -142,7 +142,7 @@ def decide(keyset: Keyset | None, policy: Policy, evidence: Evidence, now: datet
         hold = activation_hold(keyset, policy, evidence, now)
         if hold is None:
             return _activation(keyset, now)
-    beats = beats_at(keyset, policy, evidence)
+    beats = beats_at(keyset, policy, evidence, now)
     if beats is not None and now >= beats and evidence.clock_trusted:
         return Heartbeat()
     held = (hold.reason, hold.until) if hold else (None, None)
@@ -182,17 +182,17 @@ def _activation(keyset: Keyset, now: datetime) -> Activate:
     return Activate(ActivationReason.SCHEDULED)
 
 
-def _deadlines(keyset: Keyset, policy: Policy, evidence: Evidence) -> Iterator[datetime]:
+def _deadlines(keyset: Keyset, policy: Policy, evidence: Evidence, now: datetime) -> Iterator[datetime]:
     if (due := due_at(keyset, policy)) is not None:
         yield due
     if keyset.next and keyset.next.usable_at:
         yield keyset.next.usable_at
     if evidence.confirm_after:
         yield evidence.confirm_after
-    if (beats := beats_at(keyset, policy, evidence)) is not None:
+    if (beats := beats_at(keyset, policy, evidence, now)) is not None:
         yield beats
     yield from (key.retire_at for key in keyset.old)
 
 
 def _next_deadline(keyset: Keyset, policy: Policy, evidence: Evidence, now: datetime) -> datetime | None:
-    return min((at for at in _deadlines(keyset, policy, evidence) if at > now), default=None)
+    return min((at for at in _deadlines(keyset, policy, evidence, now) if at > now), default=None)

@@ -44,10 +44,12 @@ class CutOff:
 class Behind:
     """
     A standby that answers reads itself, and shows each write so many seconds late.
+
+    *kinds* says in what: documents ("data"), and their lists of versions ("metadata").
     """
 
-    def __init__(self, server: VaultServer, lag: float) -> None:
-        self._server, self._lag = server, lag
+    def __init__(self, server: VaultServer, lag: float, *kinds: str) -> None:
+        self._server, self._lag, self._kinds = server, lag, kinds
         self._past: dict[str, tuple[float, bytes]] = {}
         self.shown = 0
 
@@ -58,7 +60,7 @@ class Behind:
         del mount
         if request.method != "GET":
             token = request.headers.get("x-vault-token", "")
-            for kind in ("data", "metadata"):
+            for kind in self._kinds:
                 path = f"/v1/secret/{kind}/{document}"
                 if request.path.startswith("/v1/secret/") and path not in self._past:
                     before = Request("GET", path, {"x-vault-token": token}, b"")
@@ -131,22 +133,23 @@ def test_signers_stop_within_p_of_the_last_word_of_a_daemon(
 
 
 @pytest.mark.timeout(120)
+@pytest.mark.parametrize("kinds", [("data",), ("data", "metadata")], ids="-".join)
 def test_behind_a_standby_a_key_is_retired_when_it_is_gone(
-    tmp_path: Path, fresh_vault: VaultServer, redis_server: RedisServer
+    tmp_path: Path, fresh_vault: VaultServer, redis_server: RedisServer, kinds: tuple[str, ...]
 ) -> None:
     """Whatever the daemon reads right after a write is the past; at each event no version holds the key any more."""
     fresh_vault.enable_kv("secret")
-    options = {"rotation": "8s", "propagation": f"{P}s", "life": "1s", "keysets": INTERNAL}
+    options = {"rotation": "5s", "propagation": "2s", "life": "1s", "keysets": INTERNAL}
     site = Site(tmp_path, fresh_vault, "secret", redis_server, **options)
-    behind = Behind(fresh_vault, 0.8)
-    stream, feed = redis.Redis.from_url(redis_server.url), "rotator:behind"
+    behind = Behind(fresh_vault, 0.8, *kinds)
+    stream, feed = redis.Redis.from_url(redis_server.url), f"rotator:{'-'.join(kinds)}"
     text = site.config.read_text().replace("[redis]", f'[redis]\nchannel = "{feed}"')
     with Peer(behind) as node:
         site.config.write_text(text.replace(fresh_vault.address, node.address))
         with site.daemon():
             gone: list[str] = []
             last, end = b"0", time.monotonic() + 60
-            while len(gone) < 2:
+            while not gone:
                 assert time.monotonic() < end, site.log[-3000:]
                 read: Any = stream.xread({feed: last}, block=500)
                 for entry, fields in read[0][1] if read else ():
@@ -157,6 +160,5 @@ def test_behind_a_standby_a_key_is_retired_when_it_is_gone(
                         versions = site.versions("keys", "internal").values()
                         assert all(kid not in {key["kid"] for key in version["keys"]} for version in versions)
                         gone.append(kid)
-    assert behind.shown > 10
-    assert len(set(gone)) == 2
+    assert behind.shown > 5
     assert "purge_pending" in site.log

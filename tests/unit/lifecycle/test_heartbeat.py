@@ -32,7 +32,7 @@ def test_without_the_option_nothing_beats() -> None:
     assert not world.keyset.heartbeat
     assert world.keyset.seen_at is not None
     assert "Heartbeat" not in {step for _, step in world.steps}
-    assert beats_at(world.keyset, world.policy, BEATS) is None
+    assert beats_at(world.keyset, world.policy, BEATS, at(20)) is None
 
 
 @pytest.mark.parametrize("algorithm", ["HS256", "RS256"])
@@ -92,6 +92,23 @@ def test_switched_off_it_ends_once_no_daemon_beats_any_more() -> None:
     assert isinstance(decide(world.keyset, world.policy, BEATS, seen_at + seconds(9.8)), Wait)
     assert decide(world.keyset, world.policy, BEATS, seen_at + seconds(9.9)) == Extend()
     assert not world.change(Extended(), seen_at + seconds(9.9)).heartbeat
+
+
+def test_a_document_that_does_not_say_when_it_was_saved_is_saved_again() -> None:
+    """With the option on, or to end a heartbeat that nobody can judge."""
+    world = beating()
+    world.keyset = replace(world.keyset, seen_at=None)
+
+    for chosen in (world.policy, policy("HS256")):
+        assert decide(world.keyset, chosen, BEATS, at(20)) == Extend()
+
+
+def test_a_moment_from_a_clock_that_was_ahead_is_replaced_at_once() -> None:
+    """Signers would take it for fresh until then. What clocks may differ by is no reason."""
+    world = beating()
+    world.keyset = replace(world.keyset, seen_at=at(90))
+    assert decide(world.keyset, world.policy, BEATS, at(20)) == Heartbeat()
+    assert decide(world.keyset, world.policy, BEATS, at(89)) == Wait(at(92))
 
 
 def test_an_untrusted_clock_neither_beats_nor_wakes_for_it() -> None:

@@ -219,6 +219,7 @@ def _vault_store(settings: Settings, log: "Log", state_dir: Path | None, observe
         attempts_file=state_dir / "login.json" if state_dir else None,
         deadline=deadline(settings),
         observe=observe,
+        watch_standby=state_dir is not None,
     )
     return VaultStore(connection, vault.mount, vault.prefix)
 

@@ -111,6 +111,7 @@ def _store(context: Context, settings: Settings, documents: dict[str, Stored]) -
                 yield from _refusal(f"{tree}/{name}", functools.partial(loader.check, stored, name, policy))
     yield from _forgotten(store, settings)
     if probe is not None:
+        yield from _standby(probe, settings)
         yield from _capabilities(probe, settings)
         yield from _kv(probe, settings)
 
@@ -126,6 +127,16 @@ def _forgotten(store: DocumentStore, settings: Settings) -> Iterator[Finding]:
             f"{name} is in the store and not in the configuration; put it back, or drop it with `rotator remove {name}`"
         )
         yield Finding("keysets", said, warn=True)
+
+
+def _standby(probe: StoreProbe, settings: Settings) -> Iterator[Finding]:
+    try:
+        said = probe.standby()
+    except RotatorError:
+        return  # a proxy may keep that question from it
+    if said:
+        beats = all(policy.heartbeat for policy in settings.keysets.values())
+        yield Finding("store", f"{settings.target} {said}", warn=not beats)
 
 
 def _capabilities(probe: StoreProbe, settings: Settings) -> Iterator[Finding]:

@@ -8,7 +8,14 @@ What services import: keys kept fresh, tokens signed and verified with them. Nee
 
 from typing import TYPE_CHECKING
 
-from rotator.client.errors import InvalidTokenError, KeysUnavailableError, Rejection, SigningError, TokenStateError
+from rotator.client.errors import (
+    Doubt,
+    InvalidTokenError,
+    KeysUnavailableError,
+    Rejection,
+    SigningError,
+    TokenStateError,
+)
 from rotator.client.jose.keys import Keys
 from rotator.client.protocols import Provider, ReaderStatus
 from rotator.client.reader import KeysetReader
@@ -37,6 +44,7 @@ __all__ = [
     "ConfigError",
     "Cookie",
     "Cookies",
+    "Doubt",
     "FileSource",
     "InvalidTokenError",
     "JwksSource",

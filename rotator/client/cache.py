@@ -5,11 +5,13 @@ Signing ends sooner than verifying: at the propagation time, since others may ha
 """
 
 import threading
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from rotator.client.errors import KeysUnavailableError
+from rotator.client.freshness import left_to_sign
 from rotator.client.jose.keys import Keys
 from rotator.client.log import StdlibLog
 from rotator.client.sources.document import Source
@@ -24,13 +26,15 @@ class CachedKeys:
     """
     Keys, and until when (in seconds of `clock.now()`) they verify and sign; `generation` counts the changes up to them.
 
-    One immutable value, so that no thread sees half of a change.
+    `seen_bounds`: it is the last heartbeat that bounds signing. One immutable value, so that no thread sees half of a
+    change.
     """
 
     keys: Keys
     verify_until: float
     sign_until: float
     generation: int
+    seen_bounds: bool = False
 
 
 @dataclass(slots=True)
@@ -54,8 +58,8 @@ class KeyCache:
     _fetching: threading.Lock  # held while the source is used
     _notifying: threading.RLock  # held while subscribers are called
 
-    def __init__(self, source: Source, max_stale: timedelta | None) -> None:
-        self._source, self._max_stale = source, max_stale
+    def __init__(self, source: Source, max_stale: timedelta | None, wall: Callable[[], float] = time.time) -> None:
+        self._source, self._max_stale, self._wall = source, max_stale, wall
         self._log = StdlibLog()
         self._subscribers: list[_Subscriber] = []
         self._generation = 0
@@ -70,6 +74,13 @@ class KeyCache:
         self._fetching, self._notifying = threading.Lock(), threading.RLock()
 
     @property
+    def keys(self) -> Keys | None:
+        """
+        The cached keys, however old.
+        """
+        return self.cached.keys if self.cached else None
+
+    @property
     def has_subscribers(self) -> bool:
         """
         Whether `on_change` was called.
@@ -82,14 +93,14 @@ class KeyCache:
 
         Return the new keys (None on failure) for `accept`, and how long the source lets them be kept.
         """
-        cached = self.cached
-        known = cached.keys if cached else None
+        known, wall = self.keys, self._wall()
         try:
             with self._fetching:
                 keys, may_keep = self._source.read(known, READ_TIMEOUT, fresh=fresh)
             _require_consistent(known, keys, self._source.place)
-            generation = self._generation + (keys is not known)
-            fetched = _cached(replace(keys, read_at=began), self._max_stale, generation)
+            generation = self._generation + (not _same_save(known, keys))
+            keys = replace(keys, read_at=began, seen_at=_latest(known, keys))
+            fetched = _cached(keys, self._max_stale, generation, wall)
         except BaseException as error:  # noqa: BLE001 - whatever it is, the thread must live and the last good keys stay
             self._failed(error)
             return None, None
@@ -156,21 +167,39 @@ class KeyCache:
         self.fault = fault
 
 
-def _cached(keys: Keys, max_stale: timedelta | None, generation: int) -> CachedKeys:
+def _cached(keys: Keys, max_stale: timedelta | None, generation: int, wall: float) -> CachedKeys:
     """
-    Return *keys* with their ends, counted from `keys.read_at`.
+    Return *keys* with their ends, counted from `keys.read_at`, which was *wall* by this host's clock.
 
     Signing ends at the propagation time at the latest, whatever *max_stale* says: after that, others may have retired
-    the key.
+    the key. It ends sooner if a heartbeat is promised and stays away.
     """
-    timing = keys.timing
+    timing, left = keys.timing, left_to_sign(keys, wall)
     stale = max_stale or min(timing.retention, MAX_STALE)
+    sign_for = min(stale, timing.propagation_time).total_seconds()
     return CachedKeys(
         keys,
         verify_until=keys.read_at + stale.total_seconds(),
-        sign_until=keys.read_at + min(stale, timing.propagation_time).total_seconds(),
+        sign_until=keys.read_at + (sign_for if left is None else min(sign_for, left)),
         generation=generation,
+        seen_bounds=left is not None and left < sign_for,
     )
+
+
+def _same_save(known: Keys | None, found: Keys) -> bool:
+    """
+    Whether a source returned *known*, or *known* with the moment of another heartbeat.
+    """
+    return known is not None and found.verifying is known.verifying
+
+
+def _latest(known: Keys | None, found: Keys) -> datetime | None:
+    """
+    Return the later `seen_at` of one save: a node that lags proves nothing against what another one showed before.
+    """
+    if known is None or not _same_save(known, found) or known.seen_at is None or found.seen_at is None:
+        return found.seen_at
+    return max(known.seen_at, found.seen_at)
 
 
 def _require_consistent(known: Keys | None, found: Keys, place: str) -> None:
@@ -181,7 +210,7 @@ def _require_consistent(known: Keys | None, found: Keys, place: str) -> None:
     """
     if not found.verifying:
         raise KeysUnavailableError(f"{place} holds no keys")
-    if known is None or found is known:
+    if known is None or _same_save(known, found):
         return
     what = ""
     if found.epoch != known.epoch:

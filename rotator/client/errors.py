@@ -37,12 +37,26 @@ class InvalidTokenError(RotatorError):
         self.claim = claim
 
 
+class Doubt(StrEnum):
+    """
+    Why the keys of a reader may be the past: in `ReaderStatus.doubt`, and in `KeysUnavailableError.doubt`.
+    """
+
+    UNREAD = "not read"
+    UNSEEN = "not saved by a daemon"
+    BEHIND = "behind what was announced"
+
+
 class KeysUnavailableError(RotatorError):
     """
     There are no keys fresh enough to use: none were ever read, or the last good ones are older than `max_stale`.
 
-    Says nothing about a token. Answer with 503.
+    *doubt* says why keys that were read are not used. Says nothing about a token. Answer with 503.
     """
+
+    def __init__(self, message: str, doubt: Doubt | None = None) -> None:
+        super().__init__(message)
+        self.doubt = doubt
 
 
 class SigningError(RotatorError):

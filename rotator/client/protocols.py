@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
+from rotator.client.errors import Doubt
 from rotator.client.jose.keys import Keys
 from rotator.model.event import Hint
 
@@ -88,6 +89,8 @@ class ReaderStatus:
     The state of a reader, for a readiness probe: `age` of its keys in seconds, `fault` of the last refresh or "".
 
     `stale` means that it gives no keys to verify with: they are too old, there are none, or the reader is closed.
+    `doubt` says why its keys may be the past, with the details in `fault`: UNREAD, the last refresh failed; UNSEEN, no
+    daemon saved the document for so long that it does not sign; BEHIND, a change that was announced does not arrive.
     """
 
     place: str
@@ -97,3 +100,4 @@ class ReaderStatus:
     epoch: str
     sequence: int
     hints: str
+    doubt: Doubt | None = None

@@ -7,6 +7,7 @@ due (`refresh.py`) into the cache (`cache.py`). Without Redis the thread polls; 
 
 import asyncio
 import threading
+import time
 from collections.abc import Callable
 from datetime import timedelta
 from typing import Self
@@ -14,7 +15,8 @@ from typing import Self
 from rotator.client import clock as boottime
 from rotator.client.arguments import require_callable, require_durations, require_seconds
 from rotator.client.cache import READ_TIMEOUT, CachedKeys, KeyCache
-from rotator.client.errors import KeysUnavailableError
+from rotator.client.errors import Doubt, KeysUnavailableError
+from rotator.client.freshness import unseen
 from rotator.client.jose.keys import Keys
 from rotator.client.protocols import Hints, ReaderStatus
 from rotator.client.refresh import Pace
@@ -38,9 +40,10 @@ class KeysetReader:
     After a failed refresh the last good keys are served for *max_stale*: by default as long as none of them can have
     been retired (retention), at most a day. Signing stops at the propagation time even so, because retention counts
     on it. A set that is empty, of another epoch, or with a lower sequence than before is a failed refresh, too.
+    Where the keyset has a heartbeat, signing also stops one propagation time after a daemon saved it last.
 
-    *clock* returns the seconds that ages are counted in, and must count suspends; *pace* holds waits that tests
-    shorten.
+    *clock* returns the seconds that ages are counted in, and must count suspends; *wall* those since 1970, to judge a
+    heartbeat by; *pace* holds waits that tests shorten.
     """
 
     def __init__(
@@ -52,6 +55,7 @@ class KeysetReader:
         poll_interval: timedelta | None = None,
         cooldown: timedelta | None = None,
         clock: Callable[[], float] = boottime.now,
+        wall: Callable[[], float] = time.time,
         pace: Pace = _DEFAULT_PACE,
     ) -> None:
         if isinstance(source, type) or not isinstance(source, Source):
@@ -67,7 +71,7 @@ class KeysetReader:
         self._check_interval = pace.check_interval
         # Polls must come before keys are stale, with time for another one.
         poll = min((limit for limit in (poll_interval, max_stale and max_stale / 2) if limit), default=None)
-        self._cache = KeyCache(source, max_stale)
+        self._cache = KeyCache(source, max_stale, wall)
         self._refresher = RefreshThread(source, self._cache, hints, poll, cooldown, clock, pace)
 
     def start(self, timeout: float = START_TIMEOUT) -> Self:
@@ -167,14 +171,16 @@ class KeysetReader:
         The state of this reader now.
         """
         cached, listener, now = self._cache.cached, self._refresher.listener, self._clock()
+        doubt, fault = self._doubt(cached, now)
         return ReaderStatus(
             place=self._source.place,
             age=None if cached is None else now - cached.keys.read_at,
             stale=cached is None or self._refresher.closed or now > cached.verify_until,
-            fault=self._cache.fault,
+            fault=fault,
             epoch=cached.keys.epoch if cached else "",
             sequence=cached.keys.sequence if cached else 0,
             hints="off" if listener is None else listener.fault or "listening",
+            doubt=doubt,
         )
 
     def __enter__(self) -> Self:
@@ -217,8 +223,20 @@ class KeysetReader:
         if cached is None or now > (cached.sign_until if sign else cached.verify_until):
             age = "none were read yet" if cached is None else f"the last are {now - cached.keys.read_at:.0f} s old"
             what = "sign" if sign else "verify"
-            raise KeysUnavailableError(f"no keys to {what} with, {age}: {self._cache.fault or self._source.place}")
+            doubt, fault = self._doubt(cached, now)
+            raise KeysUnavailableError(f"no keys to {what} with, {age}: {fault or self._source.place}", doubt)
         return cached
+
+    def _doubt(self, cached: CachedKeys | None, now: float) -> tuple[Doubt | None, str]:
+        """
+        Return why *cached* may be the past, and that in words.
+        """
+        if self._cache.fault or cached is None:
+            return Doubt.UNREAD if self._cache.fault else None, self._cache.fault
+        if cached.seen_bounds and now > cached.sign_until:
+            return Doubt.UNSEEN, unseen(cached.keys, self._source.place)
+        missing = self._refresher.announcements.missing(cached.keys, now)
+        return Doubt.BEHIND if missing else None, missing
 
     def _found(self, kid: str) -> Keys | None:
         cached = self._cache.cached

@@ -13,6 +13,7 @@ from datetime import timedelta
 
 from rotator.client.cache import READ_TIMEOUT, KeyCache
 from rotator.client.errors import KeysUnavailableError
+from rotator.client.freshness import Announcements
 from rotator.client.protocols import Hints, Listener
 from rotator.client.refresh import Pace, RefreshSchedule
 from rotator.client.sources.document import Announced, Source
@@ -55,6 +56,7 @@ class RefreshThread:
         self._poll, self._cooldown = poll, cooldown
         self._clock, self._pace = clock, pace
         self.closed = False
+        self.announcements = Announcements(source.place)
         self._reset()
         _threads.add(self)
 
@@ -258,6 +260,7 @@ class RefreshThread:
                     self.condition.wait(left)
                     continue
             checked_at = now
+            self.announcements.tell(self._cache.keys, now)
             if self._cache.source_changed():
                 with self.condition:
                     self._schedule.request(fresh=False)
@@ -275,7 +278,9 @@ class RefreshThread:
         if cached and cached.keys.epoch == hint.epoch and cached.keys.sequence >= hint.sequence:
             return
         with self.condition:
-            self._schedule.hint(self._clock(), hint.epoch, hint.sequence)
+            now = self._clock()
+            self.announcements.heard(self._cache.keys, hint, now)
+            self._schedule.hint(now, hint.epoch, hint.sequence)
             self.condition.notify_all()
 
     def _on_gap(self) -> None:

@@ -248,4 +248,5 @@ def _policy(options: KeysetTable) -> Policy:
         rsa_bits=options.rsa_bits,
         readers=Readers(options.readers),
         retain=options.retain,
+        heartbeat=options.heartbeat,
     )

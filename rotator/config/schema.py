@@ -118,6 +118,7 @@ class KeysetTable(NamedTuple):
     well_known: Annotated[bool | None, core_schema.bool_schema(strict=True)] = None
     readers: Literal["flat", "keys"] = "flat"
     retain: _Truth = False
+    heartbeat: _Truth = False
 
 
 KEYSETS = "keysets"

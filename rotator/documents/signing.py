@@ -50,6 +50,8 @@ _FLAT = frozenset(
         "rotated_at",
         "rotates_at",
         "old_retires_at",
+        "heartbeat",
+        "seen_at",
         "rotate_requested",
         "keys",
         "revoked",
@@ -96,6 +98,8 @@ def encode_keyset(keyset: Keyset) -> Fields:
         "clock_skew": whole_seconds(keyset.timing.clock_skew),
         "algorithm": keyset.algorithm.value,
         "rotates_at": format_time(keyset.rotates_at),
+        "seen_at": format_time(keyset.seen_at),
+        **({"heartbeat": "true"} if keyset.heartbeat else {}),
         "keys": [_encode_key(key) for key in keyset.keys()],
         "revoked": [encode_revocation(revocation) | {"reason": revocation.reason} for revocation in keyset.revoked],
     }
@@ -167,6 +171,8 @@ def decode_keyset(fields: Fields, name: str) -> Keyset:
             if requested
             else None,
             rotates_at=optional_time(fields, "rotates_at"),
+            heartbeat=fields.get("heartbeat") == "true",
+            seen_at=optional_time(fields, "seen_at"),
             extra=unknown_fields(fields, _FLAT),
         )
     except (KeyError, ValueError, TypeError, AttributeError, OverflowError) as error:

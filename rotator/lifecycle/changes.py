@@ -115,5 +115,12 @@ class Requested:
     request: RotateRequest
 
 
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """
+    A daemon that could change the keyset has looked at it, and nothing is to change but `seen_at`: a heartbeat.
+    """
+
+
 Update = AddNext | Confirmed | Unconfirmed | Activated | Retired | Extended | Revoked | Requested
-Change = Create | Update
+Change = Create | Update | Seen

@@ -9,21 +9,24 @@ facts, each gives the same answer.
    forgotten (`Unconfirm`): consumers may have missed it, so propagation starts again.
 3. Once a pass, publishers are made to show what is stored (`Converge`). One that fails holds back only what needs a
    confirmation.
-4. Longer durations of the policy come into force at once, and an `old` key that was demoted late gets a later deadline
-   (`Extend`).
+4. Longer durations of the policy come into force at once, an `old` key that was demoted late gets a later deadline, and
+   a heartbeat is begun, or ended once none beats any more (`Extend`).
 5. Old keys whose retention is over leave (`Retire`), if the clock is trusted. Retire comes before Activate.
 6. If there is no `next`, its private key is lost, or its dates are those of a clock that was wrong, a new one is made
    (`Generate`), if the clock is trusted.
 7. A `next` that was not confirmed yet is confirmed (`Confirm`), if the clock is trusted and the last attempt did not
    fail just now.
 8. If an activation is due, `next` becomes `current` (`Activate`), unless something holds it: see `holds`.
-9. Otherwise there is nothing to do until the next deadline (`Wait`).
+9. If the document was saved so long ago that signers would soon doubt it, it is saved as it is (`Heartbeat`), if the
+   clock is trusted.
+10. Otherwise there is nothing to do until the next deadline (`Wait`).
 """
 
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
 
+from rotator.lifecycle.heartbeat import beats_at, must_switch
 from rotator.lifecycle.holds import Evidence, activation_hold, demoted_late, due_at, may_confirm, misdated, retirable
 from rotator.model.keys import Kid, NextKey
 from rotator.model.keyset import Keyset
@@ -92,6 +95,13 @@ class Retire:
 
 
 @dataclass(frozen=True, slots=True)
+class Heartbeat:
+    """
+    Save the keyset as it is, so that signers see that what they read is not the past.
+    """
+
+
+@dataclass(frozen=True, slots=True)
 class Wait:
     """
     Do nothing before *until* (None: before something changes).
@@ -104,7 +114,7 @@ class Wait:
     held_until: datetime | None = None
 
 
-Step = Generate | Converge | Extend | Confirm | Unconfirm | Activate | Retire
+Step = Generate | Converge | Extend | Confirm | Unconfirm | Activate | Retire | Heartbeat
 Decision = Step | Wait
 
 
@@ -118,18 +128,25 @@ def decide(keyset: Keyset | None, policy: Policy, evidence: Evidence, now: datet
         return Unconfirm()
     if not evidence.converged:
         return Converge()
-    if policy.timing.longest(keyset.timing) != keyset.timing or demoted_late(keyset, evidence.committed_at):
+    if (
+        policy.timing.longest(keyset.timing) != keyset.timing
+        or demoted_late(keyset, evidence.committed_at)
+        or must_switch(keyset, policy, now)
+    ):
         return Extend()
     if evidence.clock_trusted and (step := _dated_step(keyset, policy, evidence, now)) is not None:
         return step
-    due = due_at(keyset, policy)
+    due, hold = due_at(keyset, policy), None
     overtaken = keyset.current is not None and misdated(keyset.current.activated_at, keyset, now)
-    if due is None or (now < due and not overtaken):
-        return Wait(_next_deadline(keyset, policy, evidence, now))
-    hold = activation_hold(keyset, policy, evidence, now)
-    if hold is not None:
-        return Wait(_next_deadline(keyset, policy, evidence, now), hold.reason, hold.until)
-    return _activation(keyset, now)
+    if due is not None and (now >= due or overtaken):
+        hold = activation_hold(keyset, policy, evidence, now)
+        if hold is None:
+            return _activation(keyset, now)
+    beats = beats_at(keyset, policy, evidence, now)
+    if beats is not None and now >= beats and evidence.clock_trusted:
+        return Heartbeat()
+    held = (hold.reason, hold.until) if hold else (None, None)
+    return Wait(_next_deadline(keyset, policy, evidence, now), *held)
 
 
 def _dated_step(keyset: Keyset, policy: Policy, evidence: Evidence, now: datetime) -> Step | None:
@@ -165,15 +182,17 @@ def _activation(keyset: Keyset, now: datetime) -> Activate:
     return Activate(ActivationReason.SCHEDULED)
 
 
-def _deadlines(keyset: Keyset, policy: Policy, evidence: Evidence) -> Iterator[datetime]:
+def _deadlines(keyset: Keyset, policy: Policy, evidence: Evidence, now: datetime) -> Iterator[datetime]:
     if (due := due_at(keyset, policy)) is not None:
         yield due
     if keyset.next and keyset.next.usable_at:
         yield keyset.next.usable_at
     if evidence.confirm_after:
         yield evidence.confirm_after
+    if (beats := beats_at(keyset, policy, evidence, now)) is not None:
+        yield beats
     yield from (key.retire_at for key in keyset.old)
 
 
 def _next_deadline(keyset: Keyset, policy: Policy, evidence: Evidence, now: datetime) -> datetime | None:
-    return min((at for at in _deadlines(keyset, policy, evidence) if at > now), default=None)
+    return min((at for at in _deadlines(keyset, policy, evidence, now) if at > now), default=None)

@@ -20,6 +20,7 @@ from rotator.lifecycle.changes import (
     Requested,
     Retired,
     Revoked,
+    Seen,
     Stamp,
     Unconfirmed,
     Update,
@@ -39,22 +40,34 @@ def evolve(
     """
     Return the keyset after *change*, as it is to be saved; *committed_at* is when the store committed *keyset*.
 
-    Every save brings the durations of *policy* into force, except that Extended never shortens one. No recorded
-    deadline moves earlier. Raises InvariantError if the change would break a promise.
+    Every save but a heartbeat brings the durations of *policy* into force, except that Extended never shortens one. No
+    recorded deadline moves earlier. Raises InvariantError if the change would break a promise.
     """
     if isinstance(change, Create):
         if keyset is not None:
             raise InvariantError("a keyset that exists is not created again")
-        after = _created(change, policy, stamp)
+        after = _saved(_created(change, policy, stamp), change, policy, stamp)
+        after = replace(after, purge_below=stamp.version if stamp.version > 1 else 0)
+    elif keyset is None:
+        raise InvariantError("a keyset must exist before it can change")
+    elif isinstance(change, Seen):
+        after = replace(keyset, seen_at=stamp.earliest)
     else:
-        if keyset is None:
-            raise InvariantError("a keyset must exist before it can change")
-        keyset = _count_from_commit(keyset, committed_at)
-        after = _prolonged(_changed(keyset, change, policy, stamp), keyset.timing.longest(policy.timing))
-    after = _saved(after, change, policy, stamp)
-    if (keyset is not None and _drops_material(keyset, after)) or (keyset is None and stamp.version > 1):
-        after = replace(after, purge_below=stamp.version)
+        after = _updated(_count_from_commit(keyset, committed_at), change, policy, stamp)
     guard(Transition(keyset, after, change, stamp))
+    return after
+
+
+def _updated(keyset: Keyset, change: Update, policy: Policy, stamp: Stamp) -> Keyset:
+    """
+    Return the keyset after *change*. What it dropped is to be destroyed in every version below this save.
+
+    So is everything below it if the store's counter restarted: `purge_below` was a number of the former counter.
+    """
+    after = _prolonged(_changed(keyset, change, policy, stamp), keyset.timing.longest(policy.timing))
+    after = _saved(after, change, policy, stamp)
+    if _drops_material(keyset, after) or keyset.purge_below >= stamp.version:
+        after = replace(after, purge_below=stamp.version)
     return after
 
 
@@ -242,7 +255,7 @@ def _count_from_commit(keyset: Keyset, committed_at: datetime | None) -> Keyset:
 
 def _saved(after: Keyset, change: Change, policy: Policy, stamp: Stamp) -> Keyset:
     """
-    Return *after* with what every save sets: the durations in force, sequence, op_id and the next due time.
+    Return *after* with what every save but a heartbeat sets: the durations in force, sequence, op_id and times.
     """
     timing = after.timing.longest(policy.timing) if isinstance(change, Extended) else policy.timing
     current, rotates_at = after.current, after.rotates_at
@@ -257,6 +270,8 @@ def _saved(after: Keyset, change: Change, policy: Policy, stamp: Stamp) -> Keyse
         op_id=stamp.op_id,
         current=current,
         rotates_at=rotates_at,
+        heartbeat=policy.heartbeat,
+        seen_at=stamp.earliest,
     )
 
 

@@ -7,11 +7,11 @@ made it; a violation is a fault of the program, and the document stays as it was
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from rotator.errors import InvariantError
-from rotator.lifecycle.changes import Activated, AddNext, Change, Create, Retired, Revoked, Stamp
+from rotator.lifecycle.changes import Activated, AddNext, Change, Create, Retired, Revoked, Seen, Stamp
 from rotator.model.keys import HmacSecret, Key, KeyPair, NextKey, OldKey, PublicKey
 from rotator.model.keyset import Keyset
 from rotator.model.reasons import ActivationReason
@@ -101,19 +101,37 @@ def a_keyset_begins_with_a_creation(transition: Transition) -> bool:
 
 def the_sequence_grows_by_one(transition: Transition) -> bool:
     """
-    Every save adds one to the sequence, and keeps name and epoch.
+    Every save but a heartbeat adds one to the sequence, and keeps name and epoch.
     """
     before, after = transition.before, transition.after
-    if before is None:
+    if before is None or isinstance(transition.change, Seen):
         return True
     return (after.name, after.epoch, after.sequence) == (before.name, before.epoch, before.sequence + 1)
 
 
+def a_heartbeat_changes_nothing(transition: Transition) -> bool:
+    """
+    A heartbeat changes `seen_at` and nothing else.
+    """
+    before, after = transition.before, transition.after
+    if before is None or not isinstance(transition.change, Seen):
+        return True
+    return replace(after, seen_at=before.seen_at) == before
+
+
 def a_purge_is_not_forgotten(transition: Transition) -> bool:
     """
-    The version below which all material is destroyed never falls.
+    The version below which all material is destroyed never falls, unless the store's counter restarted.
+
+    Then it is the version of this save, which destroys every version before.
     """
-    return transition.before is None or transition.after.purge_below >= transition.before.purge_below
+    before, after = transition.before, transition.after
+    if before is None or isinstance(transition.change, Seen):
+        return True
+    version = transition.stamp.version
+    if before.purge_below >= version:
+        return after.purge_below == version
+    return after.purge_below >= before.purge_below
 
 
 def a_key_signs(transition: Transition) -> bool:
@@ -205,6 +223,7 @@ Invariant = Callable[[Transition], bool]
 INVARIANTS: tuple[Invariant, ...] = (
     a_keyset_begins_with_a_creation,
     the_sequence_grows_by_one,
+    a_heartbeat_changes_nothing,
     each_kid_names_one_key,
     kids_are_never_reused,
     keys_are_of_one_kind,

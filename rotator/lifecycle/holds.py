@@ -24,7 +24,8 @@ class Evidence:
     confirmation. `standby_doubted`: the last reading of the standby did not match `next`; `standby_lost`: two readings
     at least P/8 apart did not. `committed_at`: when the store committed the version that was read. `waiting` and
     `over`: keys whose deadline, after a step of the clock, counts by the clock that dated it (`clock_steps.py`): those
-    that it did not reach yet, and the old ones that it did, whatever the clock shows now.
+    that it did not reach yet, and the old ones that it did, whatever the clock shows now. `heartbeat_share`: after which
+    part of P/4 this process beats, so that two do not at the same moment; None if it does not beat.
     """
 
     clock_trusted: bool = True
@@ -36,6 +37,7 @@ class Evidence:
     committed_at: datetime | None = None
     waiting: frozenset[Kid] = frozenset()
     over: frozenset[Kid] = frozenset()
+    heartbeat_share: float | None = None
 
 
 GOOD = Evidence()
@@ -159,6 +161,8 @@ def demoted_late(keyset: Keyset, committed_at: datetime | None) -> OldKey | None
     current, timing = keyset.current, keyset.timing
     if committed_at is None or current is None or keyset.op_id != current.activated_by:
         return None
+    if keyset.seen_at not in (None, current.activated_at):
+        return None  # a heartbeat saved it again since, and *committed_at* is that save's
     for key in keyset.old:
         base = key.retire_at - timing.retention_of(key.longest_token)
         if key.deactivated_at == current.activated_at and committed_at - base > timing.propagation_time / 4:

@@ -8,7 +8,18 @@ from datetime import datetime, timedelta
 from typing import assert_never
 
 from rotator.lifecycle.changes import Activated, AddNext, Change, Confirmed, Extended, Retired, Stamp
-from rotator.lifecycle.decisions import Activate, Confirm, Converge, Extend, Generate, Retire, Unconfirm, Wait, decide
+from rotator.lifecycle.decisions import (
+    Activate,
+    Confirm,
+    Converge,
+    Extend,
+    Generate,
+    Heartbeat,
+    Retire,
+    Unconfirm,
+    Wait,
+    decide,
+)
 from rotator.lifecycle.evolve import evolve
 from rotator.lifecycle.holds import GOOD
 from rotator.model.keys import HmacSecret, Kid, NextKey, PublicKey
@@ -61,7 +72,7 @@ def timeline(keyset: Keyset, policy: Policy, now: datetime, horizon: timedelta) 
             case Retire(kids=kids):
                 kid = kids[0]
                 change = Retired(kids)
-            case Extend():
+            case Extend() | Heartbeat():
                 kid = Kid("")
                 change = Extended()
             case _:

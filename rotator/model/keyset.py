@@ -46,7 +46,8 @@ class Keyset:
 
     `sequence` grows by one with every save. `epoch` is a random UUID made with the keyset: the same name with another
     epoch is another keyset. Store versions below `purge_below` hold dropped material and are to be destroyed.
-    `rotates_at` is when rotation is due by the policy of that save. `old` begins with the key demoted last.
+    `rotates_at` is when rotation is due by the policy of that save. `old` begins with the key demoted last. `seen_at` is
+    when a daemon, or a command, saved it last; with `heartbeat` that is never long ago while a daemon runs.
     """
 
     name: str
@@ -61,6 +62,8 @@ class Keyset:
     revoked: tuple[Revocation, ...] = ()
     rotate_requested: RotateRequest | None = None
     rotates_at: datetime | None = None
+    heartbeat: bool = False
+    seen_at: datetime | None = None
     extra: Extra = field(default_factory=no_extra, repr=False)
 
     def keys(self) -> Iterator[Key]:
@@ -84,6 +87,15 @@ class Keyset:
         Whether *kid* is in the keyset or on its deny-list, and so may not be given to a new key.
         """
         return self.find(kid) is not None or any(revocation.kid == kid for revocation in self.revoked)
+
+    def purge_limit(self, version: int) -> int:
+        """
+        Return the store version below which all material is to be destroyed, if the keyset is stored as *version*.
+
+        That is `purge_below`, unless the store's counter restarted: the document was put back, or copied to another
+        store. Then it is *version* itself.
+        """
+        return min(self.purge_below, version)
 
     @property
     def algorithm(self) -> Algorithm:

@@ -62,6 +62,7 @@ class Policy:
 
     `well_known` puts its keys into the combined JWKS. `retain` is a legal hold: nothing is retired or purged. `rotates`
     is False for a keyset that is gone from the configuration: it is served and retired on time, but not rotated.
+    `heartbeat` promises signers a save at least every P/4, so that one that is shown the past can stop.
     """
 
     algorithm: Algorithm
@@ -72,6 +73,7 @@ class Policy:
     readers: Readers = Readers.FLAT
     retain: bool = False
     rotates: bool = True
+    heartbeat: bool = False
 
     @property
     def one_old_key(self) -> bool:

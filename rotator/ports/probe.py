@@ -8,7 +8,7 @@ from typing import Any, Protocol
 
 class StoreProbe(Protocol):
     """
-    Questions about the rights and settings of a store. Both methods only read, and may raise any StoreError.
+    Questions about the rights and settings of a store. All methods only read, and may raise any StoreError.
     """
 
     def capabilities(self, paths: Collection[str]) -> Mapping[str, frozenset[str]]:
@@ -20,5 +20,11 @@ class StoreProbe(Protocol):
     def read_raw(self, path: str) -> Mapping[str, Any] | None:
         """
         Return the `data` stored at *path*, None if nothing is there.
+        """
+        ...
+
+    def standby(self) -> str:
+        """
+        Return what is to be said of a node whose reads may show the past, "" for any other.
         """
         ...

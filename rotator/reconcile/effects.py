@@ -10,8 +10,8 @@ from collections.abc import Collection
 from dataclasses import dataclass, replace
 from datetime import datetime
 
-from rotator.errors import StoreConflictError, StoreError
-from rotator.lifecycle.changes import Activated, AddNext, Confirmed, Create, Extended, Retired, Unconfirmed
+from rotator.errors import StoreConflictError
+from rotator.lifecycle.changes import Activated, AddNext, Confirmed, Create, Extended, Retired, Seen, Unconfirmed
 from rotator.lifecycle.decisions import Activate
 from rotator.model.document import ClockReading
 from rotator.model.event import EventType
@@ -25,7 +25,7 @@ from rotator.ports.log import Log
 from rotator.ports.store import DocumentStore
 from rotator.reconcile.loading import Loader
 from rotator.reconcile.publishing import Publishing, may_be_cached
-from rotator.reconcile.purge import purge_keyset, purge_standby
+from rotator.reconcile.purging import Purging
 from rotator.reconcile.saving import Saving, SeenRecord
 from rotator.reconcile.snapshot import Snapshot
 from rotator.reconcile.standby import StandbyCheck, check_standby, prepare_seal, prepare_standby, private_key
@@ -35,12 +35,15 @@ from rotator.reconcile.standby import StandbyCheck, check_standby, prepare_seal,
 class Outcome:
     """
     What an effect came to. None: this effect had no need to publish, announce or purge.
+
+    *unproved* are the keys that it dropped and that count as retired once a later purge is proved.
     """
 
     snapshot: Snapshot
     published: bool | None = None
     announced: bool | None = None
     purged: bool | None = None
+    unproved: tuple[Kid, ...] = ()
 
 
 class Effects:
@@ -66,6 +69,7 @@ class Effects:
         self._publishing = publishing
         self._keygen = keygen
         self._saving = Saving(store, loader, keygen, seen, clocks)
+        self._purging = Purging(store, publishing, log)
         self._log = log
         self._sharing = sharing
 
@@ -152,18 +156,15 @@ class Effects:
 
     def retire(self, snapshot: Snapshot, kids: tuple[Kid, ...], over: frozenset[Kid] = frozenset()) -> Outcome:
         """
-        Drop old keys; they count as retired once their material is destroyed.
+        Drop old keys; they count as retired once their material is destroyed, now or later.
         """
         after = self._saving.save(snapshot, Retired(kids, over))
         published = not self._publishing.publish(after)
-        purged = self.purge(after)
-        if purged:
-            self._log.info("key_retired", keyset=after.name, kids=list(kids), sequence=after.keyset.sequence)
-            announced = self._publishing.announce(after, EventType.RETIRED, *kids)
-        else:
-            self._log.warning("key_dropped", keyset=after.name, kids=list(kids), pending="purge")
-            announced = self._publishing.announce(after, EventType.CHANGED)
-        return Outcome(after, published, announced, purged)
+        if self._purging.purge(after):
+            return Outcome(after, published, self._purging.retired(after, kids), purged=True)
+        self._log.warning("key_dropped", keyset=after.name, kids=list(kids), pending="purge")
+        announced = self._publishing.announce(after, EventType.CHANGED)
+        return Outcome(after, published, announced, purged=False, unproved=kids)
 
     def extend(self, snapshot: Snapshot) -> Outcome:
         """
@@ -179,25 +180,13 @@ class Effects:
         """
         return check_standby(self._store, self._keygen, snapshot)
 
+    def beat(self, snapshot: Snapshot) -> Outcome:
+        """
+        Save the keyset as it is: no consumer needs to read it again, so that nothing is published or announced.
+        """
+        return Outcome(self._saving.save(snapshot, Seen()))
+
     # -- steps ---------------------------------------------------------------------------------------------------------
-
-    def purge(self, snapshot: Snapshot) -> bool:
-        """
-        Destroy what the document dropped and what the standby outlived; return False if that must be tried again.
-
-        A legal hold keeps everything.
-        """
-        keyset = snapshot.keyset
-        if snapshot.policy.retain:
-            return True
-        try:
-            purge_keyset(self._store, keyset)
-            if not keyset.symmetric:
-                purge_standby(self._store, keyset)
-        except StoreError as error:
-            self._log.warning("purge_pending", keyset=keyset.name, below=keyset.purge_below, detail=str(error))
-            return False
-        return True
 
     def _show(self, snapshot: Snapshot, kind: EventType, *kids: Kid, reason: str = "", purge: bool = False) -> Outcome:
         """
@@ -206,7 +195,7 @@ class Effects:
         published = not self._publishing.publish(snapshot)
         announced = self._publishing.announce(snapshot, kind, *kids, reason=reason)
         dropped = snapshot.keyset.purge_below == snapshot.version
-        return Outcome(snapshot, published, announced, self.purge(snapshot) if purge or dropped else None)
+        return Outcome(snapshot, published, announced, self._purging.purge(snapshot) if purge or dropped else None)
 
     def _secret(self, policy: Policy, created_at: datetime) -> NextKey:
         return next_key_of(self._keygen.generate(policy.algorithm, policy.rsa_bits), policy, created_at)

@@ -17,6 +17,7 @@ from rotator.lifecycle.decisions import (
     Decision,
     Extend,
     Generate,
+    Heartbeat,
     Retire,
     Step,
     Unconfirm,
@@ -37,6 +38,7 @@ from rotator.reconcile.effects import Effects
 from rotator.reconcile.loading import Loader
 from rotator.reconcile.observe import Observation, Observer
 from rotator.reconcile.publishing import Publishing
+from rotator.reconcile.purging import Purging
 from rotator.reconcile.saving import SeenRecord
 from rotator.reconcile.snapshot import Snapshot
 from rotator.reconcile.tracker import Tracker
@@ -68,6 +70,7 @@ class Reconciler:
         self._store = store
         self._effects = effects
         self._publishing = publishing
+        self._purging = Purging(store, publishing, log)
         self._seen = SeenRecord(last_seen, alarms)
         self._observer = Observer(store, loader, last_seen, alarms, clocks)
         self._clock_trust = clock_trust
@@ -151,6 +154,8 @@ class Reconciler:
                 outcome = self._effects.retire(snapshot, kids, over)
             case Extend():
                 outcome = self._effects.extend(snapshot)
+            case Heartbeat():
+                outcome = self._effects.beat(snapshot)
             case _:
                 assert_never(decision)
         tracker.record(outcome)
@@ -210,23 +215,10 @@ class Reconciler:
         if announced is not None and snapshot.loaded:
             told = covers(announced.get(tracker.name, ""), snapshot.keyset)
             tracker.notify_pending = not (told or self._publishing.announce(snapshot, EventType.CHANGED))
-        self._purge(tracker, snapshot)
+        self._purging.catch_up(tracker, snapshot, self._alarms, self._clocks)
         if not tracker.confirming:  # else it is not known yet whether something holds the rotation
             self._report_holds(tracker, snapshot, wait)
         tracker.end(snapshot, self._clocks.monotonic())
-
-    def _purge(self, tracker: Tracker, snapshot: Snapshot) -> None:
-        now = self._clocks.monotonic()
-        purged = not tracker.needs_purge(snapshot) or self._effects.purge(snapshot)
-        tracker.purge_ended(snapshot, now, purged=purged)
-        if tracker.purge_since is None:
-            self._alarms.clear(tracker.name, AlarmReason.PURGE_PENDING)
-        elif now - tracker.purge_since >= snapshot.keyset.timing.propagation_time.total_seconds():
-            detail = (
-                f"versions below {snapshot.keyset.purge_below} could not be destroyed; see the log, and `rotator check` "
-                "for missing capabilities"
-            )
-            self._alarms.raise_(tracker.name, AlarmReason.PURGE_PENDING, detail)
 
     def _report_holds(self, tracker: Tracker, snapshot: Snapshot, wait: Wait) -> None:
         """

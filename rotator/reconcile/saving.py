@@ -9,7 +9,7 @@ from rotator.documents.last_seen import last_seen_fields
 from rotator.documents.seal import SEAL, Sealing, digest_of
 from rotator.documents.signing import encode_keyset
 from rotator.errors import LastSeenWriteError, StoreConflictError
-from rotator.lifecycle.changes import Activated, Change, Create, Revoked, Stamp
+from rotator.lifecycle.changes import Activated, Change, Create, Revoked, Seen, Stamp
 from rotator.lifecycle.clock_steps import clock_of
 from rotator.lifecycle.evolve import evolve
 from rotator.model.document import ClockReading, Tree
@@ -105,7 +105,9 @@ class Saving:
         Save a new keyset over *version*, a deleted one that a person gave up; raises StoreConflictError if there is another.
         """
         stamp = Stamp(clock.earliest, clock.latest, self._keygen.op_id(), version + 1)
-        return self._saved(evolve(None, change, policy, stamp), policy, version, sealing)
+        saved = self._stored(evolve(None, change, policy, stamp), policy, version, sealing)
+        self._seen.record(saved)
+        return saved
 
     def save(
         self, before: Snapshot, change: Change, *, clock: ClockReading | None = None, op_id: str | None = None
@@ -125,7 +127,10 @@ class Saving:
         if isinstance(change, Activated | Revoked) and self._clocks.monotonic() - clock.read_at > limit:
             raise StoreConflictError(f"{after.name}: this process was paused since it read the store's clock")
         sealing = seal_from_now_on(self._store, self._keygen, before)
-        return self._saved(after, before.policy, before.version, sealing)
+        saved = self._stored(after, before.policy, before.version, sealing)
+        if not isinstance(change, Seen):  # it changed nothing of what is recorded
+            self._seen.record(saved)
+        return saved
 
     def read_again(self, snapshot: Snapshot) -> Snapshot:
         """
@@ -137,12 +142,10 @@ class Saving:
         _same_clock(snapshot, again.clock)
         return again
 
-    def _saved(self, keyset: Keyset, policy: Policy, cas: int, sealing: Sealing) -> Snapshot:
+    def _stored(self, keyset: Keyset, policy: Policy, cas: int, sealing: Sealing) -> Snapshot:
         self._loader.seals.keep(keyset.name, sealing)
         stored = self._store.save(Tree.KEYS, keyset.name, sealing.seal(encode_keyset(keyset)), cas)
-        snapshot = Snapshot(keyset, policy, stored.version, stored.clock, stored.committed_at, False, sealing)
-        self._seen.record(snapshot)
-        return snapshot
+        return Snapshot(keyset, policy, stored.version, stored.clock, stored.committed_at, False, sealing)
 
 
 def _same_clock(before: Snapshot, clock: ClockReading) -> None:

@@ -2,11 +2,13 @@
 What one process knows of one keyset between two passes. It is forgotten without harm when the process ends.
 """
 
-from dataclasses import dataclass
+import random
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from rotator.lifecycle.holds import Evidence
 from rotator.model.document import ClockReading
+from rotator.model.keys import Kid
 from rotator.model.keyset import Keyset
 from rotator.model.policy import Policy
 from rotator.model.publication import LastSeen
@@ -52,9 +54,9 @@ class Tracker:
 
     `converged` is epoch and sequence of the document that publishers and standby matched at `converged_at`.
     `compared` is what was seen last, and the digest of the document that was found to follow from it.
-    `purged` is epoch and `purge_below` of the last purge that was proved. `clock` is what to think of the store's clock.
-    All times are monotonic seconds: the store's clock may step. `confirming`: this pass asked an address that has not
-    answered yet.
+    `purged` is epoch and limit of the last purge that was proved, `unproved` the keys to be called retired when the next
+    one is. `heartbeat_share`: see Evidence. `clock` is what to think of the store's clock. All times are monotonic
+    seconds: the store's clock may step. `confirming`: this pass asked an address that has not answered yet.
     """
 
     name: str
@@ -69,6 +71,9 @@ class Tracker:
     lagging_since: float | None = None
     compared: tuple[LastSeen | None, bytes] | None = None
     purged: tuple[str, int] | None = None
+    purged_at: float | None = None
+    purge_tried: bool = False
+    unproved: tuple[Kid, ...] = ()
     purge_since: float | None = None
     notify_pending: bool = False
     held: HoldReason | None = None
@@ -76,6 +81,7 @@ class Tracker:
     rotations: int = 0
     clock: ClockView | None = None
     confirming: bool = False
+    heartbeat_share: float = field(default_factory=lambda: random.uniform(0.75, 0.95))  # noqa: S311 - spreads load
     _failed_confirmations: int = 0
     _confirm_from: float = 0.0
     _standby_lost: bool = False
@@ -95,6 +101,7 @@ class Tracker:
             committed_at=snapshot.committed_by if snapshot else None,
             waiting=view.state.waiting(keyset, clock.read_at) if view and keyset else frozenset(),
             over=view.state.over(keyset, clock.read_at) if view and keyset else frozenset(),
+            heartbeat_share=self.heartbeat_share,
         )
 
     def now(self, clock: ClockReading) -> datetime:
@@ -112,6 +119,7 @@ class Tracker:
         """
         if self.confirming:
             self.confirming, self._confirm_from = False, 0.0
+        self.purge_tried = False
         self.must_converge = snapshot is not None and (
             self.converged != (snapshot.keyset.epoch, snapshot.keyset.sequence)
             or monotonic - self.converged_at >= self.policy.timing.propagation_time.total_seconds()
@@ -127,23 +135,39 @@ class Tracker:
         if outcome.announced is not None:
             self.notify_pending = not outcome.announced
         if outcome.purged is not None:
-            self.purged = _purge_goal(outcome.snapshot) if outcome.purged else None
+            self.purge_ended(outcome.snapshot, purged=outcome.purged)
+            self.unproved += outcome.unproved
 
-    def needs_purge(self, snapshot: Snapshot) -> bool:
+    def needs_purge(self, snapshot: Snapshot, monotonic: float) -> bool:
         """
-        Return whether this process has not yet proved that what *snapshot* dropped is destroyed.
-        """
-        return self.purged != _purge_goal(snapshot)
+        Return whether this process must prove that what *snapshot* dropped is destroyed, and has not tried in this pass.
 
-    def purge_ended(self, snapshot: Snapshot, monotonic: float, *, purged: bool) -> None:
+        It must once for each limit, and again after each propagation time: a restored backup of the whole store brings
+        destroyed versions back, and may leave the document as it was.
+        """
+        if self.purge_tried:
+            return False
+        outdated = monotonic - (self.purged_at or 0.0) >= self.policy.timing.propagation_time.total_seconds()
+        return self.purged != _purge_goal(snapshot) or outdated
+
+    def purge_ended(self, snapshot: Snapshot, *, purged: bool) -> None:
         """
         Note whether a purge was proved.
         """
+        self.purge_tried = True
         self.purged = _purge_goal(snapshot) if purged else None
-        if purged:
+
+    def settle_purge(self, snapshot: Snapshot, monotonic: float) -> bool:
+        """
+        Note at the end of a pass since when a purge is pending; return whether it is proved.
+        """
+        proved = self.purged == _purge_goal(snapshot)
+        if proved:
             self.purge_since = None
+            self.purged_at = monotonic if self.purge_tried else self.purged_at
         elif self.purge_since is None:
             self.purge_since = monotonic
+        return proved
 
     def confirmation_failed(self, monotonic: float) -> None:
         """
@@ -195,4 +219,4 @@ class Tracker:
 
 
 def _purge_goal(snapshot: Snapshot) -> tuple[str, int]:
-    return snapshot.keyset.epoch, snapshot.keyset.purge_below
+    return snapshot.keyset.epoch, snapshot.keyset.purge_limit(snapshot.version)

@@ -14,10 +14,22 @@ from rotator.lifecycle.changes import (
     Create,
     Extended,
     Retired,
+    Seen,
     Stamp,
     Unconfirmed,
 )
-from rotator.lifecycle.decisions import Activate, Confirm, Converge, Extend, Generate, Retire, Unconfirm, Wait, decide
+from rotator.lifecycle.decisions import (
+    Activate,
+    Confirm,
+    Converge,
+    Extend,
+    Generate,
+    Heartbeat,
+    Retire,
+    Unconfirm,
+    Wait,
+    decide,
+)
 from rotator.lifecycle.evolve import evolve
 from rotator.lifecycle.holds import Evidence
 from rotator.model.algorithms import Algorithm
@@ -139,6 +151,8 @@ class World:
                     change = Retired(kids)
                 case Extend():
                     change = Extended()
+                case Heartbeat():
+                    change = Seen()
                 case Converge():
                     raise AssertionError("a pure world is always converged")
             self.steps.append((int((now - START).total_seconds()), type(decision).__name__))

@@ -6,6 +6,7 @@ from collections.abc import Collection, Mapping
 from typing import Any
 
 from rotator.adapters.vault.session import NOT_FOUND, OK, VaultSession
+from rotator.adapters.vault.standby import ADVICE
 from rotator.errors import StoreUnavailableError
 
 _CAPABILITIES = "sys/capabilities-self"
@@ -47,3 +48,9 @@ class VaultProbe:
         with self._session.operation("read") as deadline:
             reply = self._session.read(path, deadline, lambda call: call.get(f"/v1/{path}"))
             return None if reply.status == NOT_FOUND else reply.section("data")
+
+    def standby(self) -> str:
+        """
+        Return what is to be said of a standby that answers reads itself, "" for any other node.
+        """
+        return f"is a standby that answers reads itself: {ADVICE}" if self._session.answers_as_standby() else ""

@@ -14,6 +14,7 @@ from typing import Any
 from rotator.adapters.vault.login.attempts import LoginAttempts
 from rotator.adapters.vault.login.lease import Observe, TokenLease
 from rotator.adapters.vault.login.method import LoginMethod
+from rotator.adapters.vault.standby import StandbyWatch, answers_reads_as_standby
 from rotator.adapters.vault.transport import Call, Reply, Transport
 from rotator.errors import LostReplyError, StoreConflictError, StoreDeniedError, StoreUnavailableError
 from rotator.ports.log import Log
@@ -27,7 +28,8 @@ class VaultConnection:
     """
     How to reach one Vault, and as whom; `deadline` in seconds bounds a whole operation with its logins and repetitions.
 
-    `observe` is called with each operation and its result: ok, conflict, denied or unavailable.
+    `observe` is called with each operation and its result: ok, conflict, denied or unavailable. With `watch_standby` a
+    standby that answers reads itself is logged.
     """
 
     address: str
@@ -38,6 +40,7 @@ class VaultConnection:
     attempts_file: Path | None = None
     deadline: float = 10.0
     observe: Observe | None = None
+    watch_standby: bool = False
 
 
 class VaultSession:
@@ -48,6 +51,7 @@ class VaultSession:
     def __init__(self, connection: VaultConnection) -> None:
         self._connection = connection
         self._transport = Transport(connection.address, connection.namespace, connection.ca_file)
+        self._watch = StandbyWatch(self._transport, connection.log) if connection.watch_standby else None
         self._observe = connection.observe or _unobserved
         attempts = LoginAttempts(connection.attempts_file, connection.log)
         self._lease = TokenLease(self._transport, connection.login, connection.log, attempts, self._observe)
@@ -72,7 +76,15 @@ class VaultSession:
 
         Return why the token will end without another one, "" unless that needs a person.
         """
+        if self._watch is not None:
+            self._watch.look(time.monotonic() + self._connection.deadline)
         return self._lease.maintain(time.monotonic() + self._connection.deadline)
+
+    def answers_as_standby(self) -> bool:
+        """
+        Return whether the node that we talk to is a standby that answers reads itself; raises StoreError.
+        """
+        return answers_reads_as_standby(self._transport, time.monotonic() + self._connection.deadline)
 
     def close(self) -> None:
         """

@@ -202,7 +202,7 @@ class VaultStore:
         if found.version != cas + 1 or found.fields is None:
             return None
         ours = (
-            found.fields.get("op_id") == fields["op_id"]
+            all(found.fields.get(name) == fields.get(name) for name in ("op_id", "seen_at"))
             if "op_id" in fields
             else found.fields == json.loads(json.dumps(dict(fields)))
         )

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode, urlsplit
 
@@ -112,14 +113,23 @@ class Transport:
         self.pacer = Pacer()
         self._idle: deque[Connection] = deque()
 
-    def ask(self, method: str, path: str, content: object, token: SecretText | None, deadline: float) -> Reply:
+    def ask(
+        self,
+        method: str,
+        path: str,
+        content: object,
+        token: SecretText | None,
+        deadline: float,
+        further: Mapping[str, str] = MappingProxyType({}),
+    ) -> Reply:
         """
-        Send one request and return its answer before *deadline*, a moment of `time.monotonic()`.
+        Send one request, with *further* headers, and return its answer before *deadline*, a moment of `time.monotonic()`.
 
         Raises LostReplyError if the request may have been carried out, StoreUnavailableError if it was not.
         """
         body = None if content is None else json.dumps(content, separators=(",", ":")).encode()
         headers = self._headers if token is None else {**self._headers, "X-Vault-Token": token.reveal()}
+        headers = {**headers, **further} if further else headers
         connection = self._lend(deadline)
         started, began = self._clocks.wall(), self._clocks.monotonic()
         try:

@@ -5,7 +5,7 @@ Keys as a service uses them: each has one algorithm, which comes with the key an
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from joserfc.errors import JoseError, SecurityWarning
 from joserfc.jwk import OctKey, RSAKey
@@ -77,7 +77,8 @@ class Keys:
     they are not *named*, a token's kid means nothing, and each key is tried. `signing` is None if the source has no
     private keys, or none signs yet. `epoch` is "" and `sequence` 0 for a JWKS, which has neither. `timing` is the
     policy that signers and readers obey, and `policy_known` whether the source says it. `secrets` are the texts of an
-    HMAC keyset, current first. `read_at` is when the fetch began, in seconds of the reader's clock.
+    HMAC keyset, current first. `read_at` is when the fetch began, in seconds of the reader's clock. `seen_at` is when a
+    daemon saved the document last, None if it does not promise to save it again and again.
     """
 
     verifying: Mapping[str, VerifyingKey]
@@ -91,6 +92,7 @@ class Keys:
     op_id: str = ""
     secrets: tuple[SecretText, ...] = field(default=(), repr=False)
     read_at: float = 0.0
+    seen_at: datetime | None = None
     named: bool = True
 
     @property
@@ -139,6 +141,7 @@ def keys_of(keyset: Keyset) -> Keys:
         sequence=keyset.sequence,
         op_id=keyset.op_id,
         secrets=tuple(secrets),
+        seen_at=keyset.seen_at if keyset.heartbeat else None,
     )
 
 

@@ -2,6 +2,7 @@
 The protocol of a source of keys, and the keys in a stored document.
 """
 
+from dataclasses import replace
 from datetime import timedelta
 from typing import Protocol, runtime_checkable
 
@@ -37,8 +38,8 @@ class Source(Protocol):
         """
         Return the keys that are there now, and how long the place lets them be kept (None if it does not say).
 
-        Ends within *timeout* seconds; raises RotatorError. If nothing changed, the keys are *known* itself. *fresh*
-        makes caches on the way ask for a new answer.
+        Ends within *timeout* seconds; raises RotatorError. If nothing changed, the keys are *known* itself, or *known*
+        with a later `seen_at`. *fresh* makes caches on the way ask for a new answer.
         """
         ...
 
@@ -77,7 +78,7 @@ class DocumentDecoder:
 
     def decode(self, stored: Stored, known: Keys | None) -> Keys:
         """
-        Return the keys of *stored*; *known* if they came from the same save.
+        Return the keys of *stored*; *known* if they came from the same save, with the moment of a later heartbeat.
         """
         if stored.fields is None:
             why = "it was deleted" if stored.version else "is its name right, and did the daemon start?"
@@ -85,7 +86,10 @@ class DocumentDecoder:
         if self.tree is Tree.KEYS:
             keyset = decode_keyset(stored.fields, self._keyset)
             now = (keyset.epoch, keyset.sequence, keyset.op_id)
-            return known if known and (known.epoch, known.sequence, known.op_id) == now else keys_of(keyset)
+            if known is None or (known.epoch, known.sequence, known.op_id) != now:
+                return keys_of(keyset)
+            seen_at = keyset.seen_at if keyset.heartbeat else None
+            return known if known.seen_at == seen_at else replace(known, seen_at=seen_at)
         document = decode_public(stored.fields, self._keyset)
         if known and (known.epoch, known.sequence) == (document.epoch, document.sequence):
             return known

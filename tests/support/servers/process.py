@@ -15,7 +15,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Self
+from typing import ClassVar, Self
 
 # Replaces itself by the server, which the kernel kills when its parent is gone (PR_SET_PDEATHSIG = 1; Linux only).
 _LAUNCH = """
@@ -55,8 +55,10 @@ def free_port() -> int:
 
 class Server(ABC):
     """
-    A server process with a folder and a port that it keeps over restarts.
+    A server process with a folder and a port that it keeps over restarts. `environment` is added to its environment.
     """
+
+    environment: ClassVar[dict[str, str]] = {}
 
     def __init__(self) -> None:
         self.folder = Path(tempfile.mkdtemp(prefix="rotator-test-"))
@@ -104,7 +106,7 @@ class Server(ABC):
                 stdout=log,
                 stderr=subprocess.STDOUT,
                 cwd=self.folder,
-                env={"PATH": "/usr/local/bin:/usr/bin:/bin", "HOME": str(self.folder)},
+                env={"PATH": "/usr/local/bin:/usr/bin:/bin", "HOME": str(self.folder), **self.environment},
                 start_new_session=True,  # a Ctrl-C is for pytest, which then stops its servers in order
             ).result()
         self.wait_for(self.answers, "answer")

@@ -31,7 +31,7 @@ MISSING = (
 )
 GO_NEEDED = (1, 26)
 # Loopback must not go through a proxy that the environment names.
-_OPENER = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+NO_PROXY = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
 
 def find_vault(*, build: bool = True) -> Path | None:
@@ -108,7 +108,7 @@ class VaultServer(Server):
     One Vault node with one unseal key; `start` initialises it the first time and unseals it every time.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, node_id: str = "one") -> None:
         binary = find_vault()
         if binary is None:
             raise ServerError(MISSING)
@@ -121,7 +121,7 @@ class VaultServer(Server):
             f"""
             storage "raft" {{
               path = "{self.folder}/data"
-              node_id = "one"
+              node_id = "{node_id}"
               performance_multiplier = 1
             }}
             listener "tcp" {{
@@ -157,12 +157,12 @@ class VaultServer(Server):
             return False
         return True
 
-    def start(self, *, unseal: bool = True) -> None:
+    def start(self, *, unseal: bool = True, initialise: bool = True) -> None:
         """
-        Start; initialise an empty store; unseal unless told not to.
+        Start; initialise an empty store, and unseal, unless told not to.
         """
         super().start()
-        if not self._unseal_key:
+        if initialise and not self._unseal_key:
             answer = self._do("PUT", "sys/init", {"secret_shares": 1, "secret_threshold": 1})
             self._unseal_key, self.root_token = answer["keys"][0], answer["root_token"]
         if unseal:
@@ -229,6 +229,8 @@ class VaultServer(Server):
         json: Any = None,
         token: str | None = None,
         headers: Mapping[str, str] = MappingProxyType({}),
+        *,
+        timeout: float = 15,
     ) -> tuple[int, Any]:
         """
         One request to /v1/*path* as root, as *token*, or without one (""); the status and the decoded answer.
@@ -238,7 +240,7 @@ class VaultServer(Server):
         body = None if json is None else _dump(json)
         request = urllib.request.Request(f"{self.address}/v1/{path}", data=body, method=method, headers=headers)
         try:
-            with _OPENER.open(request, timeout=15) as answer:
+            with NO_PROXY.open(request, timeout=timeout) as answer:
                 return answer.status, _load(answer.read())
         except urllib.error.HTTPError as refused:
             with refused:

@@ -87,6 +87,21 @@ def test_without_old_and_next_the_flat_fields_repeat_current() -> None:
     assert again["old_retires_at"] == ""
 
 
+@pytest.mark.parametrize("value", ["", "false", "TRUE", True, None])
+def test_only_the_word_true_is_a_heartbeat(value: object) -> None:
+    """Anything else would make signers stop."""
+    assert decode_keyset(golden("keys/internal"), "internal").heartbeat
+    assert not decode_keyset(golden("keys/internal") | {"heartbeat": value}, "internal").heartbeat
+
+
+def test_a_document_from_before_freshness_is_read() -> None:
+    """It does not say when it was saved."""
+    document = golden("keys/web")
+    del document["seen_at"]
+
+    assert decode_keyset(document, "web").seen_at is None
+
+
 def test_unknown_fields_survive() -> None:
     """A field of a later rotator is kept, in the document and in each key."""
     document = golden("keys/web")

@@ -8,7 +8,18 @@ from dataclasses import dataclass, replace
 import pytest
 
 from rotator.lifecycle import decisions
-from rotator.lifecycle.decisions import Activate, Confirm, Converge, Extend, Generate, Retire, Unconfirm, Wait, decide
+from rotator.lifecycle.decisions import (
+    Activate,
+    Confirm,
+    Converge,
+    Extend,
+    Generate,
+    Heartbeat,
+    Retire,
+    Unconfirm,
+    Wait,
+    decide,
+)
 from rotator.lifecycle.holds import Evidence, activation_hold, due_at, overdue
 from rotator.model.keys import Kid
 from rotator.model.policy import Policy
@@ -261,7 +272,7 @@ def test_rotate_now_is_safe_with_a_propagated_next() -> None:
     assert activation_hold(world.keyset, world.policy, Evidence(), at(10)) is None
 
 
-# -- the nine rules at the head of the module, in their order ----------------------------------------------------------
+# -- the ten rules at the head of the module, in their order ----------------------------------------------------------
 
 
 def test_rule_1_creates_a_keyset_only_under_a_trusted_clock() -> None:
@@ -389,7 +400,25 @@ def test_rule_8_activates_what_is_due_and_held_by_nothing() -> None:
     assert decide(first, world.policy, Evidence(), at(20)) == Activate(ActivationReason.FIRST)
 
 
-def test_rule_9_waits_for_the_nearest_deadline() -> None:
+def test_rule_9_saves_what_signers_would_soon_doubt() -> None:
+    """After the last save, a share of P/4 (2.5 s here); held or not, but only under a trusted clock."""
+    world = World(policy(heartbeat=True), evidence=Evidence(heartbeat_share=0.8))
+    world.run(20)
+    seen_at = world.keyset.seen_at
+    assert seen_at is not None
+    evidence = replace(world.evidence, confirm_after=at(900))
+    for now in (seen_at + seconds(2), at(500)):
+        assert decide(world.keyset, world.policy, evidence, now) == Heartbeat()
+    wait = decide(world.keyset, world.policy, evidence, seen_at + seconds(1.9))
+    assert wait == Wait(seen_at + seconds(2))
+
+    untrusted = replace(evidence, clock_trusted=False)
+    assert decide(world.keyset, world.policy, untrusted, at(500)) == Wait(at(900), HoldReason.CLOCK)
+    silent = replace(evidence, heartbeat_share=None)
+    assert isinstance(decide(world.keyset, world.policy, silent, at(99)), Wait)
+
+
+def test_rule_10_waits_for_the_nearest_deadline() -> None:
     """The end of propagation, the moment due, a retirement: the first that lies ahead."""
     world = World(policy())
     world.run(100)
@@ -408,5 +437,5 @@ def test_every_rule_at_the_head_of_the_module_has_its_test() -> None:
     rules = re.findall(r"^(\d+)\. ", decisions.__doc__ or "", re.MULTILINE)
     tests = [name.split("_")[2] for name in globals() if name.startswith("test_rule_")]
 
-    assert rules == [str(number) for number in range(1, 10)]
+    assert rules == [str(number) for number in range(1, 11)]
     assert tests == rules

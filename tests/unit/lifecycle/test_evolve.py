@@ -18,6 +18,8 @@ from rotator.lifecycle.changes import (
     Requested,
     Retired,
     Revoked,
+    Seen,
+    Stamp,
     Unconfirmed,
 )
 from rotator.lifecycle.decisions import Extend, Wait, decide
@@ -281,3 +283,27 @@ def test_what_a_newer_program_wrote_survives_every_state() -> None:
     world.run(300, 116)
 
     assert {key.kid: key.extra for key in world.keyset.old}[Kid("k3")] == extra
+
+
+def test_where_the_counter_restarted_every_save_purges_all_before_it() -> None:
+    """A document put back, or copied: `purge_below` was a number of the former counter. After that it stands again."""
+    world = World(policy())
+    world.run(20)
+    world.keyset = replace(world.keyset, purge_below=40)
+    assert world.keyset.purge_limit(1) == 1
+
+    first = evolve(world.keyset, Extended(), world.policy, Stamp(at(20), at(20), "op", 2))
+    assert first.purge_below == 2
+    second = evolve(first, Extended(), world.policy, Stamp(at(20), at(20), "op", 3))
+    assert (second.purge_below, second.purge_limit(3)) == (2, 2)
+
+
+def test_a_heartbeat_leaves_a_foreign_purge_below_to_the_next_save() -> None:
+    """It changes nothing but its moment."""
+    world = World(policy(heartbeat=True))
+    world.run(20)
+    world.keyset = replace(world.keyset, purge_below=40)
+
+    assert evolve(world.keyset, Seen(), world.policy, Stamp(at(20), at(20), "op", 2)).purge_below == 40
+    with pytest.raises(InvariantError, match="must exist"):
+        evolve(None, Seen(), world.policy, Stamp(at(20), at(20), "op", 2))

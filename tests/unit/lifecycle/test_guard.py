@@ -19,6 +19,7 @@ from rotator.lifecycle.changes import (
     Extended,
     Retired,
     Revoked,
+    Seen,
     Stamp,
     Unconfirmed,
 )
@@ -265,9 +266,38 @@ def purge_forgotten() -> Transition:
     return step(world, Extended(), purge_below=world.keyset.purge_below - 1)
 
 
+def purge_forgotten_elsewhere() -> Transition:
+    """A save that keeps the number of a counter that restarted."""
+    return step(moved(), Extended())
+
+
+def purge_too_low_elsewhere() -> Transition:
+    """A save that leaves the versions of the new counter as they are."""
+    return step(moved(), Extended(), purge_below=3)
+
+
+def moved() -> World:
+    """Return a world whose document came from a store that had counted further."""
+    world = rotated()
+    world.keyset = replace(world.keyset, purge_below=99)
+    return world
+
+
+def heartbeat_counts() -> Transition:
+    """A heartbeat that adds one to the sequence: consumers would read again."""
+    return step(rotated(), Seen(), seen_at=NOW)
+
+
+def heartbeat_extends() -> Transition:
+    """A heartbeat that carries longer durations."""
+    good = step(rotated(), Seen(), seen_at=NOW, timing=policy(life=31).timing)
+    return replace(good, after=replace(good.after, sequence=good.after.sequence - 1))
+
+
 BROKEN: dict[str, tuple[Callable[[], Transition], ...]] = {
     "a_keyset_begins_with_a_creation": (begins_without_creation, begins_late),
     "the_sequence_grows_by_one": (sequence_stands, sequence_jumps, another_epoch, another_name),
+    "a_heartbeat_changes_nothing": (heartbeat_counts, heartbeat_extends),
     "each_kid_names_one_key": (one_kid_twice,),
     "kids_are_never_reused": (
         a_denied_kid_again,
@@ -287,7 +317,7 @@ BROKEN: dict[str, tuple[Callable[[], Transition], ...]] = {
     "keys_leave_in_time": (old_leaves_early, old_leaves_unasked, next_leaves_unnamed, current_leaves),
     "old_keys_stay_old": (old_signs_again, old_waits_again),
     "deadlines_only_move_later": (retires_earlier, usable_earlier),
-    "a_purge_is_not_forgotten": (purge_forgotten,),
+    "a_purge_is_not_forgotten": (purge_forgotten, purge_forgotten_elsewhere, purge_too_low_elsewhere),
 }
 CASES = [(name, made) for name, makers in BROKEN.items() for made in makers]
 
@@ -356,6 +386,7 @@ def test_no_rule_refuses_what_a_life_is_made_of() -> None:
         (141, AddNext(third, replaces=second.kid)),
         (142, Activated(ActivationReason.UNSAFE, world.private())),
         (142, Extended()),
+        (142, Seen()),
         (143, Revoked((third.kid, first.kid), "stolen", fourth, world.private())),
     )
     for now, change in life:

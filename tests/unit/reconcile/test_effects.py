@@ -16,6 +16,7 @@ from rotator.model.policy import Policy
 from rotator.model.reasons import ActivationReason
 from rotator.reconcile.effects import Effects, Outcome, next_of
 from rotator.reconcile.loading import Loader
+from rotator.reconcile.purging import Purging
 from rotator.reconcile.saving import SeenRecord
 from tests.support.process import Place
 from tests.support.world import policy, seconds
@@ -299,8 +300,26 @@ def test_a_purge_that_fails_is_logged_and_tried_again() -> None:
     assert outcome.purged is False
     assert "purge_pending" in place.process.log.names()
 
-    assert place.process.effects.purge(place.snapshot())
+    assert purging(place).purge(place.snapshot())
     assert len(place.store.versions(Tree.KEYS, "web")) == 1
+
+
+def purging(place: Place) -> Purging:
+    """Return what purges in that process."""
+    return Purging(place.store, place.process.publishing, place.process.log)
+
+
+def test_a_heartbeat_is_saved_and_neither_shown_nor_announced() -> None:
+    """Sequence and op_id stay, so that no consumer reads again."""
+    place = settled()
+    before = place.keyset
+    place.clock.advance(3)
+    done, outcome = acted(place, lambda: place.process.effects.beat(place.snapshot()))
+
+    assert done == [SAVE]
+    assert (outcome.published, outcome.announced, outcome.purged) == (None, None, None)
+    assert place.keyset == replace(before, seen_at=place.keyset.seen_at)
+    assert place.keyset.seen_at != before.seen_at
 
 
 # -- failures that stop nothing ----------------------------------------------------------------------------------------

@@ -9,7 +9,7 @@ import pytest
 from rotator.lifecycle.clock_steps import ClockState, SteadyClock, clock_of
 from rotator.lifecycle.holds import Evidence
 from rotator.model.document import ClockReading
-from rotator.model.keys import NextKey
+from rotator.model.keys import Kid, NextKey
 from rotator.model.keyset import Keyset
 from rotator.model.reasons import HoldReason
 from rotator.reconcile.clock_trust import ClockView
@@ -97,14 +97,15 @@ def test_as_long_as_the_standby_is_doubted_every_pass_reads_it() -> None:
 def test_a_standby_is_lost_after_two_readings_an_eighth_of_p_apart() -> None:
     """P is 8 s; one reading only casts doubt, and one that matches ends it."""
     tracker, _ = made()
+    share = tracker.heartbeat_share
     tracker.standby_read(20, matches=False)
     tracker.standby_read(20.9, matches=False)
-    assert evidence(tracker) == Evidence(standby_doubted=True)
+    assert evidence(tracker) == Evidence(standby_doubted=True, heartbeat_share=share)
     tracker.standby_read(21, matches=False)
-    assert evidence(tracker) == Evidence(standby_doubted=True, standby_lost=True)
+    assert evidence(tracker) == Evidence(standby_doubted=True, standby_lost=True, heartbeat_share=share)
 
     tracker.standby_read(22, matches=True)
-    assert evidence(tracker) == Evidence()
+    assert evidence(tracker) == Evidence(heartbeat_share=share)
 
 
 def evidence(tracker: Tracker) -> Evidence:
@@ -133,6 +134,7 @@ def test_evidence_holds_what_was_observed() -> None:
         missing_from="file",
         committed_at=at(-7),
         waiting=frozenset({kid}),
+        heartbeat_share=tracker.heartbeat_share,
     )
     assert tracker.evidence(reading(60), snapshot).over == {kid}
 
@@ -172,37 +174,84 @@ def test_back_offs_go_by_the_monotonic_clock() -> None:
     assert tracker.evidence(later).confirm_after == at(10000)
 
 
+def needs_purge(tracker: Tracker, snapshot: Snapshot, monotonic: float = 21.0) -> bool:
+    """Return whether the next pass, at *monotonic*, must purge."""
+    tracker.begin(snapshot, monotonic)
+    return tracker.needs_purge(snapshot, monotonic)
+
+
 def test_an_outcome_changes_only_what_it_speaks_of() -> None:
     """None says that the effect had no need to."""
     tracker, snapshot = made()
     tracker.record(Outcome(snapshot, published=False, announced=False, purged=True))
     tracker.record(Outcome(snapshot))
+    tracker.settle_purge(snapshot, 20.0)
 
-    assert (tracker.published, tracker.notify_pending, tracker.needs_purge(snapshot)) == (False, True, False)
-    tracker.record(Outcome(snapshot, published=True, announced=True, purged=False))
-    assert (tracker.published, tracker.notify_pending, tracker.needs_purge(snapshot)) == (True, False, True)
+    assert (tracker.published, tracker.notify_pending, needs_purge(tracker, snapshot)) == (False, True, False)
+    tracker.record(Outcome(snapshot, published=True, announced=True, purged=False, unproved=(Kid("k1"),)))
+    assert (tracker.published, tracker.notify_pending, needs_purge(tracker, snapshot)) == (True, False, True)
+    assert tracker.unproved == ("k1",)
 
 
 def test_a_purge_is_proved_for_one_epoch_and_one_version() -> None:
     """By this process: another starts without proof."""
     tracker, snapshot = made()
-    assert tracker.needs_purge(snapshot)
-    tracker.purge_ended(snapshot, 20.0, purged=True)
-    assert not tracker.needs_purge(snapshot)
+    assert needs_purge(tracker, snapshot)
+    purge_ended(tracker, snapshot, 20.0, purged=True)
+    assert not needs_purge(tracker, snapshot)
 
-    assert tracker.needs_purge(saved(snapshot, purge_below=9))
-    assert tracker.needs_purge(saved(snapshot, epoch="another"))
-    assert not tracker.needs_purge(saved(snapshot, sequence=90))
+    assert needs_purge(tracker, saved(snapshot, purge_below=1))
+    assert needs_purge(tracker, saved(snapshot, epoch="another"))
+    assert not needs_purge(tracker, saved(snapshot, sequence=90))
+
+
+def test_where_the_counter_restarted_each_version_is_another_goal() -> None:
+    """Everything below the latest is to go, whatever number the former counter had reached."""
+    tracker, snapshot = made()
+    copied = replace(saved(snapshot, purge_below=40), version=2)
+    purge_ended(tracker, copied, 20.0, purged=True)
+
+    assert not needs_purge(tracker, copied)
+    assert needs_purge(tracker, replace(copied, version=3))
+    assert needs_purge(tracker, replace(copied, version=40))
+    purge_ended(tracker, replace(copied, version=40), 20.0, purged=True)
+    assert not needs_purge(tracker, replace(copied, version=41))
+
+
+def test_a_purge_is_proved_again_a_propagation_time_later() -> None:
+    """P is 8 s: a restored backup of the store brings destroyed versions back without a change of the document."""
+    tracker, snapshot = made()
+    purge_ended(tracker, snapshot, 20.0, purged=True)
+
+    assert not needs_purge(tracker, snapshot, 27.9)
+    assert needs_purge(tracker, snapshot, 28.0)
+    purge_ended(tracker, snapshot, 28.0, purged=True)
+    assert not needs_purge(tracker, snapshot, 28.1)
+
+
+def test_one_pass_purges_once() -> None:
+    """Whether it succeeded or not; the next pass tries again."""
+    tracker, snapshot = made()
+    tracker.record(Outcome(snapshot, purged=False))
+
+    assert not tracker.needs_purge(snapshot, 21.0)
+    assert needs_purge(tracker, snapshot)
+
+
+def purge_ended(tracker: Tracker, snapshot: Snapshot, monotonic: float, *, purged: bool) -> None:
+    """Let a pass purge and end."""
+    tracker.purge_ended(snapshot, purged=purged)
+    assert tracker.settle_purge(snapshot, monotonic) is purged
 
 
 def test_a_purge_is_pending_since_its_first_failure() -> None:
     """At second 0 too; a success ends it."""
     tracker, snapshot = made()
-    tracker.purge_ended(snapshot, 0.0, purged=False)
-    tracker.purge_ended(snapshot, 30.0, purged=False)
+    purge_ended(tracker, snapshot, 0.0, purged=False)
+    purge_ended(tracker, snapshot, 30.0, purged=False)
     assert tracker.purge_since == 0.0
 
-    tracker.purge_ended(snapshot, 31.0, purged=True)
+    purge_ended(tracker, snapshot, 31.0, purged=True)
     assert tracker.purge_since is None
 
 
@@ -228,7 +277,7 @@ def test_the_status_is_replaced_whole_at_the_end_of_a_pass() -> None:
 def test_a_purge_that_failed_is_pending_in_the_status() -> None:
     """So that the queue comes back soon."""
     tracker, snapshot = made()
-    tracker.purge_ended(snapshot, 20.0, purged=False)
+    purge_ended(tracker, snapshot, 20.0, purged=False)
     tracker.end(snapshot, 20.0)
 
     assert tracker.status is not None

@@ -50,6 +50,8 @@ class Daemon:
         self.jwks_server = JwksServer(http, self._engine.cache, tuple(settings.keysets)) if http else None
         self.admin_server = AdminServer(admin, self.health, self.metrics) if admin else None
         self._hints = make_hint_listener(settings, on_hint=self._queue.hint, on_gap=self._queue.make_all_due)
+        if self._hints:
+            self._hints.on_fault = lambda fault: log.warning("hints_lost", detail=fault)
         self._workers = ThreadPoolExecutor(settings.daemon.workers, thread_name_prefix="worker")
         self._waker = Waker(self._wake, self._period, log, on_exit=self.stop)
 

@@ -441,7 +441,7 @@ def test_only_a_changed_text_counts_as_new_credentials(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     "reply",
-    [answer(503), answer(429), answer(200, "<html/>"), answer(200, {"auth": None}), answer(403, "<html/>"), b""],
+    [answer(503), answer(200, "<html/>"), answer(200, {"auth": None}), answer(403, "<html/>"), b""],
 )
 def test_an_outage_is_no_refusal(tmp_path: Path, reply: bytes) -> None:
     """Logins that did not reach Vault's judgement are unavailability, and do not count."""
@@ -452,6 +452,17 @@ def test_an_outage_is_no_refusal(tmp_path: Path, reply: bytes) -> None:
                 store.load(Tree.KEYS, "web")
         assert logins(peer) == 5
         assert not site.attempts_file.exists()
+
+
+def test_a_login_that_is_put_off_is_no_refusal(tmp_path: Path) -> None:
+    """A rate limit: it is sent again when its turn comes, and never counts."""
+    answers = iter([answer(429), answer(429), login_answer("hvs.new")])
+    with Peer(lambda request: next(answers) if request.path.endswith("login") else document()) as peer:
+        site = Site(tmp_path, peer.address)
+        with site.open() as store:
+            store.load(Tree.KEYS, "web")
+        assert logins(peer) == 3
+    assert not site.attempts_file.exists()
 
 
 @pytest.mark.parametrize(

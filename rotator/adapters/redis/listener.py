@@ -33,6 +33,7 @@ class HintListener:
 
     *on_hint* is called with each hint on *channel* from *source* (None: from any), true or forged; *on_gap* after every
     (re)subscription, since hints in between are lost. Both must be quick; what they raise ends the connection.
+    `on_fault`, if set, is told what ended a subscription or kept one from beginning, unless it was told the same last.
     `alive_since` is when the subscription began, None without one; `fault` then says what ended the last one. A flood
     of messages ends it as well, and so seldom is it begun again while the flood lasts that it costs little.
     Raises ConfigError on construction unless *connection* has the address of a Redis.
@@ -60,6 +61,8 @@ class HintListener:
         self._heard_at = 0.0
         self.alive_since: datetime | None = None
         self.fault = ""
+        self._told = ""
+        self.on_fault: Callable[[str], object] | None = None
 
     @property
     def age(self) -> float | None:
@@ -89,11 +92,17 @@ class HintListener:
             try:
                 self._listen()
             except Exception as error:  # noqa: BLE001 - whatever it is, it ends this connection only
-                self.fault = f"{self._place}: {error_text(error)}"
+                self._failed(f"{self._place}: {error_text(error)}")
                 flooded = isinstance(error, _FloodError | ReplyTooLargeError)
             failures = 1 if self.alive_since and not flooded else failures + 1
             self.alive_since = None
             self._stopping.wait(random_backoff(failures))
+
+    def _failed(self, fault: str) -> None:
+        if self.on_fault is not None and fault != self._told:
+            self.on_fault(fault)
+            self._told = fault
+        self.fault = fault
 
     def _listen(self) -> None:
         client = redis.Redis(connection_pool=redis.ConnectionPool(max_connections=2, **self._options))

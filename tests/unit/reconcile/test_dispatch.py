@@ -13,7 +13,7 @@ NAMES = ("web", "api", "internal")
 
 class Queue:
     """
-    What a dispatcher works for; `limited` and `held` are what a test says, `after` when the limit begins.
+    What a dispatcher works for; `limited` and `held` are what a test says, and the limit begins and ends with a keyset.
     """
 
     def __init__(self) -> None:
@@ -21,7 +21,7 @@ class Queue:
         self.released: list[str] = []
         self.discovered = 0
         self.limited = self.held = False
-        self.limit_after = ""
+        self.limit_after = self.limit_until = ""
         self.workers = Workers()
         self.notifier, self.log = MemoryNotifier(), RecordingLog()
         self.dispatcher = Dispatcher(
@@ -36,7 +36,7 @@ class Queue:
     def _reconcile(self, name: str, announced: Mapping[str, str] | None) -> None:
         assert announced == {}
         self.done.append(name)
-        self.limited |= name == self.limit_after
+        self.limited = (self.limited or name == self.limit_after) and name != self.limit_until
 
     def discover(self) -> None:
         """Count the call."""
@@ -60,6 +60,15 @@ def test_while_the_store_is_limited_they_come_one_after_another() -> None:
     queue.dispatcher.dispatch(NAMES, queue.workers)
     assert queue.done == list(NAMES)
     assert queue.workers.waiting == []
+
+
+def test_a_limit_that_ends_leaves_the_rest_for_the_next_dispatch() -> None:
+    """There they come side by side again."""
+    queue = Queue()
+    queue.limited = True
+    queue.limit_until = "web"
+    queue.dispatcher.dispatch(NAMES, queue.workers)
+    assert (queue.done, queue.released) == (["web"], ["api", "internal"])
 
 
 def test_those_that_would_compete_are_left_for_later() -> None:

@@ -178,6 +178,22 @@ def test_a_peer_that_answers_no_pings_is_left(peer: RedisPeer) -> None:
     assert ("PING", "hints") in peer.commands
 
 
+def test_a_fault_is_told_once(peer: RedisPeer) -> None:
+    """
+    However often it is met again.
+    """
+    heard, told = Heard(), queue.SimpleQueue[str]()
+    peer.replies["SUBSCRIBE"] = b"-NOPERM no permissions\r\n"
+    connection = RedisConnection(peer.url)
+    listener = HintListener(connection, CHANNEL, SOURCE, on_hint=heard.hint, on_gap=heard.gap)
+    listener.on_fault = told.put
+    listener.start()
+    until(lambda: len(peer.named("SUBSCRIBE")) >= 2)
+    listener.stop()
+    assert told.get_nowait().startswith(f"{peer.place}: no permissions; give it the channel")
+    assert told.empty()
+
+
 def test_a_refused_subscription_is_no_gap(peer: RedisPeer) -> None:
     """
     The fault says what permissions are missing.

@@ -95,10 +95,8 @@ class Observer:
         if tracker.compared and tracker.compared[0] is seen and tracker.compared == compared:
             return
         trouble = self._trouble(tracker, seen, snapshot)
-        if trouble is not None and seen is not None:
-            sealing = self._loader.seals.read(tracker.name)
-            if not accepted_later(sealing.thawed_at, seen.thawed_at):
-                raise trouble
+        if trouble is not None:
+            raise trouble
         tracker.compared, tracker.lagging_since = compared, None
         self._alarms.clear(tracker.name, AlarmReason.LAGGING)
 

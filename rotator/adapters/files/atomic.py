@@ -13,13 +13,13 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from secrets import token_hex
 
+from rotator.adapters.files.reading import read_with_status
 from rotator.errors import UnsafePathError
 
 _STALE_AFTER = 60.0
 _TEMPORARY = ".tmp"
 _TEMPORARY_NAME = re.compile(r"\..+\.[0-9a-f]{16}\.tmp")
 _OPEN_DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
-_READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 _CREATE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 _swept: set[int] = set()
 _sweeping = threading.Lock()
@@ -57,25 +57,21 @@ def read_safely(path: str | os.PathLike[str]) -> bytes:
     """
     Return the content of a file of ours, which no other user can have written or swapped.
 
-    Never blocks: a FIFO is refused like a symbolic link. Raises UnsafePathError or OSError.
+    It never waits: a FIFO is refused. Raises UnsafePathError or OSError.
     """
     target = Path(path)
     with safe_directory(target.parent) as directory:
         try:
-            descriptor = os.open(target.name, _READ, dir_fd=directory)
+            data, status = read_with_status(target.name, follow=False, dir_fd=directory)
         except OSError as error:
             if error.errno == errno.ELOOP:
                 raise UnsafePathError(f"{target} is a symbolic link; remove it") from error
             raise
-        with os.fdopen(descriptor, "rb") as opened:
-            status = os.fstat(descriptor)
-            if not stat.S_ISREG(status.st_mode):
-                raise UnsafePathError(f"{target} is no regular file; remove it")
-            if status.st_uid not in (0, os.geteuid(), os.fstat(directory).st_uid):
-                raise UnsafePathError(f"{target} belongs to user id {status.st_uid}; remove it")
-            if others_may_write(status):
-                raise UnsafePathError(f"others may write to {target}; remove it, for they may have")
-            return opened.read()
+        if status.st_uid not in (0, os.geteuid(), os.fstat(directory).st_uid):
+            raise UnsafePathError(f"{target} belongs to user id {status.st_uid}; remove it")
+        if others_may_write(status):
+            raise UnsafePathError(f"others may write to {target}; remove it, for they may have")
+        return data
 
 
 @contextmanager

@@ -301,6 +301,6 @@ def test_what_another_user_may_have_written_is_not_believed(tmp_path: Path, seen
     STRANGERS[said](file)
     memory = LastSeenFiles(tmp_path)
     for _ in range(2):
-        with pytest.raises(FrozenError, match=rf"^web: .*{said}.*is not believed"):
+        with pytest.raises(FrozenError, match=said):
             memory.get("web")
     assert memory.names() == ("web",)

@@ -86,8 +86,10 @@ class Loader:
             snapshot = Snapshot.of(stored, name, policy)
             faults = tuple(faults_of(fields, snapshot.keyset))
         except DocumentError as error:
-            if error.newer or not (seen or known or self.seals.get(name).key):
+            if error.newer:
                 raise
+            if not (seen or known or self.seals.get(name).key):
+                raise DocumentError(f"{error}; move keys/{name} away, or give rotator a prefix of its own") from error
             faults, snapshot = ("it is not rotator's, or damaged",), None
         sealing = self._fitting(fields, name, seen)
         if snapshot is None or faults or sealing is None:

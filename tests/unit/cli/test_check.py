@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from rotator.model.document import Tree
 from tests.support.command_line import ADMIN_OFF, CommandLine, hmac_keyset
 from tests.support.privileges import with_modes
 from tests.support.servers.redis import RedisServer
@@ -209,3 +210,26 @@ def test_a_vault_that_is_away_is_69(tmp_path: Path, vault_server: VaultServer) -
     rotator = on_vault(tmp_path, vault_server, "secret", "x")
     rotator.config.write_text(rotator.config.read_text().replace(vault_server.address, "http://127.0.0.1:9"))
     assert [what for mark, what, _ in findings(rotator, 69) if mark == "FAIL"] == ["keys/internal"]
+
+
+def test_a_document_that_the_daemon_does_not_believe_fails(rotator: CommandLine) -> None:
+    """It says what the daemon's alarm says."""
+    rotator.put(hmac_keyset())
+    stored = rotator.store.load(Tree.KEYS, "internal")
+    rotator.store.save(Tree.KEYS, "internal", {**(stored.fields or {}), "current": "x"}, stored.version)
+
+    said = [said for mark, what, said in findings(rotator, 3) if (mark, what) == ("FAIL", "keys/internal")]
+    assert len(said) == 1
+    assert "current is not what keys gives" in said[0]
+    assert said[0].endswith("`rotator thaw internal`")
+
+
+def test_a_memory_that_the_daemon_does_not_believe_fails(rotator: CommandLine) -> None:
+    """A file that another user may have written."""
+    folder = rotator.folder / "state" / "keysets"
+    folder.mkdir(parents=True, mode=0o700)
+    (folder / "web.json").write_text("{}")
+    (folder / "web.json").chmod(0o666)
+
+    (said,) = (said for mark, what, said in findings(rotator, 3) if (mark, what) == ("FAIL", "state_dir"))
+    assert said.startswith(f"web: others may write to {folder}/web.json; remove it, for they may have")

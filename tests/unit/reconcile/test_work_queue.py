@@ -21,7 +21,7 @@ from rotator.model.publication import Publication
 from rotator.model.reasons import AlarmReason
 from rotator.reconcile.hang_watch import HANG_AFTER
 from rotator.reconcile.tracker import Tracker
-from rotator.reconcile.work_queue import MIN_HINT_INTERVAL, WorkQueue
+from rotator.reconcile.work_queue import FROZEN_INTERVAL, MIN_HINT_INTERVAL, WorkQueue
 from tests.support.documents import sealed
 from tests.support.fakes import MemoryPublisher
 from tests.support.memory_store import MemoryStore
@@ -484,6 +484,27 @@ def test_one_keysets_trouble_stops_no_other(reason: AlarmReason) -> None:
     daemon.clock.advance(13.0)
     assert daemon.dispatch() == ["a", "b", "c"]
     assert daemon.alarms.active() == ()
+
+
+@pytest.mark.parametrize("reason", [AlarmReason.FROZEN, AlarmReason.EDITED])
+def test_a_frozen_keyset_is_looked_at_every_few_seconds(reason: AlarmReason) -> None:
+    """So that a repair counts at once, however long the poll; one that no more is, is polled again."""
+    daemon = Daemon(poll=seconds(300)).settled()
+    backup = daemon.store.snapshot()
+    if reason is AlarmReason.FROZEN:
+        daemon.store.delete(Tree.KEYS, "web")
+    else:
+        document = daemon.store.history(Tree.KEYS, "web")[-1]
+        assert document is not None
+        daemon.store.put(Tree.KEYS, "web", {**document, "clock_skew": "0"})
+    daemon.queue.make_all_due()
+    daemon.dispatch()
+    assert daemon.reasons("web") == {reason}
+    assert 3 <= daemon.seconds_until_due(10) <= FROZEN_INTERVAL
+    daemon.store.restore(backup)
+    assert daemon.seconds_until_due(10) <= FROZEN_INTERVAL
+    assert daemon.reasons("web") == set()
+    assert daemon.seconds_until_due(400) > 50
 
 
 def test_an_unforeseen_error_is_logged_with_its_trace() -> None:

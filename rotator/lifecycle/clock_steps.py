@@ -15,6 +15,7 @@ nothing. The rules:
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
+from types import MappingProxyType
 
 from rotator.model.document import ClockReading
 from rotator.model.keys import Key, Kid
@@ -64,6 +65,9 @@ class SteadyClock:
         return MAX_DRIFT * max(0.0, reading.read_at - self.at)
 
 
+_NOTHING: Mapping[Kid, SteadyClock] = MappingProxyType({})
+
+
 @dataclass(frozen=True, slots=True)
 class ClockState:
     """
@@ -75,7 +79,7 @@ class ClockState:
 
     steady: SteadyClock
     stepped: SteadyClock | None = None
-    dated_by: Mapping[Kid, SteadyClock] = field(default_factory=dict)
+    dated_by: Mapping[Kid, SteadyClock] = field(default_factory=lambda: _NOTHING)
     known: frozenset[Kid] = frozenset()
 
     def waiting(self, keyset: Keyset, at: float) -> frozenset[Kid]:
@@ -115,7 +119,7 @@ def follow(before: ClockState | None, reading: ClockReading, keyset: Keyset | No
     if before is None:
         return ClockState(clock_of(reading), known=known)
     ahead = before.steady.ahead(reading)
-    dated_by = dict(_dated_by(before, reading, keyset, ahead)) if keyset else {}
+    dated_by = dict(_dated_by(before, reading, keyset, ahead)) or _NOTHING if keyset else _NOTHING
     if not ahead:
         return ClockState(before.steady.followed(reading), None, dated_by, known)
     stepped = before.stepped

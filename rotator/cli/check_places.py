@@ -39,12 +39,12 @@ def folders(settings: Settings) -> Iterator[Finding]:
         yield from _folder("folder", store, [(folder, usable) for folder in (store, *_inside(store))])
     state = settings.daemon.state_dir
     yield from _folder("folder", state, [(state / "keysets", usable)])
-    if settings.store.backend == "vault":
-        with suppress(OSError):
-            try:
-                usable(state)
-            except UnsafePathError as error:
-                yield Finding("folder", f"{error}: refused logins are not counted over a restart", warn=True)
+    with suppress(OSError):
+        try:
+            usable(state)
+        except UnsafePathError as error:
+            said = f"{error}; clock and refused logins are not remembered over a restart, the keysets are"
+            yield Finding("folder", said, warn=True)
     if settings.publish.file:
         path = Path(settings.publish.file)
         files = [path.with_name(path.name.replace("{keyset}", name)) for name in _published(settings)]

@@ -7,10 +7,13 @@ import os
 import stat
 import threading
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from rotator.adapters.files.atomic import write_atomically
+from rotator.adapters.files.atomic import others_may_write, write_atomically
+from rotator.adapters.files.bounded import BoundedCalls
+from rotator.adapters.files.folders import ABOVE, make_folder
 from rotator.errors import RotatorError
 from rotator.lifecycle.clock_steps import ClockState, SteadyClock, clock_of
 from rotator.model.document import ClockReading
@@ -37,6 +40,7 @@ class ClockFiles:
         self._writable = writable
         self._boot_id = _this_boot() if boot_id is None else boot_id
         self._lock = threading.Lock()
+        self._calls = BoundedCalls()
         self._written: SteadyClock | None = None
         self._concerned: dict[str, ClockState] = {}
         self._clean: set[str] = set()
@@ -47,7 +51,7 @@ class ClockFiles:
         """
         for file in (self._file(name), self._directory / "clock.json"):
             with suppress(*_DAMAGE):
-                content = json.loads(_read(file))
+                content = json.loads(self._calls.call(partial(_read, file)))
                 state = _decoded(content)
                 if content["boot_id"] == self._boot_id and self._boot_id and state.steady.at <= reading.read_at:
                     return state
@@ -68,7 +72,7 @@ class ClockFiles:
                     self._concerned[name] = state
                     self._clean.discard(name)
             elif name not in self._clean:
-                self._file(name).unlink(missing_ok=True)
+                self._calls.call(partial(self._file(name).unlink, missing_ok=True))
                 self._concerned.pop(name, None)
                 self._clean.add(name)
             if state.stepped is None and self._outdated(state.steady):
@@ -85,7 +89,6 @@ class ClockFiles:
         return self._directory / "clocks" / f"{name}.json"
 
     def _write(self, file: Path, state: ClockState) -> None:
-        file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         content = {
             "boot_id": self._boot_id,
             "steady": _encoded(state.steady),
@@ -93,7 +96,12 @@ class ClockFiles:
             "dated_by": {kid: _encoded(clock) for kid, clock in state.dated_by.items()},
             "known": sorted(state.known),
         }
-        write_atomically(file, json.dumps(content).encode(), 0o600)
+        self._calls.call(partial(self._put, file, json.dumps(content).encode()))
+
+    def _put(self, file: Path, data: bytes) -> None:
+        # The folder of the state may hold that of the JWKS file, to which a web server must get.
+        make_folder(file.parent, ABOVE if file.parent == self._directory else 0o700)
+        write_atomically(file, data, 0o600)
 
 
 def _this_boot() -> str:
@@ -111,7 +119,7 @@ def _read(file: Path) -> bytes:
     with os.fdopen(descriptor, "rb") as opened:
         status = os.fstat(descriptor)
         trusted = status.st_uid in {0, os.geteuid()} or os.geteuid() == 0
-        if not stat.S_ISREG(status.st_mode) or not trusted or status.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
+        if not stat.S_ISREG(status.st_mode) or not trusted or others_may_write(status):
             raise ValueError("a file that others may write")
         return opened.read(MAX_SIZE)
 

@@ -6,9 +6,12 @@ A file holds the last public document, its op_id, the three durations and two fl
 """
 
 import threading
+from functools import partial
 from pathlib import Path
 
 from rotator.adapters.files.atomic import read_safely, write_atomically
+from rotator.adapters.files.bounded import BoundedCalls
+from rotator.adapters.files.folders import make_folder
 from rotator.documents.last_seen import decode_last_seen, encode_last_seen
 from rotator.errors import DocumentError, FrozenError, LastSeenWriteError, UnsafePathError
 from rotator.model.publication import LastSeen
@@ -18,12 +21,13 @@ class LastSeenFiles:
     """
     The LastSeenStore in `<directory>/keysets`, one file for each keyset.
 
-    A file is read once; to make a running process forget, stop it first.
+    A file is read once; to make a running process forget, stop it first. A file system that hangs is given up.
     """
 
     def __init__(self, directory: Path) -> None:
         self._folder = directory / "keysets"
         self._lock = threading.Lock()
+        self._calls = BoundedCalls()
         self._known: dict[str, LastSeen | None] = {}
         self._unwritten: set[str] = set()
 
@@ -76,8 +80,7 @@ class LastSeenFiles:
 
     def _write(self, file: Path, data: bytes) -> None:
         try:
-            self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-            write_atomically(file, data, 0o600)
+            self._calls.call(partial(self._put, file, data))
         except UnsafePathError as error:
             raise LastSeenWriteError(str(error)) from error
         except OSError as error:
@@ -85,10 +88,14 @@ class LastSeenFiles:
                 f"{file} cannot be written ({error.strerror}); make room, or make the folder writable for this user"
             ) from error
 
+    def _put(self, file: Path, data: bytes) -> None:
+        make_folder(self._folder, 0o700)
+        write_atomically(file, data, 0o600)
+
     def _read(self, name: str) -> bytes | None:
         file = self._file(name)
         try:
-            return read_safely(file)
+            return self._calls.call(partial(read_safely, file))
         except FileNotFoundError:
             return None
         except UnsafePathError as error:

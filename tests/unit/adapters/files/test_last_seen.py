@@ -4,6 +4,8 @@ What is remembered of keysets outside the store: kept over restarts, never lower
 
 import json
 import os
+import threading
+import time
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import timedelta
@@ -11,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from rotator.adapters.files.bounded import BoundedCalls
 from rotator.adapters.files.last_seen import LastSeenFiles
 from rotator.documents.public import public_document
 from rotator.errors import FrozenError, LastSeenWriteError
@@ -20,6 +23,7 @@ from rotator.model.keyset import Keyset, Revocation
 from rotator.model.policy import Timing
 from rotator.model.publication import Jwks, LastSeen, PublicDocument
 from tests.support.fakes import START, PooledKeyGenerator
+from tests.support.scripted import until
 
 
 @pytest.fixture(name="document", scope="module")
@@ -304,3 +308,43 @@ def test_what_another_user_may_have_written_is_not_believed(tmp_path: Path, seen
         with pytest.raises(FrozenError, match=said):
             memory.get("web")
     assert memory.names() == ("web",)
+
+
+def test_a_file_system_that_hangs_is_given_up(tmp_path: Path, seen: LastSeen) -> None:
+    """
+    Writing fails within seconds, and the process still knows; once it answers again the same call writes.
+    """
+    gate = threading.Event()
+
+    class Hanging(LastSeenFiles):
+        def _put(self, file: Path, data: bytes) -> None:
+            gate.wait(20)
+            super()._put(file, data)
+
+    files = Hanging(tmp_path)
+    files._calls = BoundedCalls(0.1)
+    for _ in range(2):
+        begun = time.monotonic()
+        with pytest.raises(LastSeenWriteError, match="the file system hangs"):
+            files.record(seen)
+        assert time.monotonic() - begun < 2
+    assert files.get("web") == seen
+    gate.set()
+    until(lambda: not [thread for thread in threading.enumerate() if thread.name == "files"])
+    files.record(seen)
+    written = LastSeenFiles(tmp_path).get("web")
+    assert written is not None
+    assert (written.epoch, written.sequence) == (seen.epoch, seen.sequence)
+
+
+def test_the_folder_of_the_state_can_be_entered_and_what_is_in_it_cannot(tmp_path: Path, seen: LastSeen) -> None:
+    """
+    Whatever the umask: by default the folder of the JWKS file lies in it, to which a web server must get.
+    """
+    former = os.umask(0o077)
+    try:
+        LastSeenFiles(tmp_path / "state").record(seen)
+    finally:
+        os.umask(former)
+    modes = [(tmp_path / name).stat().st_mode & 0o777 for name in ("state", "state/keysets", "state/keysets/web.json")]
+    assert modes == [0o755, 0o700, 0o600]

@@ -19,6 +19,7 @@ from rotator.model.keys import GeneratedKey, Kid, NextKey
 from rotator.model.keyset import Keyset
 from rotator.model.policy import Policy
 from rotator.model.publication import LastSeen, accepted_later
+from rotator.model.removal import Removal
 from rotator.model.secret import SecretText
 from rotator.ports.keygen import KeyGenerator
 from rotator.ports.store import DocumentStore
@@ -123,12 +124,13 @@ def clear_standby(store: DocumentStore, before: Snapshot, next_key: NextKey) -> 
     store.save(Tree.STANDBY, keyset.name, encode_standby(empty), stored.version)
 
 
-def renew_seal(store: DocumentStore, keygen: KeyGenerator, keyset: Keyset) -> Sealing:
+def renewed_seal(store: DocumentStore, keygen: KeyGenerator, keyset: Keyset) -> tuple[Standby, int]:
     """
-    Save a new seal key for *keyset*, which a person accepted as it is in the store; return it.
+    Return a standby with a new seal key for *keyset*, which a person accepted, and the version that it replaces.
 
-    Save the signing document under the new seal next: the daemon then believes it, whatever it saw before. The private
-    key of its `next` is kept if it stands by.
+    Save the signing document under the new seal first, then this: the daemon then believes the document, whatever it
+    saw before. After a crash between the two, the old seal key still tells which versions rotator wrote. The private key
+    of its `next` is kept if it stands by.
     """
     stored = store.load(Tree.STANDBY, keyset.name)
     found = _decoded(stored, keyset.name)
@@ -136,8 +138,7 @@ def renew_seal(store: DocumentStore, keygen: KeyGenerator, keyset: Keyset) -> Se
     standby = _empty(keyset.name, keyset.epoch, keyset.algorithm, stored.clock, sealing)
     if found and keyset.next and not keyset.symmetric and _private_of(found, keyset, keyset.next):
         standby = replace(found, sealing=sealing)
-    store.save(Tree.STANDBY, keyset.name, encode_standby(standby), stored.version)
-    return sealing
+    return standby, stored.version
 
 
 def give_up_keyset(store: DocumentStore, keygen: KeyGenerator, name: str, policy: Policy) -> None:
@@ -188,6 +189,28 @@ def was_given_up(store: DocumentStore, name: str, seen: LastSeen | None, public:
     found = _decoded(store.load(Tree.STANDBY, name), name)
     traces = {seen.epoch if seen else "", str((public or {}).get("epoch", ""))}
     return found is not None and found.sealing.thawed_at is not None and found.epoch not in traces
+
+
+def save_removal(store: DocumentStore, keygen: KeyGenerator, name: str, removal: Removal, clock: ClockReading) -> None:
+    """
+    Note in the standby that the keyset *name* is removed. Once that is done it holds nothing else.
+
+    It then names an epoch of which there is no trace: that of a keyset created later under this name.
+    """
+    stored = store.load(Tree.STANDBY, name)
+    found = _decoded(stored, name)
+    algorithm = found.algorithm if found else Algorithm.HS256
+    empty = _empty(name, keygen.epoch(), algorithm, clock, NEVER_SEALED)
+    standby = empty if found is None or removal.done else found
+    store.save(Tree.STANDBY, name, encode_standby(replace(standby, removal=removal)), stored.version)
+
+
+def is_removed(store: DocumentStore, name: str) -> bool:
+    """
+    Return whether the standby is the gravestone of a keyset that a person removed. Ask when there is no signing document.
+    """
+    found = _decoded(store.load(Tree.STANDBY, name), name)
+    return found is not None and found.removal is not None and found.removal.done
 
 
 def private_key(store: DocumentStore, keyset: Keyset, next_key: NextKey) -> tuple[SecretText, ClockReading]:

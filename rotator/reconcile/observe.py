@@ -27,10 +27,10 @@ from rotator.ports.clocks import Clocks
 from rotator.ports.last_seen import LastSeenStore
 from rotator.ports.store import DocumentStore
 from rotator.reconcile.alarms import Alarms
+from rotator.reconcile.consent import is_removed, was_given_up
 from rotator.reconcile.loading import Loader, edited_text
 from rotator.reconcile.remains import remains_of
 from rotator.reconcile.snapshot import Snapshot, in_force
-from rotator.reconcile.standby import is_removed, was_given_up
 from rotator.reconcile.tracker import Tracker
 from rotator.reconcile.ways_out import way_out
 

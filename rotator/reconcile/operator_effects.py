@@ -17,19 +17,12 @@ from rotator.model.removal import Removal
 from rotator.model.secret import SecretText
 from rotator.ports.store import ArchiveStore
 from rotator.reconcile.clock_trust import ClockTrust
+from rotator.reconcile.consent import give_up_keyset, renewed_seal, save_removal
 from rotator.reconcile.effects import Effects, Outcome, next_key_of, next_of
 from rotator.reconcile.loading import Loader
 from rotator.reconcile.publishing import Publishing
 from rotator.reconcile.snapshot import Snapshot
-from rotator.reconcile.standby import (
-    clear_standby,
-    give_up_keyset,
-    prepare_seal,
-    private_key,
-    renewed_seal,
-    save_removal,
-    standby_matches,
-)
+from rotator.reconcile.standby import clear_standby, prepare_seal, private_key, standby_matches
 
 
 class OperatorEffects(Effects):

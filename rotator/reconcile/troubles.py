@@ -48,13 +48,15 @@ def signing_ends(tracker: Tracker, reason: AlarmReason, remembered: Timing | Non
     """
     Return from when on no service can sign, since none reads the keyset: the most important moment in an outage.
 
-    That is a propagation time after the last look that succeeded. Without one, the durations *remembered* bound it: at
+    That is a propagation time after the last look that succeeded, or after the last heartbeat if signers go by it. Without one, the durations *remembered* bound it: at
     this process's first look, at *now*, the keyset could not be read any more.
     """
     if reason not in _UNREADABLE:
         return ""
     if tracker.status is not None:
-        ends = tracker.status.clock.earliest + tracker.status.keyset.timing.propagation_time
+        keyset, read = tracker.status.keyset, tracker.status.clock.earliest
+        last = min(read, keyset.seen_at) if keyset.heartbeat and keyset.seen_at else read
+        ends = last + keyset.timing.propagation_time
         return f"; no service can sign from {format_time(ends)} on"
     if remembered is None:
         return ""

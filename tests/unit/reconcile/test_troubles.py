@@ -2,6 +2,8 @@
 Which alarm an error raises, and from when on no service can sign.
 """
 
+from dataclasses import replace
+
 import pytest
 
 from rotator.errors import (
@@ -15,10 +17,11 @@ from rotator.errors import (
     StoreUnavailableError,
 )
 from rotator.model.reasons import AlarmReason
+from rotator.model.times import format_time
 from rotator.reconcile.tracker import Tracker
 from rotator.reconcile.troubles import FROZEN, OUTAGE, TROUBLE, reason_of, signing_ends
 from tests.support.process import Place
-from tests.support.world import START, at, policy
+from tests.support.world import START, at, policy, seconds
 
 RULES = policy("HS256", p=8, life=20)
 
@@ -57,6 +60,19 @@ def test_services_sign_for_a_propagation_time_after_the_last_good_look(reason: A
     ends = signing_ends(place.tracker, reason, None, at(900))
     readable = reason in {AlarmReason.DENIED, AlarmReason.INVARIANT, AlarmReason.INTERNAL}
     assert ends == ("" if readable else "; no service can sign from 2026-01-01T00:00:23Z on")
+
+
+def test_signers_that_go_by_a_heartbeat_stop_a_propagation_time_after_it() -> None:
+    """However often the daemon has looked since."""
+    place = Place(replace(RULES, heartbeat=True))
+    place.live(20, every=5)
+    status = place.tracker.status
+    assert status is not None
+    beat = status.keyset.seen_at
+    assert beat is not None
+    place.tracker.status = replace(status, clock=replace(status.clock, earliest=at(30)))
+    ends = signing_ends(place.tracker, AlarmReason.FROZEN, None, at(900))
+    assert ends == f"; no service can sign from {format_time(beat + seconds(8))} on"
 
 
 def test_without_a_good_look_what_is_remembered_bounds_it() -> None:

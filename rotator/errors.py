@@ -6,12 +6,14 @@ The errors of the daemon and its commands, as one tree.
     ├── StoreError                a document was not read or written
     │   ├── StoreConflictError    another process saved first
     │   ├── StoreUnavailableError the store did not answer, or not usefully
+    │   │   ├── LaggingError      the store shows an older sequence than was seen
     │   │   └── LostReplyError    a write may have happened
     │   ├── StoreDeniedError      the store refused our credentials or rights
     │   ├── DocumentError         a stored document is not ours, or too new
     │   ├── StandbyLostError      the private key of `next` is missing
-    │   └── FrozenError           what is stored contradicts what was seen
-    │       └── EditedError       a stored document was changed by another hand
+    │   ├── FrozenError           what is stored contradicts what was seen
+    │   │   └── EditedError       a stored document was changed by another hand
+    │   └── RemovedError          a person removed the keyset for good
     ├── PublicationError          a JWKS did not reach its consumers
     │   ├── PublicationPendingError  the answer that tells is on its way
     │   └── PrivateKeyPublishedError a place shows a private key
@@ -63,6 +65,12 @@ class StoreUnavailableError(StoreError):
     """
 
 
+class LaggingError(StoreUnavailableError):
+    """
+    The store shows an older sequence than was seen: a lagging replica, or a backup that was restored.
+    """
+
+
 class LostReplyError(StoreUnavailableError):
     """
     The request was sent and what came back proves nothing: it may have been carried out.
@@ -100,6 +108,12 @@ class FrozenError(StoreError):
 class EditedError(FrozenError):
     """
     A stored document is not what rotator wrote: another hand changed it. It is never believed.
+    """
+
+
+class RemovedError(StoreError):
+    """
+    A person removed the keyset for good, and its gravestone says so.
     """
 
 

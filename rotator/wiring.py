@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from rotator.ports.log import Log
     from rotator.ports.notifier import Notifier
     from rotator.ports.probe import StoreProbe
-    from rotator.ports.store import DocumentStore
+    from rotator.ports.store import ArchiveStore, DocumentStore
     from rotator.reconcile.alarms import Alarms
     from rotator.reconcile.operator_effects import Operator
     from rotator.reconcile.publishing import Publishing
@@ -130,7 +130,7 @@ def wire_engine(
     queue = WorkQueue(
         (Tracker(name, policy) for name, policy in policies.items()),
         reconciler,
-        LastKnown(store, loader.seals, last_seen, cache),
+        LastKnown(store, loader.seals, last_seen, cache, publishing),
         notifier,
         alarms,
         log,
@@ -180,7 +180,7 @@ def in_combined_set(policies: Mapping[str, Policy]) -> tuple[str, ...]:
 
 def make_store(
     settings: Settings, log: "Log", *, state_dir: Path | None = None, observe: Observe | None = None
-) -> "DocumentStore":
+) -> "ArchiveStore":
     """
     Return the store that the settings name; failed logins are remembered across restarts in *state_dir*.
     """

@@ -11,13 +11,16 @@ import click
 
 from rotator.cli.check_places import folders, verify_urls
 from rotator.cli.context import Context, at_end, pass_context
+from rotator.cli.daemon import ask_daemon
 from rotator.cli.exit_codes import Exit, exit_code
 from rotator.cli.finding import Finding
 from rotator.cli.output import output_option, print_json
 from rotator.config.settings import Settings
-from rotator.errors import RotatorError
+from rotator.errors import DocumentError, FrozenError, RotatorError
 from rotator.model.document import Stored, Tree
 from rotator.model.keyset import KEYSET_NAME
+from rotator.model.policy import Policy
+from rotator.model.reasons import CONTRADICTIONS
 from rotator.ports.probe import StoreProbe
 from rotator.ports.store import DocumentStore
 
@@ -55,6 +58,7 @@ def _findings(context: Context, settings: Settings) -> Iterator[Finding]:
     yield from verify_urls(settings, documents)
     yield from folders(settings)
     yield from _guarded("state_dir", lambda: _last_seen(settings.daemon.state_dir))
+    yield from _daemon(settings)
 
 
 def _guarded(what: str, check: Callable[[], Iterator[Finding]]) -> Iterator[Finding]:
@@ -75,7 +79,6 @@ def _refusal(what: str, act: Callable[[], object]) -> Iterator[Finding]:
 
 
 def _store(context: Context, settings: Settings, documents: dict[str, Stored]) -> Iterator[Finding]:
-    from rotator.reconcile.loading import Loader
     from rotator.wiring import make_probed_store
 
     store, probe = make_probed_store(settings, context.log)
@@ -83,13 +86,14 @@ def _store(context: Context, settings: Settings, documents: dict[str, Stored]) -
     if settings.store.backend == "vault" and settings.vault.token is not None and settings.vault.auth != "token":
         said = f'VAULT_TOKEN was used, and the daemon\'s own ("{settings.vault.auth}") was not tried; unset it, and check again'
         yield Finding("login", said, warn=True)
-    reached, loader = False, Loader(store)
+    reached, unread = False, set()
     for name, policy in settings.keysets.items():
         for tree in Tree:
             try:
                 stored = store.load(tree, name)
             except RotatorError as error:
                 yield Finding(f"{tree}/{name}", str(error), exit_code(error))
+                unread.add(name)
                 if not reached:
                     return
                 continue
@@ -101,14 +105,8 @@ def _store(context: Context, settings: Settings, documents: dict[str, Stored]) -
                 skew = policy.timing.clock_skew
                 offset = f"the local clock is {stored.clock.offset.total_seconds():+.1f} s off the store's"
                 yield Finding("clock", offset, Exit.DONE if stored.clock.trusted(skew) else Exit.TEMPORARY)
-            if stored.fields is None and stored.version:
-                yield Finding(
-                    f"{tree}/{name}",
-                    "its latest version was deleted or destroyed; see the daemon's alarm",
-                    Exit.REFUSED,
-                )
-            elif stored.fields is not None and tree is Tree.KEYS:
-                yield from _refusal(f"{tree}/{name}", functools.partial(loader.check, stored, name, policy))
+        if name not in unread:
+            yield from _keyset(store, name, policy)
     yield from _forgotten(store, settings)
     if probe is not None:
         yield from _standby(probe, settings)
@@ -137,6 +135,36 @@ def _standby(probe: StoreProbe, settings: Settings) -> Iterator[Finding]:
     if said:
         beats = all(policy.heartbeat for policy in settings.keysets.values())
         yield Finding("store", f"{settings.target} {said}", warn=not beats)
+
+
+def _keyset(store: DocumentStore, name: str, policy: Policy) -> Iterator[Finding]:
+    """
+    Judge a keyset as the daemon would; one that does not exist yet is as it should be.
+    """
+    from rotator.commands.diagnosis import examine
+
+    try:
+        examine(store, name, policy)
+    except (FrozenError, DocumentError) as error:
+        yield Finding(f"keyset {name}", str(error), exit_code(error))
+    except RotatorError:
+        return  # it does not exist yet, or a right is missing, which is told elsewhere
+
+
+def _daemon(settings: Settings) -> Iterator[Finding]:
+    """
+    Tell what the daemon on this machine is alarmed at: it remembers more than any command can see.
+    """
+    answer = ask_daemon(settings.admin_http, settings.keysets)
+    if not answer["reachable"]:
+        return
+    alarms = answer["alarms"]
+    assert isinstance(alarms, list)  # noqa: S101 - made by ask_daemon
+    for alarm in alarms:
+        said = f"{alarm['keyset']}: {alarm['reason']}: {alarm['detail']}"
+        yield Finding("daemon", said, Exit.REFUSED if alarm["reason"] in CONTRADICTIONS else Exit.DONE, warn=True)
+    if not alarms:
+        yield Finding("daemon", f"at {settings.admin_http}: no alarm")
 
 
 def _capabilities(probe: StoreProbe, settings: Settings) -> Iterator[Finding]:

@@ -19,7 +19,7 @@ from rotator.errors import ConfigError, RotatorError
 if TYPE_CHECKING:
     from rotator.config.settings import Settings
     from rotator.model.policy import Policy
-    from rotator.ports.store import DocumentStore
+    from rotator.ports.store import ArchiveStore
     from rotator.reconcile.operator_effects import Operator
 
 
@@ -53,7 +53,22 @@ class Context:
             raise click.UsageError(f"unknown keyset {name!r}; the configuration has {', '.join(keysets)}")
         return keysets[name]
 
-    def store(self) -> "DocumentStore":
+    def any_policy(self, name: str) -> "Policy":
+        """
+        Return the policy of a keyset; one that is not configured is never rotated. Raises UsageError for what is no name.
+        """
+        from rotator.model.keyset import KEYSET_NAME
+
+        keysets = self.settings().keysets
+        if name in keysets:
+            return keysets[name]
+        if not KEYSET_NAME.fullmatch(name):
+            raise click.UsageError(f"{name!r} is no name of a keyset")
+        from rotator.model.policy import unconfigured
+
+        return unconfigured()
+
+    def store(self) -> "ArchiveStore":
         """
         Return the store of the settings; its connections are closed when the command ends.
         """

@@ -8,15 +8,15 @@ from datetime import timedelta
 import click
 
 from rotator.cli.context import Context, pass_context
+from rotator.cli.daemon import ask_daemon
 from rotator.cli.exit_codes import Exit, exit_code
 from rotator.cli.output import output_option, print_json, print_table, say
+from rotator.commands.diagnosis import examine
 from rotator.commands.status import KeyReport, KeysetReport
 from rotator.errors import RotatorError
 from rotator.model.keys import State
+from rotator.model.reasons import CONTRADICTIONS
 from rotator.model.times import format_time
-from rotator.reconcile.snapshot import load
-
-MAX_WAIT = 1.0
 
 
 @click.command()
@@ -36,13 +36,14 @@ def command(context: Context, keyset: str | None, output: str) -> None:
     for name in names:
         policy = context.policy(name)
         try:
-            snapshot = load(store, name, policy)
+            snapshot = examine(store, name, policy)
         except RotatorError as error:
             worst = max(worst, exit_code(error))
             found[name] = error
             continue
         found[name] = KeysetReport.of(snapshot.keyset, policy, snapshot.now)
-    alarms = _alarms(settings.admin_http, names)
+    alarms = ask_daemon(settings.admin_http, names)
+    worst = max(worst, Exit.REFUSED if _frozen(alarms) else Exit.DONE)
     if output == "json":
         print_json({"keysets": [_as_json(name, report) for name, report in found.items()], "daemon": alarms})
     else:
@@ -107,26 +108,12 @@ def _age(age: timedelta) -> str:
     return f"{seconds}s"
 
 
-def _alarms(address: str, names: list[str]) -> dict[str, object]:
+def _frozen(daemon: dict[str, object]) -> bool:
     """
-    Return the alarms of the daemon on this machine; a command works without one.
+    Whether the daemon contradicts what the store shows: it remembers more than any command can see.
     """
-    if not address:
-        return {"reachable": False}
-    import json
-    import time
-    from http.client import HTTPException
-
-    from rotator.adapters.http_client import get
-
-    try:
-        _, body = get(f"http://{address}/readyz", {}, time.monotonic() + MAX_WAIT)
-        answer = json.loads(body)
-        alarms = [alarm for alarm in answer["alarms"] if alarm["keyset"] in names]
-        redis = {"redis": str(answer["redis"])} if "redis" in answer else {}
-        return {"reachable": True, "ready": bool(answer["ready"]), "alarms": alarms, **redis}
-    except (OSError, HTTPException, ValueError, KeyError, TypeError):
-        return {"reachable": False}
+    alarms = daemon.get("alarms")
+    return isinstance(alarms, list) and any(alarm["reason"] in CONTRADICTIONS for alarm in alarms)
 
 
 def _print(name: str, report: KeysetReport | RotatorError) -> None:
@@ -175,6 +162,6 @@ def _print_alarms(daemon: dict[str, object]) -> None:
     if daemon.get("redis", "ok") != "ok":
         click.echo(f"redis: {daemon['redis']} (rotation goes on without it)")
     alarms = daemon["alarms"]
-    assert isinstance(alarms, list)  # noqa: S101 - made by _alarms
+    assert isinstance(alarms, list)  # noqa: S101 - made by ask_daemon
     for alarm in alarms:
         click.echo(f"ALARM {alarm['keyset']}: {alarm['reason']}: {alarm['detail']}")

@@ -11,6 +11,7 @@ from rotator.errors import DocumentError
 from rotator.model.algorithms import Algorithm
 from rotator.model.document import Fields
 from rotator.model.keys import Kid
+from rotator.model.removal import Removal
 from rotator.model.secret import SecretText
 from rotator.model.times import format_time, parse_time
 
@@ -20,7 +21,7 @@ class Standby:
     """
     The private key of the next key, and what seals the other documents of the keyset.
 
-    `private` is None once the standby was emptied, and always for shared secrets.
+    `private` is None once the standby was emptied, and always for shared secrets. `removal` is what `rotator remove` left.
     """
 
     keyset: str
@@ -30,6 +31,7 @@ class Standby:
     private: SecretText | None
     created_at: datetime
     sealing: Sealing = NEVER_SEALED
+    removal: Removal | None = None
 
 
 def encode_standby(standby: Standby) -> Fields:
@@ -51,7 +53,8 @@ def encode_standby(standby: Standby) -> Fields:
         "vouched": sealing.vouched,
         "thawed_at": format_time(sealing.thawed_at),
     }
-    return fields | {name: text for name, text in seals.items() if text}
+    removal = {"removal": _encode_removal(standby.removal)} if standby.removal else {}
+    return fields | {name: text for name, text in seals.items() if text} | removal
 
 
 def decode_standby(fields: Fields, name: str) -> Standby:
@@ -74,6 +77,22 @@ def decode_standby(fields: Fields, name: str) -> Standby:
             SecretText(private) if private else None,
             parse_time(fields["created_at"]),
             sealing,
+            _decode_removal(fields.get("removal")),
         )
     except (KeyError, ValueError, TypeError, AttributeError) as error:
         raise DocumentError(f"{name}: the standby is not rotator's, or damaged") from error
+
+
+def _encode_removal(removal: Removal) -> Fields:
+    return {
+        "op_id": removal.op_id,
+        "at": format_time(removal.at),
+        "reason": removal.reason,
+        "done": "true" if removal.done else "",
+    }
+
+
+def _decode_removal(fields: Fields | None) -> Removal | None:
+    if not fields:
+        return None
+    return Removal(str(fields["op_id"]), parse_time(fields["at"]), str(fields["reason"]), done=fields["done"] == "true")

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from rotator.model.keys import Kid, NextKey
-from rotator.model.keyset import RotateRequest
+from rotator.model.keyset import Revocation, RotateRequest
 from rotator.model.reasons import ActivationReason
 from rotator.model.secret import SecretText
 
@@ -122,5 +122,19 @@ class Seen:
     """
 
 
-Update = AddNext | Confirmed | Unconfirmed | Activated | Retired | Extended | Revoked | Requested
+@dataclass(frozen=True, slots=True)
+class Resaved:
+    """
+    A person accepted a stored keyset (`rotator restore`, `rotator thaw`): it is saved again, *above* every sequence seen.
+
+    *revoked* is the deny-list of everything that could be read; keys on it leave, and so do the old keys *retired*, whose
+    retention is over. All other versions are destroyed.
+    """
+
+    above: int
+    revoked: tuple[Revocation, ...] = ()
+    retired: tuple[Kid, ...] = ()
+
+
+Update = AddNext | Confirmed | Unconfirmed | Activated | Retired | Extended | Revoked | Requested | Resaved
 Change = Create | Update | Seen

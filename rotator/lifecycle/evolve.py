@@ -18,6 +18,7 @@ from rotator.lifecycle.changes import (
     Create,
     Extended,
     Requested,
+    Resaved,
     Retired,
     Revoked,
     Seen,
@@ -27,6 +28,7 @@ from rotator.lifecycle.changes import (
 )
 from rotator.lifecycle.guard import Transition, guard
 from rotator.lifecycle.holds import demoted_late
+from rotator.lifecycle.resaved import resaved
 from rotator.model.keys import CurrentKey, HmacSecret, KeyPair, NextKey, OldKey, PublicKey
 from rotator.model.keyset import Keyset, Revocation
 from rotator.model.policy import Policy, Timing
@@ -66,7 +68,7 @@ def _updated(keyset: Keyset, change: Update, policy: Policy, stamp: Stamp) -> Ke
     """
     after = _prolonged(_changed(keyset, change, policy, stamp), keyset.timing.longest(policy.timing))
     after = _saved(after, change, policy, stamp)
-    if _drops_material(keyset, after) or keyset.purge_below >= stamp.version:
+    if isinstance(change, Resaved) or _drops_material(keyset, after) or keyset.purge_below >= stamp.version:
         after = replace(after, purge_below=stamp.version)
     return after
 
@@ -105,6 +107,8 @@ def _changed(keyset: Keyset, change: Update, policy: Policy, stamp: Stamp) -> Ke
             return _revoked(keyset, change, policy, stamp)
         case Requested(request=request):
             return replace(keyset, rotate_requested=request)
+        case Resaved():
+            return resaved(keyset, change)
         case _:
             assert_never(change)
 

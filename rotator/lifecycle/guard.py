@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 
 from rotator.errors import InvariantError
-from rotator.lifecycle.changes import Activated, AddNext, Change, Create, Retired, Revoked, Seen, Stamp
+from rotator.lifecycle.changes import Activated, AddNext, Change, Create, Resaved, Retired, Revoked, Seen, Stamp
 from rotator.model.keys import HmacSecret, Key, KeyPair, NextKey, OldKey, PublicKey
 from rotator.model.keyset import Keyset
 from rotator.model.reasons import ActivationReason
@@ -101,12 +101,13 @@ def a_keyset_begins_with_a_creation(transition: Transition) -> bool:
 
 def the_sequence_grows_by_one(transition: Transition) -> bool:
     """
-    Every save but a heartbeat adds one to the sequence, and keeps name and epoch.
+    Every save but a heartbeat adds one to the sequence, or more if a person accepts a document, and keeps name and epoch.
     """
-    before, after = transition.before, transition.after
-    if before is None or isinstance(transition.change, Seen):
+    before, after, change = transition.before, transition.after, transition.change
+    if before is None or isinstance(change, Seen):
         return True
-    return (after.name, after.epoch, after.sequence) == (before.name, before.epoch, before.sequence + 1)
+    follows = max(before.sequence, change.above if isinstance(change, Resaved) else 0) + 1
+    return (after.name, after.epoch, after.sequence) == (before.name, before.epoch, follows)
 
 
 def a_heartbeat_changes_nothing(transition: Transition) -> bool:
@@ -187,9 +188,9 @@ def _may_leave(key: Key, transition: Transition) -> bool:
     change = transition.change
     if isinstance(key, NextKey):
         return isinstance(change, AddNext) and change.replaces == key.kid
-    if not isinstance(key, OldKey) or not isinstance(change, Retired):
+    if not isinstance(key, OldKey) or not isinstance(change, Retired | Resaved):
         return False
-    return transition.stamp.earliest >= key.retire_at or key.kid in change.over
+    return transition.stamp.earliest >= key.retire_at or (isinstance(change, Retired) and key.kid in change.over)
 
 
 def old_keys_stay_old(transition: Transition) -> bool:

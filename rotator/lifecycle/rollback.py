@@ -30,7 +30,7 @@ class Lagging:
 @dataclass(frozen=True, slots=True)
 class Contradiction:
     """
-    A contradiction. *text* names the keyset, what contradicts, and both ways out.
+    A contradiction. *text* names the keyset and what contradicts; the caller adds the way out.
     """
 
     text: str
@@ -54,19 +54,19 @@ def assess(seen: LastSeen | None, keyset: Keyset, digest: str, now: datetime) ->
     """
     if seen is None:
         return Consistent()
-    name, ways = keyset.name, ways_out(keyset.name, seen.version)
+    name = keyset.name
     if keyset.epoch != seen.epoch:
         return Contradiction(
             f"{name}: keys/{name} has epoch {keyset.epoch}, but {seen.epoch} was seen before: it was "
             "removed and created anew, or this is another store; check that address, mount and prefix (or path) "
-            f"are the right ones, put the former document back from a backup, or {accept(name)}"
+            "are the right ones"
         )
     if keyset.sequence < seen.sequence:
         return Lagging()
     if keyset.sequence == seen.sequence and keyset.op_id != seen.op_id:
         return Contradiction(
             f"{name}: keys/{name} has sequence {keyset.sequence} from another save ({keyset.op_id}) than was "
-            f"seen before ({seen.op_id}): an older document was put back and changed since; {ways}"
+            f"seen before ({seen.op_id}): an older document was put back and changed since"
         )
     if keyset.sequence == seen.sequence and seen.digest and digest != seen.digest:
         return Edited("its content is another than that of the same save before")
@@ -80,38 +80,16 @@ def absent_contradiction(name: str, seen: LastSeen | None, version_of_keys: int,
     """
     Return why a missing signing document must not be created, None if there is no trace that it ever existed.
 
-    The versions are those of the replies, 0 for a bare 404. The caller puts the keyset's name before the text.
+    The versions are those of the replies, 0 for a bare 404. The caller puts the keyset's name before the text, and the
+    way out behind it.
     """
     if not (version_of_keys or version_of_jwks or seen):
         return None
     if version_of_keys:
-        found = (
-            f"the signing document was deleted or destroyed (version {version_of_keys}); bring a version back that "
-            f"survives with `rotator restore {name} --version N` (a deleted one with `vault kv undelete "
-            f"-versions={version_of_keys}`)"
-        )
-    elif version_of_jwks:
-        found = (
-            "there is no signing document, nor a trace that there was one, and yet its public document in jwks/ is "
-            "there; put keys/ back from a backup of the store"
-        )
-    else:
-        found = (
-            "the store has no trace of this keyset, and yet it was seen before; check that address, namespace, mount "
-            "and prefix (or path) are the right ones, or put keys/, jwks/ and standby/ back from a backup"
-        )
-    return f"{found}; or give up its keys and have it created anew with `rotator thaw {name}`"
-
-
-def ways_out(name: str, version: int) -> str:
-    """
-    Return both ways out of a frozen keyset whose last good version is *version*, 0 if that is not known.
-    """
-    return f"bring the good one back with `rotator restore {name} --version {version or 'N'}`, or {accept(name)}"
-
-
-def accept(name: str) -> str:
-    """
-    Return how a person accepts what is there.
-    """
-    return f"accept what is there with `rotator thaw {name}`"
+        return f"the latest version of keys/{name}, {version_of_keys}, was deleted or destroyed"
+    if version_of_jwks:
+        return f"keys/{name} is gone with all its versions, and its public document in jwks/ is there"
+    return (
+        "the store has no trace of this keyset, and yet it was seen before; check that address, namespace, mount "
+        "and prefix (or path) are the right ones"
+    )

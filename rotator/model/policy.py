@@ -128,3 +128,11 @@ def max_age(timing: Timing) -> int:
     The header is made in `daemon/jwks_pages.py`; for the combined JWKS the shortest of its keysets counts.
     """
     return int(min(timing.propagation_time / 4, MAX_POLL).total_seconds())
+
+
+def unconfigured() -> Policy:
+    """
+    Return the policy of a keyset that the configuration does not have, before its document is read: it never rotates.
+    """
+    timing = Timing(2 * SECOND, SECOND, SECOND)
+    return Policy(algorithm=Algorithm.HS256, rotation_period=60 * SECOND, timing=timing, rotates=False)

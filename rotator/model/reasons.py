@@ -62,6 +62,10 @@ class AlarmReason(StrEnum):
         }
 
 
+# The store contradicts what a daemon saw; it remembers more than a command can see.
+CONTRADICTIONS = frozenset({AlarmReason.FROZEN, AlarmReason.EDITED, AlarmReason.LAGGING})
+
+
 class ActivationReason(StrEnum):
     """
     Why a key began to sign.

@@ -28,6 +28,12 @@ class LastSeenStore(Protocol):
         """
         ...
 
+    def forget(self, name: str) -> None:
+        """
+        Forget a keyset that was removed from the store. Raises LastSeenWriteError; the same call later tries again.
+        """
+        ...
+
     def record(self, seen: LastSeen) -> None:
         """
         Keep *seen* if it supersedes what is recorded. No I/O if nothing changed.

@@ -10,7 +10,7 @@ from rotator.model.event import Event
 
 class Notifier(Protocol):
     """
-    The durable feed of changes. `announce` and `announced` raise NotificationError, within a bounded time.
+    The durable feed of changes. `announce`, `announced` and `forget` raise NotificationError, within a bounded time.
     """
 
     @property
@@ -29,6 +29,12 @@ class Notifier(Protocol):
     def announced(self, keysets: Iterable[str]) -> Mapping[str, str]:
         """
         Return the announced position of each of *keysets* that has one.
+        """
+        ...
+
+    def forget(self, keyset: str) -> None:
+        """
+        Drop the announced position of a keyset that was removed.
         """
         ...
 

@@ -32,6 +32,12 @@ class PublicationCache(Protocol):
         """
         ...
 
+    def drop(self, name: str) -> None:
+        """
+        Stop serving a keyset that was removed for good.
+        """
+        ...
+
     def mark_absent(self, name: str) -> None:
         """
         Note that a keyset contributes nothing for now: it does not exist yet, or cannot be read. What was put stays.

@@ -41,6 +41,12 @@ class JwksPublisher(Protocol):
         """
         ...
 
+    def withdraw(self, keyset: str) -> None:
+        """
+        Stop serving a keyset that was removed for good.
+        """
+        ...
+
     def close(self) -> None:
         """
         Release connections and file locks.

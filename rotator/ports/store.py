@@ -33,6 +33,13 @@ class DocumentStore(Protocol):
         """
         ...
 
+    @property
+    def keeps_versions(self) -> bool:
+        """
+        Whether versions before the latest can be read again.
+        """
+        ...
+
     def load(self, tree: Tree, keyset: str) -> Stored:
         """
         Return the latest version of a document. A missing document is an answer (version 0), not an error.
@@ -91,5 +98,23 @@ class DocumentStore(Protocol):
     def close(self) -> None:
         """
         Close idle connections. The store remains usable.
+        """
+        ...
+
+
+class ArchiveStore(DocumentStore, Protocol):
+    """
+    What operators' commands may do to a store, and the daemon never does. Both may raise any StoreError.
+    """
+
+    def undelete(self, tree: Tree, keyset: str, versions: Collection[int]) -> None:
+        """
+        Bring the data of soft-deleted *versions* back. Versions that were destroyed stay so.
+        """
+        ...
+
+    def remove(self, tree: Tree, keyset: str) -> None:
+        """
+        Remove a document with all its versions, and the count of them, for good. A missing one is no error.
         """
         ...

@@ -8,11 +8,12 @@ from rotator.documents.public import decode_public
 from rotator.documents.seal import Sealing
 from rotator.errors import FrozenError, KeyMaterialError, PublicationError, StoreError
 from rotator.model.document import Tree
-from rotator.model.policy import Policy
+from rotator.model.policy import Policy, Timing
 from rotator.model.publication import LastSeen, Publication, PublicDocument
 from rotator.ports.last_seen import LastSeenStore
 from rotator.ports.publication_cache import PublicationCache
 from rotator.ports.store import DocumentStore
+from rotator.reconcile.publishing import Publishing
 from rotator.reconcile.seals import Seals
 
 
@@ -22,10 +23,16 @@ class LastKnown:
     """
 
     def __init__(
-        self, store: DocumentStore, seals: Seals, last_seen: LastSeenStore | None, cache: PublicationCache
+        self,
+        store: DocumentStore,
+        seals: Seals,
+        last_seen: LastSeenStore | None,
+        cache: PublicationCache,
+        publishing: Publishing,
     ) -> None:
         self._store = store
         self._seals = seals
+        self._publishing = publishing
         self._last_seen = last_seen
         self._cache = cache
 
@@ -49,6 +56,22 @@ class LastKnown:
         symmetric = policy.algorithm.symmetric
         if document is None or not self._put(Publication(document, policy.timing, policy.well_known, symmetric)):
             self._cache.mark_absent(name)
+
+    def timing(self, name: str) -> Timing | None:
+        """
+        Return the durations that this host saw in force last, None if it remembers none.
+        """
+        seen = self._recorded(name)
+        return seen.timing if seen else None
+
+    def forget(self, name: str) -> None:
+        """
+        Serve a keyset that a person removed no more; raises LastSeenWriteError if the record of it stays.
+        """
+        self._publishing.withdraw(name)
+        self._cache.drop(name)
+        if self._last_seen:
+            self._last_seen.forget(name)
 
     def _put(self, publication: Publication) -> bool:
         """

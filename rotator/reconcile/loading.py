@@ -97,6 +97,16 @@ class Loader:
         self._judged[name] = _Judged(stored.version, stored.created_at, digest, sealing)
         return replace(snapshot, sealing=sealing)
 
+    def fault(self, stored: Stored, name: str) -> str:
+        """
+        Return why one version of a signing document is not to be believed by itself, "" if it is.
+        """
+        try:
+            faults = tuple(faults_of(stored.fields or {}, decode_keyset(stored.fields or {}, name)))
+        except DocumentError as error:
+            return str(error)
+        return "; ".join(faults) or ("" if self.seals.get(name).fits(stored.fields or {}) else "its seal does not fit")
+
     def digest(self, name: str) -> bytes:
         """
         Return what stays the same as long as the document that was believed last does; b"" if there was none.
@@ -152,7 +162,7 @@ class Loader:
         since = stored.version
         if good:
             since = min((v for v in self._versions(name) if v > good.version), default=stored.version)
-        text = edited_text(name, what or "its seal does not fit", since, version, survives=good is not None)
+        text = edited_text(name, what or "its seal does not fit", since, version)
         self._judged[name] = _Judged(stored.version, stored.created_at, digest, sealing, text)
         return text
 
@@ -160,16 +170,13 @@ class Loader:
         """
         Yield the versions before *stored* that rotator wrote, the latest first.
         """
-        sealing = self.seals.get(name)
         for version in sorted((v for v in self._versions(name) if v < stored.version), reverse=True)[:MAX_LOOK_BACK]:
             try:
                 found = self._store.load_version(Tree.KEYS, name, version)
-                if found.fields is None or not sealing.fits(found.fields):
-                    continue
-                if not any(faults_of(found.fields, decode_keyset(found.fields, name))):
-                    yield found
             except StoreError:
                 continue
+            if found.fields is not None and not self.fault(found, name):
+                yield found
 
     def _versions(self, name: str) -> tuple[int, ...]:
         try:
@@ -178,18 +185,16 @@ class Loader:
             return ()
 
 
-def edited_text(name: str, what: str, since: int, good: int, *, survives: bool = True) -> str:
+def edited_text(name: str, what: str, since: int, good: int) -> str:
     """
-    Return the text of the alarm `document edited`: what differs, since when, and both ways out.
+    Return the text of the alarm `document edited`: what differs, and since when. The caller adds the way out.
 
     *good* is the number of the last good version, 0 if it is not known.
     """
     last = f"the last good version is {good}" if good else "the last good version is not known"
-    number = good if good and survives else "N"
     return (
         f"{name}: another hand changed keys/{name} (version {since}): {what}; {last}. It is not believed, and the last "
-        f"good set is served. Bring a good version back with `rotator restore {name} --version {number}`, or accept what "
-        f"is there with `rotator thaw {name}`"
+        "good set is served"
     )
 
 

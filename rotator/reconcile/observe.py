@@ -8,8 +8,16 @@ from rotator.documents.jwk import parse_jwks
 from rotator.documents.last_seen import last_seen_fields
 from rotator.documents.seal import digest_of
 from rotator.documents.signing import encode_keyset
-from rotator.errors import EditedError, FrozenError, StoreConflictError, StoreError, StoreUnavailableError
-from rotator.lifecycle.rollback import Contradiction, Edited, Lagging, absent_contradiction, accept, assess, ways_out
+from rotator.errors import (
+    DocumentError,
+    EditedError,
+    FrozenError,
+    LaggingError,
+    RemovedError,
+    StoreConflictError,
+    StoreError,
+)
+from rotator.lifecycle.rollback import Contradiction, Edited, Lagging, absent_contradiction, assess
 from rotator.model.document import ClockReading, Stored, Tree
 from rotator.model.keyset import Keyset
 from rotator.model.policy import Policy
@@ -19,10 +27,12 @@ from rotator.ports.clocks import Clocks
 from rotator.ports.last_seen import LastSeenStore
 from rotator.ports.store import DocumentStore
 from rotator.reconcile.alarms import Alarms
+from rotator.reconcile.consent import is_removed, was_given_up
 from rotator.reconcile.loading import Loader, edited_text
+from rotator.reconcile.remains import remains_of
 from rotator.reconcile.snapshot import Snapshot, in_force
-from rotator.reconcile.standby import was_given_up
 from rotator.reconcile.tracker import Tracker
+from rotator.reconcile.ways_out import way_out
 
 MIN_LAG = 60.0
 
@@ -60,24 +70,63 @@ class Observer:
         Load the keyset of *tracker*.
 
         Raises FrozenError if the store contradicts what was seen before (EditedError if another hand changed the document),
-        StoreUnavailableError while it shows an older sequence, and any error of `DocumentStore.load`.
+        LaggingError while it shows an older sequence, RemovedError for a keyset that a person removed, and any error of
+        `DocumentStore.load`.
         """
         name = tracker.name
         seen = self._last_seen.get(name) if self._last_seen else None
         stored = self._store.load(Tree.KEYS, name)
-        if stored.fields is None:
-            clock = self._absent(name, seen, stored)
-            return Observation(None, tracker.policy, clock, stored.version)
-        known = tracker.status.keyset if tracker.status else None
-        snapshot = self._loader.check(stored, name, tracker.policy, seen, known)
-        self._compare(tracker, seen, snapshot)
+        distrusted = False
+        try:
+            if stored.fields is None:
+                return Observation(None, tracker.policy, self._absent(tracker, seen, stored), stored.version)
+            known = tracker.status.keyset if tracker.status else None
+            snapshot = self._loader.check(stored, name, tracker.policy, seen, known)
+            distrusted = True
+            self._compare(tracker, seen, snapshot)
+        except (FrozenError, LaggingError, DocumentError) as error:
+            if isinstance(error, DocumentError) and error.newer:
+                raise
+            lagging = tracker.lagging_since is not None
+            way = self._way_out(tracker, stored.version, str(error), seen, distrusted=distrusted and not lagging)
+            raise type(error)(f"{error}{',' if isinstance(error, LaggingError) else ';'} {way}") from error
         policy = self._policy(tracker, snapshot.keyset)
         return Observation(replace(snapshot, policy=policy), policy, stored.clock, stored.version)
 
-    def _absent(self, name: str, seen: LastSeen | None, stored: Stored) -> ClockReading:
+    def _way_out(self, tracker: Tracker, version: int, said: str, seen: LastSeen | None, *, distrusted: bool) -> str:
+        """
+        Return the one command that mends a frozen keyset. The store is searched once for what is *said* of a *version*.
+        """
+        if tracker.way_out and tracker.way_out[0] == (version, said):
+            return tracker.way_out[1]
+        name = tracker.name
+        try:
+            remains = remains_of(self._store, name, lambda stored: self._loader.fault(stored, name))
+        except StoreError:
+            return f"run `rotator restore {name}`"
+        way = way_out(
+            remains,
+            configured=tracker.policy.rotates,
+            above=seen.sequence if seen else 0,
+            epoch=seen.epoch if seen else "",
+            distrust_latest=distrusted,
+        )
+        tracker.way_out = ((version, said), way)
+        return way
+
+    def _absent(self, tracker: Tracker, seen: LastSeen | None, stored: Stored) -> ClockReading:
         """
         Return the store's clock if there is no trace of the keyset, or a person gave it up, so that it may be created.
+
+        A keyset that a person removed is one of which nothing was ever seen; raises RemovedError if it is not configured.
         """
+        name = tracker.name
+        if is_removed(self._store, name):
+            if not tracker.policy.rotates:
+                raise RemovedError(f"{name}: was removed for good")
+            if self._last_seen:
+                self._last_seen.forget(name)
+            return stored.clock
         public = self._store.load(Tree.JWKS, name)
         text = absent_contradiction(name, seen, stored.version, public.version)
         if text is not None and not was_given_up(self._store, name, seen, public.fields):
@@ -113,7 +162,7 @@ class Observer:
             if not sealing.fits(last_seen_fields(seen)):
                 return FrozenError(
                     f"{name}: what this host saw last (keysets/{name}.json in its state_dir) was changed by another hand: "
-                    f"its seal does not fit; find out who writes there, then {accept(name)}"
+                    "its seal does not fit; find out who writes there"
                 )
         verdict = assess(seen, keyset, digest_of(encode_keyset(keyset)), snapshot.clock.latest)
         if isinstance(verdict, Contradiction):
@@ -132,12 +181,8 @@ class Observer:
             f"{tracker.name}: the store shows sequence {keyset.sequence}, lower than was seen before ({seen.sequence})"
         )
         if now - tracker.lagging_since >= limit:
-            return FrozenError(
-                f"{text}, for {limit:.0f} s; a backup was restored or the document rolled back; "
-                f"{ways_out(tracker.name, seen.version)}"
-            )
-        self._alarms.raise_(tracker.name, AlarmReason.LAGGING, text)
-        return StoreUnavailableError(text)
+            return FrozenError(f"{text}, for {limit:.0f} s; a backup was restored or the document rolled back")
+        return LaggingError(f"{text}; a lagging standby catches up within {limit:.0f} s; if a backup was restored")
 
     def _policy(self, tracker: Tracker, keyset: Keyset) -> Policy:
         """

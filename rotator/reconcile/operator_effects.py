@@ -2,19 +2,22 @@
 What only operators ask for: import a key, request a rotation, revoke. The order of effects is that of the decisions.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+from rotator.documents.standby import encode_standby
 from rotator.errors import RefusedError
-from rotator.lifecycle.changes import Create, Requested, Revoked
-from rotator.model.document import ClockReading
+from rotator.lifecycle.changes import Create, Requested, Resaved, Revoked
+from rotator.model.document import ClockReading, Tree
 from rotator.model.event import EventType
 from rotator.model.keys import GeneratedKey, Kid, NextKey
 from rotator.model.keyset import RotateRequest
 from rotator.model.policy import Policy
 from rotator.model.reasons import ActivationReason
+from rotator.model.removal import Removal
 from rotator.model.secret import SecretText
-from rotator.ports.store import DocumentStore
+from rotator.ports.store import ArchiveStore
 from rotator.reconcile.clock_trust import ClockTrust
+from rotator.reconcile.consent import give_up_keyset, renewed_seal, save_removal
 from rotator.reconcile.effects import Effects, Outcome, next_key_of, next_of
 from rotator.reconcile.loading import Loader
 from rotator.reconcile.publishing import Publishing
@@ -70,6 +73,30 @@ class OperatorEffects(Effects):
         )
         return self._show(after, EventType.REVOKED, *kids)
 
+    def resave(self, snapshot: Snapshot, change: Resaved, op_id: str | None, reason: str) -> Outcome:
+        """
+        Save a document that a person accepted, under a new seal: every daemon then believes it, whatever it saw before.
+        """
+        standby, version = renewed_seal(self._store, self._keygen, snapshot.keyset)
+        after = self._saving.save(replace(snapshot, sealing=standby.sealing), change, op_id=op_id)
+        self._store.save(Tree.STANDBY, after.name, encode_standby(standby), version)
+        self._log.warning("keyset_accepted", keyset=after.name, sequence=after.keyset.sequence, reason=reason)
+        return self._show(after, EventType.CHANGED, reason=reason)
+
+    def give_up(self, name: str, policy: Policy) -> None:
+        """
+        Let the daemon create the keyset again, with new keys and a new epoch; nothing of the former one is adopted.
+        """
+        give_up_keyset(self._store, self._keygen, name, policy)
+
+    def note_removal(self, name: str, clock: ClockReading, op_id: str | None, reason: str, *, done: bool) -> Removal:
+        """
+        Note in the standby that the keyset is to be removed, or that it is (*done*), and return the note.
+        """
+        removal = Removal(op_id or self._keygen.op_id(), clock.latest, reason, done)
+        save_removal(self._store, self._keygen, name, removal, clock)
+        return removal
+
     def _successor(self, snapshot: Snapshot, kids: tuple[Kid, ...]) -> tuple[Snapshot, NextKey, SecretText | None]:
         next_key = snapshot.keyset.next
         if snapshot.keyset.symmetric:
@@ -90,7 +117,7 @@ class Operator:
     `clock_trust` judges the store's clock, with what the daemon of this host remembers of it.
     """
 
-    store: DocumentStore
+    store: ArchiveStore
     loader: Loader
     publishing: Publishing
     effects: OperatorEffects

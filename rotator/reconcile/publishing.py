@@ -162,6 +162,39 @@ class Publishing:
         )
         return all(self._append(event) for event in events)
 
+    def position(self, name: str) -> str:
+        """
+        Return the announced position of a keyset, "" if there is none or the feed cannot be read.
+        """
+        if self._notifier is None:
+            return ""
+        try:
+            return self._notifier.announced([name]).get(name, "")
+        except NotificationError:
+            return ""
+
+    def withdraw(self, name: str) -> None:
+        """
+        Stop showing a keyset that was removed for good. What fails is logged: a later publication mends it.
+        """
+        for publisher in self._publishers:
+            try:
+                publisher.withdraw(name)
+            except (PublicationError, StoreError) as error:
+                self._log.warning("withdrawal_failed", keyset=name, publisher=publisher.name, detail=str(error))
+
+    def forget(self, event: Event) -> bool:
+        """
+        Tell the feed of a removal, drop the position of its keyset, and return whether both worked.
+        """
+        told = self._append(event)
+        if self._notifier is not None:
+            try:
+                self._notifier.forget(event.keyset)
+            except NotificationError:
+                return False
+        return told
+
     def _append(self, event: Event) -> bool:
         if self._notifier is None:
             return True

@@ -14,11 +14,11 @@ from rotator.documents.signing import encode_keyset
 from rotator.documents.standby import Standby, decode_standby, encode_standby
 from rotator.errors import DocumentError, FrozenError, KeyMaterialError, StandbyLostError, StoreConflictError
 from rotator.model.algorithms import Algorithm
-from rotator.model.document import ClockReading, Fields, Stored, Tree
+from rotator.model.document import ClockReading, Stored, Tree
 from rotator.model.keys import GeneratedKey, Kid, NextKey
 from rotator.model.keyset import Keyset
 from rotator.model.policy import Policy
-from rotator.model.publication import LastSeen, accepted_later
+from rotator.model.publication import accepted_later
 from rotator.model.secret import SecretText
 from rotator.ports.keygen import KeyGenerator
 from rotator.ports.store import DocumentStore
@@ -60,7 +60,7 @@ def prepare_standby(
     the standby is saved with the version of the very read that found nothing to adopt.
     """
     stored = store.load(Tree.STANDBY, name)
-    keyset, found = before.keyset if before else None, _decoded(stored, name)
+    keyset, found = before.keyset if before else None, decoded(stored, name)
     waiting = found if keyset else _unfinished(found, stored)
     sealing = _carried(keygen, before, waiting)
     adopted = _adoptable(waiting, keyset)
@@ -84,10 +84,10 @@ def prepare_seal(store: DocumentStore, keygen: KeyGenerator, name: str, policy: 
     What a crash or a lost race left behind is adopted, so that processes which create the keyset at once agree on it.
     """
     stored = store.load(Tree.STANDBY, name)
-    waiting = _unfinished(_decoded(stored, name), stored)
+    waiting = _unfinished(decoded(stored, name), stored)
     sealing = _carried(keygen, None, waiting)
     epoch = (waiting.epoch if waiting else "") or keygen.epoch()
-    standby = _empty(name, epoch, policy.algorithm, stored.clock, sealing)
+    standby = empty_standby(name, epoch, policy.algorithm, stored.clock, sealing)
     if waiting and not policy.algorithm.symmetric:
         standby = replace(waiting, epoch=epoch, sealing=sealing)
     _save_unless_same(store, standby, stored)
@@ -103,9 +103,9 @@ def seal_from_now_on(store: DocumentStore, keygen: KeyGenerator, before: Snapsho
     if before.sealing.key:
         return before.sealing
     keyset, stored = before.keyset, store.load(Tree.STANDBY, before.name)
-    found = _decoded(stored, keyset.name)
+    found = decoded(stored, keyset.name)
     sealing = _carried(keygen, before, found)
-    standby = found or _empty(keyset.name, keyset.epoch, keyset.algorithm, stored.clock, sealing)
+    standby = found or empty_standby(keyset.name, keyset.epoch, keyset.algorithm, stored.clock, sealing)
     _save_unless_same(store, replace(standby, sealing=sealing), stored)
     return sealing
 
@@ -115,42 +115,12 @@ def clear_standby(store: DocumentStore, before: Snapshot, next_key: NextKey) -> 
     Overwrite the standby with an empty document, so that a revoked `next` is not adopted again.
     """
     keyset, stored = before.keyset, store.load(Tree.STANDBY, before.name)
-    found = _decoded(stored, keyset.name)
+    found = decoded(stored, keyset.name)
     if found and found.kid not in {next_key.kid, ""}:
         raise StoreConflictError(f"{keyset.name}: another key stands by already")
     sealing = before.sealing if before.sealing.key or found is None else found.sealing
-    empty = _empty(keyset.name, keyset.epoch, next_key.algorithm, before.clock, sealing)
+    empty = empty_standby(keyset.name, keyset.epoch, next_key.algorithm, before.clock, sealing)
     store.save(Tree.STANDBY, keyset.name, encode_standby(empty), stored.version)
-
-
-def renew_seal(store: DocumentStore, keygen: KeyGenerator, keyset: Keyset) -> Sealing:
-    """
-    Save a new seal key for *keyset*, which a person accepted as it is in the store; return it.
-
-    Save the signing document under the new seal next: the daemon then believes it, whatever it saw before. The private
-    key of its `next` is kept if it stands by.
-    """
-    stored = store.load(Tree.STANDBY, keyset.name)
-    found = _decoded(stored, keyset.name)
-    sealing = _accepted(keygen, found, stored.clock)
-    standby = _empty(keyset.name, keyset.epoch, keyset.algorithm, stored.clock, sealing)
-    if found and keyset.next and not keyset.symmetric and _private_of(found, keyset, keyset.next):
-        standby = replace(found, sealing=sealing)
-    store.save(Tree.STANDBY, keyset.name, encode_standby(standby), stored.version)
-    return sealing
-
-
-def give_up_keyset(store: DocumentStore, keygen: KeyGenerator, name: str, policy: Policy) -> None:
-    """
-    Let the daemon create the keyset *name* again, since a person accepted that its signing document is gone.
-
-    The standby is emptied, so that no key of the former keyset is adopted, and names an epoch of which there is no
-    trace: that is what the daemon takes for leave to create (`Observer`).
-    """
-    stored = store.load(Tree.STANDBY, name)
-    sealing = _accepted(keygen, _decoded(stored, name), stored.clock)
-    empty = _empty(name, keygen.epoch(), policy.algorithm, stored.clock, sealing)
-    store.save(Tree.STANDBY, name, encode_standby(empty), stored.version)
 
 
 def check_standby(store: DocumentStore, keygen: KeyGenerator, before: Snapshot) -> StandbyCheck:
@@ -161,11 +131,11 @@ def check_standby(store: DocumentStore, keygen: KeyGenerator, before: Snapshot) 
     """
     keyset, sealing = before.keyset, before.sealing
     stored = store.load(Tree.STANDBY, keyset.name)
-    found = _decoded(stored, keyset.name)
+    found = decoded(stored, keyset.name)
     matches = (
         keyset.symmetric
         or keyset.next is None
-        or bool(found and _private_of(replace(found, epoch=keyset.epoch), keyset, keyset.next))
+        or bool(found and private_of(replace(found, epoch=keyset.epoch), keyset, keyset.next))
     )
     trouble = "" if matches else "next is withdrawn and made anew unless it comes back"
     there = found.sealing if found else NEVER_SEALED
@@ -173,7 +143,7 @@ def check_standby(store: DocumentStore, keygen: KeyGenerator, before: Snapshot) 
         raise FrozenError(f"{keyset.name}: `rotator thaw {keyset.name}` was cut short; run it again")
     if sealing.lost or (sealing.key and (there != sealing or found is None or found.epoch != keyset.epoch)):
         sealing = _carried(keygen, before, found)
-        standby = _empty(keyset.name, keyset.epoch, keyset.algorithm, stored.clock, sealing)
+        standby = empty_standby(keyset.name, keyset.epoch, keyset.algorithm, stored.clock, sealing)
         if found and (found.epoch == keyset.epoch or matches):
             standby = replace(found, epoch=keyset.epoch, sealing=sealing)
         _save_unless_same(store, standby, stored)
@@ -181,22 +151,13 @@ def check_standby(store: DocumentStore, keygen: KeyGenerator, before: Snapshot) 
     return StandbyCheck(sealing, matches, trouble)
 
 
-def was_given_up(store: DocumentStore, name: str, seen: LastSeen | None, public: Fields | None) -> bool:
-    """
-    Return whether a person gave the keyset up (`give_up_keyset`): its standby names an epoch of which there is no trace.
-    """
-    found = _decoded(store.load(Tree.STANDBY, name), name)
-    traces = {seen.epoch if seen else "", str((public or {}).get("epoch", ""))}
-    return found is not None and found.sealing.thawed_at is not None and found.epoch not in traces
-
-
 def private_key(store: DocumentStore, keyset: Keyset, next_key: NextKey) -> tuple[SecretText, ClockReading]:
     """
     Return the private key of `next`, and the store's clock in that reply; raises StandbyLostError if it is not there.
     """
     stored = store.load(Tree.STANDBY, keyset.name)
-    found = _decoded(stored, keyset.name)
-    private = _private_of(found, keyset, next_key) if found else None
+    found = decoded(stored, keyset.name)
+    private = private_of(found, keyset, next_key) if found else None
     if private is None:
         raise StandbyLostError(f"{keyset.name}: the standby does not hold the private half of {next_key.kid}")
     return private, stored.clock
@@ -208,11 +169,11 @@ def standby_matches(store: DocumentStore, keyset: Keyset) -> bool:
     """
     if keyset.symmetric or keyset.next is None:
         return True
-    found = _decoded(store.load(Tree.STANDBY, keyset.name), keyset.name)
-    return found is not None and _private_of(found, keyset, keyset.next) is not None
+    found = decoded(store.load(Tree.STANDBY, keyset.name), keyset.name)
+    return found is not None and private_of(found, keyset, keyset.next) is not None
 
 
-def _decoded(stored: Stored, name: str) -> Standby | None:
+def decoded(stored: Stored, name: str) -> Standby | None:
     """
     Return the standby, None if it does not exist or is not ours.
     """
@@ -233,7 +194,7 @@ def _unfinished(found: Standby | None, stored: Stored) -> Standby | None:
     return replace(found, epoch="", private=None, sealing=Sealing(thawed_at=found.sealing.thawed_at))
 
 
-def _private_of(standby: Standby, keyset: Keyset, next_key: NextKey) -> SecretText | None:
+def private_of(standby: Standby, keyset: Keyset, next_key: NextKey) -> SecretText | None:
     """
     Return the private key of `next` if the standby holds it.
     """
@@ -279,16 +240,10 @@ def _carried(keygen: KeyGenerator, before: Snapshot | None, found: Standby | Non
     return there
 
 
-def _accepted(keygen: KeyGenerator, found: Standby | None, clock: ClockReading) -> Sealing:
+def empty_standby(name: str, epoch: str, algorithm: Algorithm, clock: ClockReading, sealing: Sealing) -> Standby:
     """
-    Return a new seal key, accepted now: later than any before.
+    Return a standby in which no key stands by.
     """
-    former = found.sealing.thawed_at if found else None
-    thawed_at = max(clock.earliest, former + timedelta(seconds=1)) if former else clock.earliest
-    return Sealing(keygen.seal_key(), thawed_at=thawed_at)
-
-
-def _empty(name: str, epoch: str, algorithm: Algorithm, clock: ClockReading, sealing: Sealing) -> Standby:
     return Standby(name, epoch, Kid(""), algorithm, None, clock.earliest, sealing)
 
 

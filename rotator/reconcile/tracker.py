@@ -54,8 +54,10 @@ class Tracker:
 
     `converged` is epoch and sequence of the document that publishers and standby matched at `converged_at`.
     `compared` is what was seen last, and the digest of the document that was found to follow from it.
+    `way_out` is what mends a frozen keyset, beside the version and the text that it was found for.
+    `unread_since` is when a process that has never read the keyset first failed to, by the local clock.
     `purged` is epoch and limit of the last purge that was proved, `unproved` the keys to be called retired when the next
-    one is. `heartbeat_share`: see Evidence. `clock` is what to think of the store's clock. All times are monotonic
+    one is. `heartbeat_share`: see Evidence. `clock` is what to think of the store's clock. All other times are monotonic
     seconds: the store's clock may step. `confirming`: this pass asked an address that has not answered yet.
     """
 
@@ -69,7 +71,9 @@ class Tracker:
     missing_from: str = ""
     standby_doubted_at: float | None = None
     lagging_since: float | None = None
+    way_out: tuple[tuple[int, str], str] | None = None
     compared: tuple[LastSeen | None, bytes] | None = None
+    unread_since: datetime | None = None
     purged: tuple[str, int] | None = None
     purged_at: float | None = None
     purge_tried: bool = False

@@ -9,14 +9,7 @@ from concurrent.futures import Executor
 from dataclasses import dataclass
 from datetime import timedelta
 
-from rotator.errors import (
-    DocumentError,
-    EditedError,
-    FrozenError,
-    InvariantError,
-    StoreDeniedError,
-    StoreUnavailableError,
-)
+from rotator.errors import LastSeenWriteError, RemovedError
 from rotator.lifecycle.decisions import Wait
 from rotator.model.event import Hint
 from rotator.model.reasons import AlarmReason
@@ -31,18 +24,10 @@ from rotator.reconcile.hang_watch import HANG_AFTER, HangWatch
 from rotator.reconcile.last_known import LastKnown
 from rotator.reconcile.reconciler import Reconciler
 from rotator.reconcile.tracker import KeysetStatus, Tracker
+from rotator.reconcile.troubles import FROZEN, OUTAGE, TROUBLE, reason_of, signing_ends
 
 MIN_HINT_INTERVAL = 1.0
 FROZEN_INTERVAL = 4.0  # a repair counts at once
-TROUBLE = (
-    AlarmReason.UNAVAILABLE,
-    AlarmReason.DENIED,
-    AlarmReason.FROZEN,
-    AlarmReason.EDITED,
-    AlarmReason.INVARIANT,
-    AlarmReason.INTERNAL,
-    AlarmReason.LAGGING,
-)
 
 
 @dataclass(slots=True)
@@ -221,21 +206,18 @@ class WorkQueue:
         try:
             with self._hang_watch.watching(name):
                 wait = self._reconciler.reconcile(tracker, announced)
-        except (StoreUnavailableError, StoreDeniedError) as error:
-            denied = isinstance(error, StoreDeniedError)
-            self._trouble(tracker, AlarmReason.DENIED if denied else AlarmReason.UNAVAILABLE, error)
-            delay = self._failed(entry)
-        except (FrozenError, DocumentError) as error:
-            self._trouble(tracker, AlarmReason.EDITED if isinstance(error, EditedError) else AlarmReason.FROZEN, error)
+        except RemovedError:
             self._answered()
-            delay = min(delay, FROZEN_INTERVAL)
-        except InvariantError as error:
-            self._trouble(tracker, AlarmReason.INVARIANT, error)
-            self._answered()
+            if self._dropped(name):
+                return
         except Exception as error:  # noqa: BLE001 - one keyset's trouble stops no other; it is logged and alarmed
-            self._log.exception("look_failed", keyset=name)
-            self._trouble(tracker, AlarmReason.INTERNAL, error)
-            self._answered()
+            reason = reason_of(error)
+            self._trouble(tracker, reason, error)
+            if reason in OUTAGE:
+                delay = self._failed(entry)
+            else:
+                self._answered()
+                delay = min(delay, FROZEN_INTERVAL) if reason in FROZEN else delay
         else:
             self._answered()
             entry.failures = 0
@@ -247,10 +229,28 @@ class WorkQueue:
             entry.busy, entry.again = False, False
             entry.due = self._clocks.monotonic() + delay
 
+    def _dropped(self, name: str) -> bool:
+        """
+        Let go of a keyset that a person removed; return False if that must be tried again.
+        """
+        try:
+            self._last_known.forget(name)
+        except LastSeenWriteError as error:
+            self._alarms.raise_(name, AlarmReason.STATE_DIR, str(error))
+            return False
+        with self._lock:
+            # Replaced, not changed: others go through it without the lock.
+            self._entries = {other: entry for other, entry in self._entries.items() if other != name}
+        self._alarms.clear(name, *AlarmReason)
+        self._log.warning("keyset_removed", keyset=name)
+        return True
+
     def _trouble(self, tracker: Tracker, reason: AlarmReason, error: Exception) -> None:
-        gone = (other for other in TROUBLE if other is not reason and other is not AlarmReason.LAGGING)
-        self._alarms.clear(tracker.name, *gone)
-        self._alarms.raise_(tracker.name, reason, str(error))
+        if reason is AlarmReason.INTERNAL:
+            self._log.exception("look_failed", keyset=tracker.name)
+        self._alarms.clear(tracker.name, *(other for other in TROUBLE if other is not reason))
+        ends = signing_ends(tracker, reason, self._last_known.timing(tracker.name), self._clocks.wall())
+        self._alarms.raise_(tracker.name, reason, f"{error}{ends}")
         if tracker.status is None:
             self._last_known.serve(tracker.name, tracker.policy, ask=reason is not AlarmReason.UNAVAILABLE)
 

@@ -18,9 +18,11 @@ from rotator.adapters.vault.store import VaultStore
 from rotator.errors import StoreConflictError
 from rotator.model.document import Stored, Tree
 from rotator.model.secret import SecretText
-from rotator.ports.store import DocumentStore
+from rotator.ports.store import ArchiveStore, DocumentStore
 from tests.support.fakes import ManualClock
 from tests.support.memory_store import MemoryStore
+from tests.support.servers.vault import VaultServer
+from tests.support.vault_stores import root_store
 
 DOCUMENT: dict[str, Any] = {
     "op_id": "c0ffee",
@@ -32,7 +34,7 @@ DOCUMENT: dict[str, Any] = {
 
 
 @pytest.fixture(params=["memory", "file", pytest.param("vault", marks=pytest.mark.vault)])
-def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[DocumentStore]:
+def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[ArchiveStore]:
     """
     An empty store of each kind.
     """
@@ -203,3 +205,79 @@ def test_the_tree_of_signing_documents_is_listed(store: DocumentStore) -> None:
     for name in ("web", "internal"):
         store.save(Tree.KEYS, name, DOCUMENT, 0)
     assert sorted(store.names()) == ["internal", "web"]
+
+
+# -- what operators' commands do ---------------------------------------------------------------------------------------
+
+
+def test_the_latest_version_can_be_read_by_its_number(store: ArchiveStore) -> None:
+    """
+    Every store has that one; a number that was never written is absent, as version 0.
+    """
+    for cas in range(2):
+        store.save(Tree.KEYS, "web", {"op_id": str(cas)}, cas)
+    latest = store.load_version(Tree.KEYS, "web", 2)
+    assert (latest.version, latest.fields) == (2, {"op_id": "1"})
+    assert latest.created_at == store.load(Tree.KEYS, "web").created_at
+    for tree, number in ((Tree.KEYS, 3), (Tree.STANDBY, 1)):
+        absent = store.load_version(tree, "web", number)
+        assert (absent.version, absent.fields) == (0, None)
+
+
+def test_an_earlier_version_can_be_read_if_the_store_keeps_it(store: ArchiveStore) -> None:
+    """
+    And is gone once it is destroyed.
+    """
+    for cas in range(2):
+        store.save(Tree.KEYS, "web", {"op_id": str(cas)}, cas)
+    first = store.load_version(Tree.KEYS, "web", 1)
+    assert first.fields == ({"op_id": "0"} if store.keeps_versions else None)
+    assert (1 in store.versions(Tree.KEYS, "web")) is store.keeps_versions
+    store.destroy(Tree.KEYS, "web", [1])
+    assert store.load_version(Tree.KEYS, "web", 1).fields is None
+
+
+def test_undeleting_what_is_there_or_was_destroyed_changes_nothing(store: ArchiveStore) -> None:
+    """
+    A command that crashed can be typed again.
+    """
+    for cas in range(2):
+        store.save(Tree.KEYS, "web", {"op_id": str(cas)}, cas)
+    store.destroy(Tree.KEYS, "web", [1])
+    store.undelete(Tree.KEYS, "web", [1, 2])
+    store.undelete(Tree.KEYS, "web", [])
+    assert store.load(Tree.KEYS, "web").fields == {"op_id": "1"}
+    assert store.load_version(Tree.KEYS, "web", 1).fields is None
+
+
+def test_a_removed_document_leaves_no_trace(store: ArchiveStore) -> None:
+    """
+    Its versions count from one again; other documents of the keyset stay. Removing it twice is no error.
+    """
+    for tree in Tree:
+        for cas in range(2):
+            store.save(tree, "web", {"op_id": str(cas)}, cas)
+    store.remove(Tree.KEYS, "web")
+    store.remove(Tree.KEYS, "web")
+    absent = store.load(Tree.KEYS, "web")
+    assert (absent.version, absent.fields) == (0, None)
+    assert list(store.versions(Tree.KEYS, "web")) == []
+    assert store.load(Tree.STANDBY, "web").version == 2
+    assert store.save(Tree.KEYS, "web", {"op_id": "new"}, 0).version == 1
+
+
+@pytest.mark.vault
+def test_what_vault_deleted_comes_back(vault_server: VaultServer, mount: str) -> None:
+    """
+    A soft-deleted version is among the versions, without data until it is undeleted; then it is what it was.
+    """
+    with root_store(vault_server, mount) as store:
+        for cas in range(2):
+            store.save(Tree.KEYS, "web", {"op_id": str(cas)}, cas)
+        vault_server.request("DELETE", f"{mount}/data/rotator/keys/web")
+        gone = store.load(Tree.KEYS, "web")
+        assert (gone.version, gone.fields) == (2, None)
+        assert store.load_version(Tree.KEYS, "web", 2).fields is None
+        assert sorted(store.versions(Tree.KEYS, "web")) == [1, 2]
+        store.undelete(Tree.KEYS, "web", [2])
+        assert store.load(Tree.KEYS, "web").fields == {"op_id": "1"}

@@ -115,6 +115,18 @@ def test_another_epoch_replaces_whatever_its_sequence(place: Place) -> None:
     assert place.store.get("web") == seen(sequence=1, epoch="epoch-2")
 
 
+def test_a_forgotten_keyset_was_never_seen(place: Place) -> None:
+    """Others stay; to forget one that was never seen is no error; what comes later is recorded, however low."""
+    place.store.record(seen(sequence=9))
+    place.store.record(seen("api"))
+    place.store.forget("web")
+    place.store.forget("web")
+    assert place.store.get("web") is None
+    assert place.store.names() == ("api",)
+    place.store.record(seen(sequence=1))
+    assert place.store.get("web") == seen(sequence=1)
+
+
 def test_a_failed_write_is_reported_and_known_all_the_same(place: Place) -> None:
     """The process still knows what it saw, and the same call writes it once that is possible."""
     place.store.record(seen())

@@ -93,6 +93,17 @@ def test_what_tells_of_no_save_moves_nothing(notifier: Notifier, kind: EventType
     assert notifier.announced(["web"]) == {}
 
 
+def test_a_forgotten_keyset_has_no_position(notifier: Notifier) -> None:
+    """
+    Others keep theirs; to forget one that was never announced is no error.
+    """
+    notifier.announce(event(sequence=12))
+    notifier.announce(event(sequence=3, keyset="api"))
+    notifier.forget("web")
+    notifier.forget("web")
+    assert notifier.announced(["web", "api"]) == {"api": "epoch-1:3"}
+
+
 def test_positions_of_many_keysets_come_together(notifier: Notifier) -> None:
     """
     More names than one request of ours holds.

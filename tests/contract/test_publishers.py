@@ -137,6 +137,17 @@ def test_nothing_is_confirmed_before_it_is_published(place: Place) -> None:
         place.publisher.read_back(publication("web", 1, 2, sequence=2))
 
 
+def test_a_withdrawn_keyset_is_served_no_more(place: Place) -> None:
+    """Others still are. The store's document is not the publisher's to remove: it goes with the keyset."""
+    place.publisher.publish(publication("web", 1))
+    place.publisher.publish(OTHER)
+    place.publisher.withdraw("web")
+    place.publisher.withdraw("web")
+    if not isinstance(place.publisher, StorePublisher):
+        assert kid(1) not in place.read("web")
+    assert kid(9) in place.read("other")
+
+
 def test_a_later_publication_replaces_and_an_earlier_does_not(place: Place) -> None:
     """Keys come and go with the sequence; a daemon that lags behind takes nothing back."""
     first, second = publication("web", 1, 2, sequence=1), publication("web", 2, 3, sequence=2)

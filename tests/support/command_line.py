@@ -2,6 +2,7 @@
 The command line in this process, on a file store of its own: what a command prints, and its exit code.
 """
 
+import json
 import sys
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
@@ -68,6 +69,11 @@ class CommandLine:
         fields = self.store.load(Tree.KEYS, name).fields
         assert fields is not None, f"{name} is not stored"
         return decode_keyset(fields, name)
+
+    def document_versions(self) -> dict[str, int]:
+        """Return the version of every document that is stored."""
+        found = sorted((self.folder / "store").glob("*/*.json"))
+        return {f"{file.parent.name}/{file.stem}": json.loads(file.read_text())["version"] for file in found}
 
     def put(self, keyset: Keyset) -> None:
         """Store *keyset* as it is, whatever was there."""

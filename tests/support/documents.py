@@ -7,14 +7,18 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from rotator.documents.public import encode_public
+from rotator.documents.seal import Sealing
 from rotator.documents.signing import encode_keyset
+from rotator.documents.standby import encode_standby
 from rotator.model.algorithms import Algorithm
 from rotator.model.document import Tree
 from rotator.model.keys import CurrentKey, HmacSecret, KeyPair, Kid, PublicKey
 from rotator.model.keyset import Keyset
 from rotator.model.policy import Timing
 from rotator.model.secret import SecretText
+from rotator.ports.keygen import KeyGenerator
 from rotator.ports.store import DocumentStore
+from rotator.reconcile.consent import renewed_seal
 from rotator.reconcile.seals import sealing_in
 from tests.support.memory_store import MemoryStore
 from tests.support.publications import pair, publication
@@ -63,3 +67,10 @@ def publish(store: DocumentStore, sequence: int = 1, *, name: str = "web", revok
     """Save a public document with the key pair of its sequence."""
     document = publication(name, sequence, sequence=sequence, revoked=revoked).document
     store.save(Tree.JWKS, name, encode_public(document), store.load(Tree.JWKS, name).version)
+
+
+def renew_seal(store: DocumentStore, keygen: KeyGenerator, document: Keyset) -> Sealing:
+    """Save a new seal key for *document*, as a command does that accepts it, and return it."""
+    standby, version = renewed_seal(store, keygen, document)
+    store.save(Tree.STANDBY, document.name, encode_standby(standby), version)
+    return standby.sealing

@@ -118,6 +118,14 @@ class MemoryNotifier:
         self._up()
         return {name: self.positions[name] for name in keysets if name in self.positions}
 
+    def forget(self, keyset: str) -> None:
+        """
+        Drop a position.
+        """
+        self._up()
+        with self.fuses.effect(f"forget {keyset}"):
+            self.positions.pop(keyset, None)
+
     def probe(self) -> tuple[str, ...]:
         """
         Return what is wrong: only ever that it is down.
@@ -163,6 +171,12 @@ class MemoryLastSeen:
         Return what was recorded.
         """
         return self._known.get(name)
+
+    def forget(self, name: str) -> None:
+        """
+        Forget a keyset.
+        """
+        self._known.pop(name, None)
 
     def record(self, seen: LastSeen) -> None:
         """
@@ -259,6 +273,14 @@ class MemoryPublisher:
         Count the call.
         """
         self.closed += 1
+
+    def withdraw(self, keyset: str) -> None:
+        """
+        Serve a keyset no more.
+        """
+        self._works()
+        with self.fuses.effect(f"withdraw {self._name}"):
+            self.lose(keyset)
 
     def lose(self, keyset: str) -> None:
         """

@@ -180,6 +180,32 @@ class MemoryStore:
                         version.text = None
 
     @property
+    def keeps_versions(self) -> bool:
+        """
+        Always true.
+        """
+        return True
+
+    def undelete(self, tree: Tree, keyset: str, versions: Collection[int]) -> None:
+        """
+        Bring soft-deleted *versions* back.
+        """
+        with self._lock:
+            self._reachable()
+            with self.fuses.effect(f"undelete {tree}/{keyset}"):
+                for number, version in self._numbered(tree, keyset):
+                    version.deleted = version.deleted and number not in versions
+
+    def remove(self, tree: Tree, keyset: str) -> None:
+        """
+        Remove a document with all its versions, so that it answers a bare 404.
+        """
+        with self._lock:
+            self._reachable()
+            with self.fuses.effect(f"remove {tree}/{keyset}"):
+                self._documents.pop((tree, keyset), None)
+
+    @property
     def token_expires_at(self) -> datetime | None:
         """
         Always None.
@@ -212,12 +238,6 @@ class MemoryStore:
         Soft-delete the latest version.
         """
         self._documents[tree, keyset][-1].deleted = True
-
-    def undelete(self, tree: Tree, keyset: str) -> None:
-        """
-        Bring the latest version back.
-        """
-        self._documents[tree, keyset][-1].deleted = False
 
     def forget_metadata(self, tree: Tree, keyset: str) -> None:
         """

@@ -177,7 +177,7 @@ class Process:
             ClockTrust(clock_memory, self.alarms),
             pause=pause,
         )
-        self.last_known = LastKnown(o.store, loader.seals, last_seen, self.cache)
+        self.last_known = LastKnown(o.store, loader.seals, last_seen, self.cache, self.publishing)
         unseen = SeenRecord(None, self.alarms)
         own = Loader(o.store)
         effects = OperatorEffects(o.store, own, self.publishing, o.keygen, unseen, self.log, o.clock)

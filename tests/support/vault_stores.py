@@ -27,6 +27,8 @@ OPERATIONS: dict[str, Callable[[VaultStore], object]] = {
     "save": lambda store: store.save(Tree.KEYS, "web", FIELDS, 0),
     "versions": lambda store: store.versions(Tree.KEYS, "web"),
     "destroy": lambda store: store.destroy(Tree.KEYS, "web", [1]),
+    "undelete": lambda store: store.undelete(Tree.KEYS, "web", [1]),
+    "remove": lambda store: store.remove(Tree.KEYS, "web"),
     "capabilities": lambda store: VaultProbe(store.session).capabilities(["kv/data/x"]),
     "read_raw": lambda store: VaultProbe(store.session).read_raw("kv/config"),
 }

@@ -25,13 +25,14 @@ from rotator.ports.notifier import Notifier
 from rotator.ports.probe import StoreProbe
 from rotator.ports.publication_cache import PublicationCache
 from rotator.ports.publisher import JwksPublisher
-from rotator.ports.store import DocumentStore
+from rotator.ports.store import ArchiveStore, DocumentStore
 from tests.support.fakes import ManualClock, MemoryLastSeen, MemoryNotifier, MemoryPublisher, PooledKeyGenerator
 from tests.support.memory_store import MemoryStore
 
 CLOCKS: tuple[type[Clocks], ...] = (LocalClocks, ManualClock)
 CLOCK_MEMORIES: tuple[type[ClockMemory], ...] = (ClockFiles,)
 STORES: tuple[type[DocumentStore], ...] = (VaultStore, FileStore, MemoryStore)
+ARCHIVES: tuple[type[ArchiveStore], ...] = (VaultStore, FileStore, MemoryStore)
 LOGIN_METHODS: tuple[type[LoginMethod], ...] = (AppRoleLogin, TokenLogin)
 PROBES: tuple[type[StoreProbe], ...] = (VaultProbe,)
 PUBLISHERS: tuple[type[JwksPublisher], ...] = (

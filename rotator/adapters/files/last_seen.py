@@ -75,6 +75,19 @@ class LastSeenFiles:
         with self._lock:
             self._unwritten.discard(name)
 
+    def forget(self, name: str) -> None:
+        """
+        Remove the file of a keyset. Raises LastSeenWriteError; the same call later tries again.
+        """
+        file = self._file(name)
+        try:
+            file.unlink(missing_ok=True)
+        except OSError as error:
+            raise LastSeenWriteError(f"{file} cannot be removed ({error.strerror}); remove it by hand") from error
+        with self._lock:
+            self._known[name] = None
+            self._unwritten.discard(name)
+
     def _file(self, name: str) -> Path:
         return self._folder / f"{name}.json"
 

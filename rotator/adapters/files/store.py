@@ -123,6 +123,28 @@ class FileStore:
         return False
 
     @property
+    def keeps_versions(self) -> bool:
+        """
+        Always false: a save replaces the file.
+        """
+        return False
+
+    def undelete(self, tree: Tree, keyset: str, versions: Collection[int]) -> None:
+        """
+        Do nothing: a file that was deleted is gone.
+        """
+
+    def remove(self, tree: Tree, keyset: str) -> None:
+        """
+        Delete the file, damaged or not.
+        """
+        file = self._file(tree, keyset)
+        with self._locked(file):
+            file.unlink(missing_ok=True)
+            with safe_directory(file.parent) as directory:
+                os.fsync(directory)
+
+    @property
     def token_expires_at(self) -> None:
         """
         Always None: files need no token.
@@ -206,7 +228,7 @@ def _decode(file: Path, data: bytes) -> tuple[int, Fields, datetime]:
     if not isinstance(version, int) or version < 1 or not isinstance(fields, dict):
         # Not chained: a JSON error carries the whole text.
         raise DocumentError(
-            f"{file} is damaged or not rotator's; put it back from a backup, or remove it to give up its keys"
+            f"{file} is damaged or not rotator's; put it back from a backup, or run `rotator thaw {file.stem}`"
         )
     return version, fields, created_at
 

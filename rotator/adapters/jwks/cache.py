@@ -106,6 +106,15 @@ class JwksCache:
             self._absent.add(name)
             self._changed = True
 
+    def drop(self, name: str) -> None:
+        """
+        Stop serving a keyset that was removed for good.
+        """
+        with self._lock:
+            self._entries.pop(name, None)
+            self._absent.add(name)
+            self._combined, self._changed = None, True
+
     def get(self, name: str) -> Publication | None:
         """
         Return the latest publication of a keyset.
@@ -124,7 +133,8 @@ class JwksCache:
         """
         Return the union of all well-known asymmetric keysets, in the order of their names; None until it is complete.
 
-        Keysets that left the configuration stay in it as long as they are put. It becomes None again only by `withdraw`.
+        Keysets that left the configuration stay in it as long as they are put. It becomes None again only by `withdraw`,
+        and when the last of them is dropped.
         """
         with self._lock:
             if self._changed and not self._missing():

@@ -71,6 +71,14 @@ class FilePublisher:
         if path is not None:
             require_keys(publication, self._call(path, lambda: _read(path)), str(path))
 
+    def withdraw(self, keyset: str) -> None:
+        """
+        Remove the keyset's file, or its keys from the combined one, if we own it.
+        """
+        self._cache.drop(keyset)
+        path = self._template.with_name(self._template.name.replace("{keyset}", keyset))
+        self._call(path, lambda: self._withdraw(path))
+
     def close(self) -> None:
         """
         Give up the lock, so that another process may own the files.
@@ -100,6 +108,15 @@ class FilePublisher:
             if wanted is None:
                 raise PublicationError(f"{path} waits for the keys of {', '.join(self._cache.missing())}")
             raise PublicationError(f"another process owns {path} and has not written these keys yet")
+
+    def _withdraw(self, path: Path) -> None:
+        combined = self._cache.combined()
+        if not self._own():
+            return
+        if self._each or combined is None:
+            path.unlink(missing_ok=True)
+        else:
+            write_atomically(path, combined.jwks.encode(), 0o644)
 
     def _path(self, publication: Publication) -> Path | None:
         if publication.symmetric or not (self._each or publication.well_known):

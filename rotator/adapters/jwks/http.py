@@ -58,6 +58,12 @@ class HttpPublisher:
                 lambda url, answer: require_keys(publication, answer.body, url),
             )
 
+    def withdraw(self, keyset: str) -> None:
+        """
+        Drop it from the cache.
+        """
+        self._cache.drop(keyset)
+
     def close(self) -> None:
         """
         Do nothing: the daemon owns the listener.
@@ -99,6 +105,11 @@ class VerifyUrls:
         """
         if not publication.symmetric:
             self._fetches.read(publication, self.concerning(publication), lambda *at: self._check(publication, *at))
+
+    def withdraw(self, keyset: str) -> None:
+        """
+        Do nothing: those who serve these addresses read the other places.
+        """
 
     def close(self) -> None:
         """

@@ -104,6 +104,12 @@ class StorePublisher:
             fields = self._load(publication.document.keyset, publication).fields
             require_keys(publication, _text_of(fields), _name_of(publication.document.keyset))
 
+    def withdraw(self, keyset: str) -> None:
+        """
+        Forget what was read: the document went with the keyset.
+        """
+        self._seen.pop(keyset, None)
+
     def close(self) -> None:
         """
         Do nothing: the store has an owner of its own.

@@ -96,6 +96,13 @@ class RedisNotifier:
             if isinstance(value, bytes) and 0 < len(value) <= MAX_POSITION
         }
 
+    def forget(self, keyset: str) -> None:
+        """
+        Drop the announced position of *keyset*; what the stream holds of it is trimmed in time.
+        """
+        with self._guarded():
+            self._redis.hdel(self._announced, self._field(keyset), keyset)
+
     def probe(self) -> tuple[str, ...]:
         """
         Return what is wrong with Redis, or which of our rights are missing there; empty if nothing. Changes nothing.

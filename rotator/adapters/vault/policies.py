@@ -42,7 +42,8 @@ def needed(role: Role, settings: Settings, keyset: str | None) -> Mapping[str, f
             return {**dict(_keeper(settings, keyset)), **_list(settings), **_TOKEN}
         case Role.OPERATOR:
             # A command ends long before its token does; nothing is renewed.
-            return dict(_keeper(settings, keyset)) | {path: can for path, can in _TOKEN.items() if "renew" not in path}
+            token = {path: can for path, can in _TOKEN.items() if "renew" not in path}
+            return dict(_keeper(settings, keyset)) | dict(_recovery(settings, keyset)) | token
         case Role.SIGNER | Role.VERIFIER:
             names = settings.keysets if keyset is None else [keyset]
             return {path: _READ for name in names for path in reads(role, settings, name)}
@@ -85,6 +86,16 @@ def _keeper(settings: Settings, keyset: str | None) -> Iterator[tuple[str, froze
         for other, policy in settings.keysets.items():
             if policy.well_known and other != keyset:
                 yield _path(settings, "data", Tree.JWKS, other), _READ
+
+
+def _recovery(settings: Settings, keyset: str | None) -> Iterator[tuple[str, frozenset[str]]]:
+    """
+    Yield what `rotator restore`, `thaw` and `remove` need beside: to undelete, and to remove a document whole.
+    """
+    name = keyset or ANY
+    for tree in Tree:
+        yield _path(settings, "metadata", tree, name), frozenset({"read", "delete"})
+        yield _path(settings, "undelete", tree, name), frozenset({"update"})
 
 
 def _path(settings: Settings, kind: str, tree: Tree, name: str) -> str:

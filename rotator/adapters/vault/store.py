@@ -3,13 +3,14 @@ The store of documents in Vault or OpenBao: KV version 2, every save with compar
 """
 
 import json
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from datetime import datetime
+from typing import Any
 
 from hvac.api.secrets_engines import KvV2
 
 from rotator.adapters.vault.session import BAD_REQUEST, NO_CONTENT, NOT_FOUND, OK, VaultConnection, VaultSession
-from rotator.adapters.vault.transport import Reply
+from rotator.adapters.vault.transport import Call, Reply
 from rotator.errors import LostReplyError, StoreConflictError, StoreDeniedError, StoreUnavailableError
 from rotator.model.document import Fields, Stored, Tree
 from rotator.model.times import parse_time
@@ -22,7 +23,7 @@ class VaultStore:
     """
     A DocumentStore below *prefix* in the KV version 2 store at *mount*.
 
-    Never follows a redirect, never deletes or undeletes, never touches the settings of a path or of the mount.
+    Never follows a redirect, never touches the settings of a path or of the mount.
     """
 
     def __init__(self, connection: VaultConnection, mount: str, prefix: str) -> None:
@@ -90,15 +91,50 @@ class VaultStore:
         if not versions:
             return
         with self.session.operation("destroy") as deadline:
-            where = f"{self._mount}/destroy/{path}"
-            reply = self.session.ask(
+            self._change(
+                "destroy versions",
                 "update",
-                where,
+                f"{self._mount}/destroy/{path}",
                 deadline,
                 lambda call: KvV2(call).destroy_secret_versions(path, sorted(versions), mount_point=self._mount),
             )
-            if reply.status not in {OK, NO_CONTENT}:
-                raise StoreUnavailableError(f"vault did not destroy versions at {where}: {reply.status}")
+
+    @property
+    def keeps_versions(self) -> bool:
+        """
+        Always true: as many as the mount's `max_versions`.
+        """
+        return True
+
+    def undelete(self, tree: Tree, keyset: str, versions: Collection[int]) -> None:
+        """
+        Bring soft-deleted *versions* back.
+        """
+        path = self._path(tree, keyset)
+        if not versions:
+            return
+        with self.session.operation("undelete") as deadline:
+            self._change(
+                "undelete versions",
+                "update",
+                f"{self._mount}/undelete/{path}",
+                deadline,
+                lambda call: KvV2(call).undelete_secret_versions(path, sorted(versions), mount_point=self._mount),
+            )
+
+    def remove(self, tree: Tree, keyset: str) -> None:
+        """
+        Delete the metadata of a document, and with it every version.
+        """
+        path = self._path(tree, keyset)
+        with self.session.operation("remove") as deadline:
+            self._change(
+                "remove the document",
+                "delete",
+                f"{self._mount}/metadata/{path}",
+                deadline,
+                lambda call: KvV2(call).delete_metadata_and_all_versions(path, mount_point=self._mount),
+            )
 
     def names(self) -> Collection[str]:
         """
@@ -147,6 +183,14 @@ class VaultStore:
         Close idle connections.
         """
         self.session.close()
+
+    def _change(self, what: str, capability: str, where: str, deadline: float, send: Callable[[Call], Any]) -> None:
+        """
+        Change what KV keeps of a document, beside saving it. To do it twice does no harm.
+        """
+        reply = self.session.ask(capability, where, deadline, send)
+        if reply.status not in {OK, NO_CONTENT}:
+            raise StoreUnavailableError(f"vault did not {what} at {where}: {reply.status}")
 
     def _path(self, tree: Tree, keyset: str) -> str:
         return f"{self._prefix}/{tree}/{keyset}".lstrip("/")

@@ -195,14 +195,14 @@ def test_settings_of_the_mount_that_would_lose_keys_fail(tmp_path: Path, vault_s
 
 @pytest.mark.vault
 def test_a_deleted_document_is_told(tmp_path: Path, vault_server: VaultServer, mount: str) -> None:
-    """3: the daemon is frozen, and its alarm says the way out."""
+    """3, as the daemon's alarm: it is frozen, and one command mends it."""
     root = vault_server.root_token
     path = f"{mount}/data/rotator/keys/internal"
     vault_server.request("POST", path, {"data": {"a": "1"}}, root)
     vault_server.request("DELETE", path, None, root)
     found = findings(on_vault(tmp_path, vault_server, mount, root), 3)
-    said = "its latest version was deleted or destroyed; see the daemon's alarm"
-    assert ("FAIL", "keys/internal", said) in found
+    said = "internal: version 1 of keys/internal, its latest, was deleted; run `rotator restore internal --version 1`"
+    assert ("FAIL", "keyset internal", said) in found
 
 
 def test_a_vault_that_is_away_is_69(tmp_path: Path, vault_server: VaultServer) -> None:

@@ -19,6 +19,8 @@ CODES = {
     "StoreDeniedError": 77,
     "StoreUnavailableError": 69,
     "LostReplyError": 69,
+    "LaggingError": 69,
+    "RemovedError": 3,
     "DocumentError": 65,
     "KeyMaterialError": 2,
     "WeakSecretError": 2,

@@ -70,7 +70,13 @@ def test_a_word_that_is_no_command_is_a_usage_error(rotator: CommandLine) -> Non
 def test_the_shell_completes_names_of_commands() -> None:
     """In the order of the help."""
     completion = ShellComplete(group, {}, "rotator", "_ROTATOR_COMPLETE")
-    assert [item.value for item in completion.get_completions([], "r")] == ["run", "rotate-now", "revoke"]
+    assert [item.value for item in completion.get_completions([], "r")] == [
+        "run",
+        "rotate-now",
+        "revoke",
+        "restore",
+        "remove",
+    ]
 
 
 def test_the_version_is_printed(rotator: CommandLine) -> None:

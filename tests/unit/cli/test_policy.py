@@ -133,6 +133,31 @@ def test_the_daemons_policy_allows_every_request_of_a_key_life_and_no_other(
 
 @pytest.mark.vault
 @pytest.mark.parametrize("keyset", [None, "web", "api"])
+def test_operators_may_also_undelete_and_remove(
+    vault_server: VaultServer, mount: str, tmp_path: Path, keyset: str | None
+) -> None:
+    """
+    What `restore`, `thaw` and `remove` do to a keyset, and nothing beside: no listing, no settings, no plain deletion.
+    """
+    arguments = ["operator", *([keyset] if keyset else [])]
+    operator = Holder(vault_server, mount, run(configuration(tmp_path, mount), "policy", *arguments).stdout)
+    for tree in TREES:
+        where = f"team/rotator/{tree}/{keyset or 'web'}"
+        assert operator.ask("POST", f"MOUNT/data/{where}", SAVE) in OK
+        assert operator.ask("DELETE", f"MOUNT/data/{where}") == DENIED
+        assert operator.ask("POST", f"MOUNT/delete/{where}", {"versions": [1]}) == DENIED
+        assert operator.ask("POST", f"MOUNT/undelete/{where}", {"versions": [1]}) in OK
+        assert operator.ask("GET", f"MOUNT/metadata/{where}") in OK
+        assert operator.ask("POST", f"MOUNT/metadata/{where}", {"max_versions": 1}) == DENIED
+        assert operator.ask("DELETE", f"MOUNT/metadata/{where}") in OK
+        assert operator.ask("GET", f"MOUNT/data/{where}") == 404
+        assert operator.ask("LIST", f"MOUNT/metadata/team/rotator/{tree}") == DENIED
+        assert operator.ask("DELETE", f"MOUNT/metadata/team/other/{tree}/web") == DENIED
+    assert operator.ask("POST", "MOUNT/config", {"max_versions": 1}) == DENIED
+
+
+@pytest.mark.vault
+@pytest.mark.parametrize("keyset", [None, "web", "api"])
 @pytest.mark.parametrize("role", list(Role))
 def test_what_check_asks_for_is_what_the_policy_grants(
     vault_server: VaultServer, mount: str, tmp_path: Path, role: Role, keyset: str | None

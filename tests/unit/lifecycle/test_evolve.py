@@ -16,6 +16,7 @@ from rotator.lifecycle.changes import (
     Create,
     Extended,
     Requested,
+    Resaved,
     Retired,
     Revoked,
     Seen,
@@ -26,7 +27,7 @@ from rotator.lifecycle.decisions import Extend, Wait, decide
 from rotator.lifecycle.evolve import evolve
 from rotator.lifecycle.holds import Evidence
 from rotator.model.keys import HmacSecret, KeyPair, Kid
-from rotator.model.keyset import RotateRequest
+from rotator.model.keyset import Revocation, RotateRequest
 from rotator.model.reasons import ActivationReason
 from rotator.model.secret import SecretText
 from tests.support.world import World, at, policy, seconds
@@ -39,6 +40,11 @@ def rotated(algorithm: str = "RS256") -> World:
     return world
 
 
+def denied(kid: str) -> Revocation:
+    """Return an entry of the deny-list."""
+    return Revocation(Kid(kid), at(110), "stolen", at(900))
+
+
 FORBIDDEN: dict[str, Callable[[World], Change]] = {
     "an old key retired early": lambda _: Retired((Kid("k1"),)),
     "a kid used again": lambda w: AddNext(replace(w.next_key, kid=Kid("k1"))),
@@ -47,6 +53,8 @@ FORBIDDEN: dict[str, Callable[[World], Change]] = {
     "current revoked with nothing to sign": lambda _: Revoked((Kid("k2"),), "stolen"),
     "a key revoked that is not there": lambda _: Revoked((Kid("nobody"),), "stolen"),
     "a keyset created twice": lambda w: Create("web", "other", w.key(at(115))),
+    "a keyset accepted whose current key is revoked": lambda _: Resaved(0, (denied("k2"),)),
+    "a keyset accepted without an old key that tokens need": lambda _: Resaved(0, (), (Kid("k1"),)),
     "current revoked without naming who signs next": lambda w: Revoked((Kid("k2"), w.next_key.kid), "stolen"),
 }
 
@@ -307,3 +315,31 @@ def test_a_heartbeat_leaves_a_foreign_purge_below_to_the_next_save() -> None:
     assert evolve(world.keyset, Seen(), world.policy, Stamp(at(20), at(20), "op", 2)).purge_below == 40
     with pytest.raises(InvariantError, match="must exist"):
         evolve(None, Seen(), world.policy, Stamp(at(20), at(20), "op", 2))
+
+
+# -- what a person accepts ---------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("above", "sequence"), [(0, 9), (8, 9), (500, 501)])
+def test_an_accepted_keyset_is_above_every_sequence_seen(above: int, sequence: int) -> None:
+    """And above its own; its epoch and its keys stay, and every other version is to be destroyed."""
+    world = rotated()
+    before = replace(world.keyset, sequence=8, purge_below=700, rotate_requested=RotateRequest("op", at(1), ""))
+    after = evolve(before, Resaved(above), world.policy, replace(world.stamp(at(115)), version=12))
+
+    assert (after.sequence, after.epoch, after.purge_below) == (sequence, before.epoch, 12)
+    assert after.rotate_requested is None
+    assert tuple(after.keys()) == tuple(before.keys())
+
+
+def test_what_was_revoked_or_retired_since_does_not_come_back() -> None:
+    """The deny-list is that of everything that could be read."""
+    world = rotated("HS256")
+    retires = world.keyset.old[0].retire_at
+    revoked = (denied("k3"), denied("long gone"))
+    after = evolve(
+        world.keyset, Resaved(9, revoked, (Kid("k1"),)), world.policy, replace(world.stamp(retires), version=5)
+    )
+
+    assert [key.kid for key in after.keys()] == ["k2"]
+    assert after.revoked == revoked

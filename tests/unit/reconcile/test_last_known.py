@@ -13,12 +13,14 @@ from rotator.documents.public import encode_public
 from rotator.errors import FrozenError
 from rotator.model.document import Tree
 from rotator.model.publication import Jwks, LastSeen
+from rotator.reconcile.alarms import Alarms
 from rotator.reconcile.last_known import LastKnown
+from rotator.reconcile.publishing import Publishing
 from rotator.reconcile.saving import SeenRecord
 from rotator.reconcile.seals import Seals
 from rotator.reconcile.snapshot import Snapshot
 from tests.support.fakes import MemoryLastSeen
-from tests.support.process import Outside, Place
+from tests.support.process import Outside, Place, RecordingLog
 from tests.support.publications import publication
 from tests.support.world import policy
 
@@ -43,7 +45,10 @@ class Outage:
     def __init__(self, last_seen: MemoryLastSeen | None = None) -> None:
         self.outside, self.cache = Outside(), JwksCache(("web",))
         self.last_seen = last_seen or MemoryLastSeen()
-        self.last_known = LastKnown(self.outside.store, Seals(self.outside.store), self.last_seen, self.cache)
+        self.log = RecordingLog()
+        self.publishing = Publishing([self.outside.publisher], None, Alarms(self.log), self.log)
+        seals = Seals(self.outside.store)
+        self.last_known = LastKnown(self.outside.store, seals, self.last_seen, self.cache, self.publishing)
         self.outside.store.put(Tree.STANDBY, "web", standby())
 
     def remember(self) -> None:
@@ -116,7 +121,8 @@ def test_a_command_remembers_nothing() -> None:
     """There is no state folder."""
     outage = Outage()
     outage.store()
-    LastKnown(outage.outside.store, Seals(outage.outside.store), None, outage.cache).serve("web", PAIRS, ask=True)
+    seals = Seals(outage.outside.store)
+    LastKnown(outage.outside.store, seals, None, outage.cache, outage.publishing).serve("web", PAIRS, ask=True)
 
     assert outage.cache.get("web") is not None
 
@@ -194,3 +200,19 @@ def test_a_public_document_whose_seal_does_not_fit_is_never_served(edited: str) 
 
     assert outage.cache.get("web") is None
     assert outage.cache.missing() == ()
+
+
+@pytest.mark.parametrize("failing", [False, True])
+def test_a_keyset_that_was_removed_is_served_no_more(failing: bool) -> None:
+    """On no publisher, and nothing of it is remembered; a publisher that fails is logged and mended later."""
+    outage = Outage()
+    outage.remember()
+    outage.last_known.serve("web", PAIRS, ask=False)
+    outage.outside.publisher.publish(seen().publication)
+    outage.outside.publisher.failing = failing
+    outage.last_known.forget("web")
+
+    assert outage.cache.get("web") is None
+    assert outage.last_seen.get("web") is None
+    assert (outage.outside.publisher.visible("web") is None) is not failing
+    assert ("withdrawal_failed" in outage.log.names()) is failing

@@ -72,8 +72,6 @@ def test_an_edit_is_named_with_its_version_and_the_last_good_one() -> None:
     text = refusal(place)
     assert text.startswith(f"web: another hand changed keys/web (version {good + 1}): changed: kid, current; ")
     assert f"the last good version is {good}." in text
-    assert f"`rotator restore web --version {good}`" in text
-    assert text.endswith("`rotator thaw web`")
     assert "e" * 64 not in text
 
 
@@ -85,7 +83,7 @@ def test_where_no_good_version_survives_the_text_says_so() -> None:
     place.store.destroy(Tree.KEYS, "web", range(1, len(place.store.history(Tree.KEYS, "web"))))
     document = place.store.load(Tree.KEYS, "web")
 
-    with pytest.raises(EditedError, match=r"changed: current; .*not known.*--version N`"):
+    with pytest.raises(EditedError, match=r"changed: current; .*not known"):
         Loader(place.store).check(document, "web", SECRETS, known=known)
 
 

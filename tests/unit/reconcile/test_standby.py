@@ -16,20 +16,19 @@ from rotator.model.keys import GeneratedKey, Kid, NextKey
 from rotator.model.keyset import Keyset, Revocation
 from rotator.model.policy import Policy
 from rotator.model.secret import SecretText
+from rotator.reconcile.consent import give_up_keyset, was_given_up
 from rotator.reconcile.snapshot import Snapshot
 from rotator.reconcile.standby import (
     StandbyCheck,
     check_standby,
     clear_standby,
-    give_up_keyset,
     prepare_seal,
     prepare_standby,
     private_key,
-    renew_seal,
     seal_from_now_on,
     standby_matches,
-    was_given_up,
 )
+from tests.support.documents import renew_seal
 from tests.support.process import Outside, snapshot_of
 from tests.support.publications import pair
 from tests.support.world import World, at, policy, seconds

@@ -603,3 +603,44 @@ def test_a_keyset_that_is_added_is_due_at_once() -> None:
     daemon.queue.add(Tracker("late", SECRETS))
     assert daemon.dispatch() == ["late"]
     assert [tracker.name for tracker in daemon.queue.trackers] == ["web", "late"]
+
+
+# -- removed for good --------------------------------------------------------------------------------------------------
+
+
+def buried(daemon: Daemon, name: str = "web") -> None:
+    """Remove a keyset, as `rotator remove` does."""
+    stored = daemon.store.load(Tree.KEYS, name)
+    daemon.process.operator.effects.note_removal(name, stored.clock, "op", "gone", done=True)
+    daemon.store.remove(Tree.KEYS, name)
+
+
+def test_a_removed_keyset_leaves_the_queue() -> None:
+    """With its alarms; others stay."""
+    daemon = Daemon("api", "web").settled()
+    daemon.trackers["web"].policy = replace(SECRETS, rotates=False)
+    buried(daemon)
+    daemon.alarms.raise_("web", AlarmReason.NOT_CONFIGURED)
+    daemon.clock.advance(20)
+    daemon.dispatch()
+
+    assert [tracker.name for tracker in daemon.queue.trackers] == ["api"]
+    assert daemon.alarms.active() == ()
+    assert "keyset_removed" in daemon.log.names()
+    daemon.queue.hint(Hint("web", "epoch", 99))
+    assert daemon.dispatch() == []
+
+
+def test_a_removed_keyset_that_is_configured_is_created() -> None:
+    """A keyset of the same name is another one."""
+    daemon = Daemon().settled()
+    before = daemon.trackers["web"].status
+    buried(daemon)
+    daemon.clock.advance(20)
+    daemon.dispatch()
+    after = daemon.trackers["web"].status
+    assert before is not None
+    assert after is not None
+    assert daemon.alarms.active() == ()
+    assert after.keyset.epoch != before.keyset.epoch
+    assert {key.kid for key in after.keyset.keys()}.isdisjoint(key.kid for key in before.keyset.keys())

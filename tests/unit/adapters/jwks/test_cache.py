@@ -108,3 +108,18 @@ def test_a_memory_that_proved_false_is_withdrawn() -> None:
 
     cache.withdraw("api")
     assert cache.get("api") is not None
+
+
+def test_a_dropped_keyset_leaves_the_combined_set() -> None:
+    """Nothing waits for it; with the last one the combined set itself is gone."""
+    cache = JwksCache(["api", "web"])
+    cache.put(publication("api", 1))
+    cache.put(publication("web", 2))
+    cache.drop("web")
+    combined = cache.combined()
+    assert combined is not None
+    assert combined.jwks == jwks(1)
+    assert cache.get("web") is None
+    cache.drop("api")
+    assert cache.combined() is None
+    assert cache.missing() == ()

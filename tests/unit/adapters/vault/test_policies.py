@@ -52,6 +52,16 @@ def documents(keyset: str) -> dict[str, set[str]]:
     return found
 
 
+def recovery(role: Role, keyset: str) -> dict[str, set[str]]:
+    """
+    Return what `restore`, `thaw` and `remove` need of *keyset* beside: an operator's token has it, a daemon's never.
+    """
+    if role is Role.DAEMON:
+        return {}
+    metadata = {f"kv/metadata/team/rotator/{tree}/{keyset}": {"read", "delete"} for tree in ("keys", "standby", "jwks")}
+    return metadata | {f"kv/undelete/team/rotator/{tree}/{keyset}": UPDATE for tree in ("keys", "standby", "jwks")}
+
+
 LIST = {"kv/metadata/team/rotator/keys/": {"list"}}
 DAEMON = {LOOKUP: READ, RENEW: UPDATE, REVOKE: UPDATE, CAPABILITIES: UPDATE} | LIST
 OPERATOR = {LOOKUP: READ, REVOKE: UPDATE, CAPABILITIES: UPDATE}
@@ -63,13 +73,13 @@ keepers = pytest.mark.parametrize(
 @keepers
 def test_a_keeper_of_any_keyset(settings: Settings, role: Role, token: dict[str, set[str]]) -> None:
     """A + stands for its name; an operator's token is not renewed, and only the daemon looks for keysets."""
-    assert needed(role, settings, None) == documents("+") | token
+    assert needed(role, settings, None) == documents("+") | recovery(role, "+") | token
 
 
 @keepers
 def test_a_keeper_of_one_keyset(settings: Settings, role: Role, token: dict[str, set[str]]) -> None:
     """A keyset that shares no URL needs nothing of the others."""
-    assert needed(role, settings, "batch") == documents("batch") | token
+    assert needed(role, settings, "batch") == documents("batch") | recovery(role, "batch") | token
 
 
 @keepers
@@ -77,7 +87,7 @@ def test_a_keeper_of_shared_secrets_has_a_standby_too(
     settings: Settings, role: Role, token: dict[str, set[str]]
 ) -> None:
     """It holds their seal key."""
-    assert needed(role, settings, "api") == documents("api") | token
+    assert needed(role, settings, "api") == documents("api") | recovery(role, "api") | token
 
 
 @keepers
@@ -86,7 +96,7 @@ def test_a_keeper_of_a_well_known_keyset_reads_its_neighbours(
 ) -> None:
     """Their public documents only, and only of those in the same combined set."""
     neighbours = {"kv/data/team/rotator/jwks/apps": READ}
-    assert needed(role, settings, "web") == documents("web") | neighbours | token
+    assert needed(role, settings, "web") == documents("web") | recovery(role, "web") | neighbours | token
 
 
 def test_a_signer_reads_signing_documents(settings: Settings) -> None:

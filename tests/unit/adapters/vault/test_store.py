@@ -328,6 +328,30 @@ def test_versions_are_destroyed_in_order() -> None:
         store.destroy(Tree.KEYS, "web", [1])
 
 
+def test_versions_are_undeleted_in_order() -> None:
+    """Nothing is sent for none of them."""
+    with scripted(lambda _: answer(204)) as (peer, store):
+        store.undelete(Tree.KEYS, "web", [])
+        assert peer.requests == []
+        store.undelete(Tree.KEYS, "web", {3, 1, 2})
+        (request,) = peer.requests
+    assert (request.method, request.path) == ("POST", "/v1/kv/undelete/rotator/keys/web")
+    assert request.json == {"versions": [1, 2, 3]}
+
+
+def test_a_document_is_removed_with_its_metadata() -> None:
+    """Anything but a success is a failure."""
+    with scripted(lambda _: answer(204)) as (peer, store):
+        store.remove(Tree.JWKS, "web")
+        (request,) = peer.requests
+    assert (request.method, request.path) == ("DELETE", "/v1/kv/metadata/rotator/jwks/web")
+    with (
+        scripted(lambda _: answer(404, {"errors": []})) as (_, store),
+        pytest.raises(StoreUnavailableError, match="did not remove the document at kv/metadata/rotator/keys/web: 404"),
+    ):
+        store.remove(Tree.KEYS, "web")
+
+
 def test_nothing_is_told_without_a_request() -> None:
     """Vault reports no changes by itself, and a token's end is unknown before the first look."""
     with scripted(lambda _: b"") as (peer, store):

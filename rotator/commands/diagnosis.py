@@ -1,0 +1,46 @@
+"""
+A keyset as the daemon would judge it, for the commands that show it: what is wrong, and the one command that mends it.
+"""
+
+from rotator.errors import DocumentError, FrozenError, RefusedError, StoreDeniedError
+from rotator.model.policy import Policy
+from rotator.ports.store import DocumentStore
+from rotator.reconcile.loading import Loader
+from rotator.reconcile.remains import remains_of
+from rotator.reconcile.snapshot import Snapshot, load
+from rotator.reconcile.ways_out import absence, way_out
+
+
+def examine(store: DocumentStore, name: str, policy: Policy) -> Snapshot:
+    """
+    Return the keyset as it is stored now. Who may not read the standby cannot see whether rotator wrote it.
+
+    Raises RefusedError if it does not exist yet, FrozenError or DocumentError, with the way out, if it cannot be believed.
+    """
+    loader = Loader(store)
+    try:
+        return loader.load(name, policy)
+    except StoreDeniedError:
+        return load(store, name, policy)
+    except DocumentError as error:
+        if error.newer:
+            raise
+        raise DocumentError(f"{error}; {_way_out(store, loader, name, policy)}") from error
+    except FrozenError as error:
+        raise type(error)(_way_out(store, loader, name, policy, str(error))) from error
+    except RefusedError:
+        text = _way_out(store, loader, name, policy, "")
+        if not text:
+            raise
+        raise FrozenError(text) from None
+
+
+def _way_out(store: DocumentStore, loader: Loader, name: str, policy: Policy, said: str | None = None) -> str:
+    """
+    Return what is wrong, which is *said* unless there is no signing document, and the way out.
+    """
+    remains = remains_of(store, name, lambda stored: loader.fault(stored, name))
+    if remains.fields is None and said is not None:
+        return absence(remains, configured=policy.rotates)
+    way = way_out(remains, configured=policy.rotates)
+    return f"{said}; {way}" if said else way

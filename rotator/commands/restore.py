@@ -1,0 +1,104 @@
+"""
+Bringing an earlier version of a keyset back, apart from how it is typed.
+"""
+
+from rotator.commands.recovery import ATTEMPTS, Done, Plan, RecoverOptions, Step, already_done, done_with, look, resave
+from rotator.errors import RefusedError, StoreConflictError
+from rotator.model.document import Tree
+from rotator.model.policy import Policy
+from rotator.reconcile.operator_effects import Operator
+from rotator.reconcile.remains import Candidate, Remains, describe
+
+
+def plan_restore(operator: Operator, name: str, version: int | None, options: RecoverOptions) -> Plan:
+    """
+    Return what restoring *version*, or the newest that passes all checks, would do. Changes nothing.
+
+    Raises RefusedError if that cannot be, with the next best way.
+    """
+    if not operator.store.keeps_versions:
+        raise RefusedError(
+            f"{name}: the file store keeps no earlier versions; put its files back from a backup, or run "
+            f"`rotator thaw {name}` to accept what is there, nothing included"
+        )
+    remains = look(operator, name, options.above)
+    chosen = _chosen(remains, version)
+    if already_done(remains, options.op_id):
+        step = Step.NOTHING
+    elif chosen.deleted and _is_newest(chosen, remains):
+        step = Step.UNDELETE
+    else:
+        step = Step.RESTORE
+    lines = [describe(found) for found in remains.candidates]
+    if remains.standby is None:
+        lines.append("its standby cannot be read, so who wrote these versions is not checked yet")
+    return Plan(name, step, chosen.version, remains, tuple(lines), version)
+
+
+def restore(operator: Operator, plan: Plan, policy: Policy, options: RecoverOptions) -> Done:
+    """
+    Bring back what *plan* chose. If that was deleted, it is undeleted and checked first.
+
+    The latest version, undeleted, is what every daemon and service knows: then nothing is saved.
+    """
+    name = plan.keyset
+    if done := already_done(plan.remains, options.op_id):
+        return done
+    undeleted, wanted = False, plan.version
+    for _ in range(ATTEMPTS):
+        remains = look(operator, name, options.above)
+        if undeleted_standby(operator, remains):
+            wanted = plan.asked or 0  # what can be restored shows now
+            continue
+        chosen = _chosen(remains, wanted or None)
+        if chosen.deleted:
+            operator.store.undelete(Tree.KEYS, name, [chosen.version])
+            undeleted = True
+            continue
+        if undeleted and chosen.keyset and _is_newest(chosen, remains) and chosen.keyset.sequence >= remains.sequence:
+            return done_with(chosen.keyset, Step.UNDELETE, chosen.version)
+        try:
+            again = Plan(name, Step.RESTORE, chosen.version, remains, plan.lines)
+            return resave(operator, again, chosen, policy, options)
+        except StoreConflictError:
+            continue
+    raise StoreConflictError(f"{name}: changed {ATTEMPTS} times while it was looked at; try again")
+
+
+def undeleted_standby(operator: Operator, remains: Remains) -> bool:
+    """
+    Undelete the standby if it was soft-deleted, and return whether it was: the seals cannot be checked without it.
+    """
+    version = remains.standby_version
+    if remains.standby is not None or version not in operator.store.versions(Tree.STANDBY, remains.name):
+        return False
+    if operator.store.load(Tree.STANDBY, remains.name).fields is not None:
+        return False  # there is something that is not ours; it is overwritten
+    operator.store.undelete(Tree.STANDBY, remains.name, [version])
+    return True
+
+
+def _is_newest(chosen: Candidate, remains: Remains) -> bool:
+    return chosen.version == remains.version
+
+
+def _chosen(remains: Remains, version: int | None) -> Candidate:
+    """
+    Return the version to restore; raises RefusedError if there is none, or not that one.
+    """
+    name, best = remains.name, remains.restorable
+    if version is None:
+        if best is None:
+            raise RefusedError(f"{name}: no version of it can be restored{_list(remains)}; run `rotator thaw {name}`")
+        return best
+    found = next((candidate for candidate in remains.candidates if candidate.version == version), None)
+    if found is not None and not found.trouble:
+        return found
+    why = found.trouble if found else "it was destroyed, or there never was one of that number"
+    way = f"run `rotator restore {name} --version {best.version}`" if best else f"run `rotator thaw {name}`"
+    raise RefusedError(f"{name}: version {version} cannot be restored: {why}; {way}")
+
+
+def _list(remains: Remains) -> str:
+    lines = [describe(candidate) for candidate in remains.candidates]
+    return f" ({'; '.join(lines)})" if lines else ", for none survives"

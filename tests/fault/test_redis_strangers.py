@@ -111,6 +111,22 @@ def test_no_value_raises_anything_but_a_notification_error(redis_server: RedisSe
         other.delete(channel, f"{channel}:announced")
 
 
+def test_a_stream_that_takes_no_more_entries_still_moves_the_position(
+    fresh_redis: RedisServer, other: "redis.Redis"
+) -> None:
+    """
+    A stranger wrote the highest id there is: the message and the position come through, and the text has the way out.
+    """
+    other.xadd(CHANNEL, {"event": "{}"}, id=f"{2**64 - 1}-{2**64 - 1}")
+    heard = Heard()
+    with notifying(fresh_redis) as notifier, listening(fresh_redis.url, heard):
+        until(lambda: heard.gaps)
+        with pytest.raises(NotificationError, match="remove the stream"):
+            notifier.announce(event(4))
+        until(lambda: heard.hints)
+        assert other.hget(HASH, FIELD) == b"epoch-1:4"
+
+
 # -- two rotators ------------------------------------------------------------------------------------------------------
 
 

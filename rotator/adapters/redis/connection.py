@@ -115,6 +115,8 @@ def error_text(error: Exception) -> str:
     text = _CONNECTING.sub("", str(error)).rpartition("caused error: ")[2].rstrip(". ") or type(error).__name__
     if text[1:2].islower():
         text = text[0].lower() + text[1:]
+    if "exhausted the last possible ID" in text:
+        return f"{text}; someone wrote the highest one, so remove the stream"
     if found := _CERTIFICATE.search(text):
         return f"its certificate is not accepted: {found[1]}; see [redis] ca_file"
     if isinstance(error, redis.AuthenticationError):

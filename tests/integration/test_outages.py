@@ -65,7 +65,7 @@ def test_redis_outage_holds_nothing(
 
         def announced() -> bool:
             document = site.document("keys", "web")
-            value: Any = client.hget("rotator:events:announced", "web")
+            value: Any = client.hget("rotator:events:announced", f"{mount}/rotator/web")
             return document is not None and value == f"{document['epoch']}:{document['sequence']}"
 
         wait_for(announced, 45, lambda: site.log[-2000:])

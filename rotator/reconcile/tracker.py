@@ -54,9 +54,9 @@ class Tracker:
 
     `converged` is epoch and sequence of the document that publishers and standby matched at `converged_at`.
     `compared` is what was seen last, and the digest of the document that was found to follow from it.
-    `purged` is epoch and limit of the last purge that was proved, `unproved` the keys to be called retired when the next
-    one is. `heartbeat_share`: see Evidence. `clock` is what to think of the store's clock. All times are monotonic
-    seconds: the store's clock may step. `confirming`: this pass asked an address that has not answered yet.
+    `purged` is epoch, limit and legal hold of the last purge that was proved, `unproved` the keys to be called retired
+    when the next one is. `heartbeat_share`: see Evidence. `clock` is what to think of the store's clock. All times are
+    monotonic seconds: the store's clock may step. `confirming`: this pass asked an address that has not answered yet.
     """
 
     name: str
@@ -70,7 +70,7 @@ class Tracker:
     standby_doubted_at: float | None = None
     lagging_since: float | None = None
     compared: tuple[LastSeen | None, bytes] | None = None
-    purged: tuple[str, int] | None = None
+    purged: tuple[str, int, bool] | None = None
     purged_at: float | None = None
     purge_tried: bool = False
     unproved: tuple[Kid, ...] = ()
@@ -218,5 +218,6 @@ class Tracker:
         )
 
 
-def _purge_goal(snapshot: Snapshot) -> tuple[str, int]:
-    return snapshot.keyset.epoch, snapshot.keyset.purge_limit(snapshot.version)
+def _purge_goal(snapshot: Snapshot) -> tuple[str, int, bool]:
+    # Under a legal hold nothing is to be destroyed; once that ends there is.
+    return snapshot.keyset.epoch, snapshot.keyset.purge_limit(snapshot.version), snapshot.policy.retain

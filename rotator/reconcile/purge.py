@@ -49,7 +49,7 @@ def dropped_keys(store: DocumentStore, keyset: Keyset, version: int) -> tuple[Ki
     """
     Return the keys that once signed and that only versions to be destroyed still hold, the revoked ones left out.
 
-    For a process that did not drop them itself: it was restarted between the save and the proof.
+    For a process that did not drop them itself: the one that did has ended between the save and the proof.
     """
     found: dict[Kid, None] = {}
     limit = keyset.purge_limit(version)

@@ -59,18 +59,18 @@ class Purging:
         """
         Do at the end of a pass what is still to be purged, unless this pass has tried already.
 
-        What a former process left is found in the versions themselves.
+        What another process left, a former one or another daemon, is found in the versions themselves.
         """
         if tracker.needs_purge(snapshot, clocks.monotonic()):
-            tracker.unproved = tracker.unproved or self._left_behind(tracker, snapshot)
+            tracker.unproved = tracker.unproved or self._left_behind(snapshot)
             tracker.purge_ended(snapshot, purged=self.purge(snapshot))
         if tracker.settle_purge(snapshot, clocks.monotonic()) and tracker.unproved and not snapshot.policy.retain:
             kids, tracker.unproved = tracker.unproved, ()
             tracker.notify_pending = not self.retired(snapshot, kids) or tracker.notify_pending
         self._alarm(tracker, snapshot, alarms, clocks.monotonic())
 
-    def _left_behind(self, tracker: "Tracker", snapshot: Snapshot) -> tuple[Kid, ...]:
-        if tracker.purged_at is not None or snapshot.policy.retain or not snapshot.keyset.purge_below:
+    def _left_behind(self, snapshot: Snapshot) -> tuple[Kid, ...]:
+        if snapshot.policy.retain or not snapshot.keyset.purge_below:
             return ()
         try:
             return dropped_keys(self._store, snapshot.keyset, snapshot.version)

@@ -56,9 +56,9 @@ class Tracker:
     `compared` is what was seen last, and the digest of the document that was found to follow from it.
     `way_out` is what mends a frozen keyset, beside the version and the text that it was found for.
     `unread_since` is when a process that has never read the keyset first failed to, by the local clock.
-    `purged` is epoch and limit of the last purge that was proved, `unproved` the keys to be called retired when the next
-    one is. `heartbeat_share`: see Evidence. `clock` is what to think of the store's clock. All other times are monotonic
-    seconds: the store's clock may step. `confirming`: this pass asked an address that has not answered yet.
+    `purged` is epoch, limit and legal hold of the last purge that was proved, `unproved` the keys to be called retired
+    when the next one is. `heartbeat_share`: see Evidence. `clock` is what to think of the store's clock. All other times
+    are monotonic seconds: the store's clock may step. `confirming`: this pass asked an address that has not answered yet.
     """
 
     name: str
@@ -74,7 +74,7 @@ class Tracker:
     way_out: tuple[tuple[int, str], str] | None = None
     compared: tuple[LastSeen | None, bytes] | None = None
     unread_since: datetime | None = None
-    purged: tuple[str, int] | None = None
+    purged: tuple[str, int, bool] | None = None
     purged_at: float | None = None
     purge_tried: bool = False
     unproved: tuple[Kid, ...] = ()
@@ -222,5 +222,6 @@ class Tracker:
         )
 
 
-def _purge_goal(snapshot: Snapshot) -> tuple[str, int]:
-    return snapshot.keyset.epoch, snapshot.keyset.purge_limit(snapshot.version)
+def _purge_goal(snapshot: Snapshot) -> tuple[str, int, bool]:
+    # Under a legal hold nothing is to be destroyed; once that ends there is.
+    return snapshot.keyset.epoch, snapshot.keyset.purge_limit(snapshot.version), snapshot.policy.retain

@@ -10,7 +10,7 @@ from rotator.model.document import Tree
 from rotator.model.event import EventType
 from rotator.model.reasons import AlarmReason
 from tests.support.past_store import PastStore
-from tests.support.process import Place
+from tests.support.process import Place, Process
 from tests.support.world import policy
 
 SECRETS = policy("HS256", p=8, period=80)
@@ -82,6 +82,17 @@ def test_a_restarted_process_finds_out_what_its_predecessor_dropped() -> None:
     assert len(retired(place)) == 1
 
 
+def test_another_daemon_says_what_one_that_ended_has_dropped() -> None:
+    """It has run for long, and proved other purges before."""
+    place = lagging_at_retirement()
+    other = Process(place, place.policy)
+    other.tracker.purged_at = place.clock.monotonic()
+    catch_up(place)
+    other.reconciler.reconcile(other.tracker, place.announced())
+
+    assert tuple(retired(place)) == place.tracker.unproved
+
+
 def test_a_failed_purge_is_tried_once_in_a_pass() -> None:
     """The pass that dropped the key has tried already; the next one tries again."""
     place = lagging_at_retirement()
@@ -99,6 +110,8 @@ def test_under_a_legal_hold_nothing_counts_as_retired() -> None:
     assert retired(place) == []
 
     place.tracker.policy = place.policy
+    place.live(3)
+    assert retired(place) == []
     catch_up(place)
     place.live(20)
     assert len(retired(place)) == 1

@@ -63,12 +63,7 @@ def decode_standby(fields: Fields, name: str) -> Standby:
     """
     try:
         check_header(fields, name, "standby")
-        private, seal_key = str(fields["private"]), str(fields.get("seal_key") or "")
-        sealing = Sealing(
-            SecretText(seal_key) if seal_key else None,
-            str(fields.get("vouched") or ""),
-            thawed_at=optional_time(fields, "thawed_at"),
-        )
+        private, sealing = str(fields["private"]), decode_sealing(fields)
         return Standby(
             name,
             str(fields["epoch"]),
@@ -81,6 +76,20 @@ def decode_standby(fields: Fields, name: str) -> Standby:
         )
     except (KeyError, ValueError, TypeError, AttributeError) as error:
         raise DocumentError(f"{name}: the standby is not rotator's, or damaged") from error
+
+
+def decode_sealing(fields: Fields) -> Sealing:
+    """
+    Return what the fields of a standby say about seals, whatever the others are; raises ValueError or TypeError.
+
+    A seal key needs no other proof than that a seal fits.
+    """
+    seal_key = str(fields.get("seal_key") or "")
+    return Sealing(
+        SecretText(seal_key) if seal_key else None,
+        str(fields.get("vouched") or ""),
+        thawed_at=optional_time(fields, "thawed_at"),
+    )
 
 
 def _encode_removal(removal: Removal) -> Fields:

@@ -80,7 +80,8 @@ class Loader:
         """
         fields, judged = stored.fields or {}, self._judged.get(name)
         if judged and not judged.fault and judged.is_same(stored) and judged.sealing is self.seals.get(name):
-            return Snapshot.of(stored, name, policy, judged.sealing)
+            unsealed = None if judged.sealing.key else fields
+            return replace(Snapshot.of(stored, name, policy, judged.sealing), unsealed=unsealed)
         digest = hashlib.sha256(canonical(fields)).digest()
         try:
             snapshot = Snapshot.of(stored, name, policy)
@@ -95,7 +96,7 @@ class Loader:
         if snapshot is None or faults or sealing is None:
             raise EditedError(self._fault(stored, name, faults, seen, known, digest))
         self._judged[name] = _Judged(stored.version, stored.created_at, digest, sealing)
-        return replace(snapshot, sealing=sealing)
+        return replace(snapshot, sealing=sealing, unsealed=None if sealing.key else fields)
 
     def fault(self, stored: Stored, name: str) -> str:
         """

@@ -141,11 +141,10 @@ class Observer:
         Compare what is stored with what was seen; what a person accepted since makes what was seen void.
         """
         compared = (seen, self._loader.digest(tracker.name))
-        if tracker.compared and tracker.compared[0] is seen and tracker.compared == compared:
-            return
-        trouble = self._trouble(tracker, seen, snapshot)
-        if trouble is not None:
-            raise trouble
+        if tracker.compared is None or tracker.compared[0] is not seen or tracker.compared != compared:
+            trouble = self._trouble(tracker, seen, snapshot)
+            if trouble is not None:
+                raise trouble
         tracker.compared, tracker.lagging_since = compared, None
         self._alarms.clear(tracker.name, AlarmReason.LAGGING)
 

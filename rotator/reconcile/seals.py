@@ -3,8 +3,7 @@ The seal keys of keysets, as their standby documents hold them.
 """
 
 from rotator.documents.seal import NEVER_SEALED, Sealing
-from rotator.documents.standby import decode_standby
-from rotator.errors import DocumentError
+from rotator.documents.standby import decode_sealing
 from rotator.model.document import Fields, Tree
 from rotator.ports.store import DocumentStore
 
@@ -31,7 +30,7 @@ class Seals:
         A standby that lost its seal key, or is damaged, takes nothing from what this process knows.
         """
         stored = self._store.load(Tree.STANDBY, name)
-        found, known = sealing_in(stored.fields, name), self._known.get(name)
+        found, known = sealing_in(stored.fields), self._known.get(name)
         if known is None or (found.key and found != known):
             self._known[name] = found
         return self._known[name]
@@ -43,11 +42,11 @@ class Seals:
         self._known[name] = sealing
 
 
-def sealing_in(fields: Fields | None, name: str) -> Sealing:
+def sealing_in(fields: Fields | None) -> Sealing:
     """
-    Return what a standby says about seals; nothing if it does not exist, or is not ours.
+    Return what a standby says about seals; nothing if it does not exist or cannot be read, though the rest may be damaged.
     """
     try:
-        return decode_standby(fields, name).sealing if fields is not None else NEVER_SEALED
-    except DocumentError:
+        return decode_sealing(fields or {})
+    except (ValueError, TypeError):
         return NEVER_SEALED

@@ -2,7 +2,7 @@
 A keyset as one reply of the store showed it, with the policy it is under.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from functools import cached_property
 from typing import TYPE_CHECKING, Self
@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Self
 from rotator.documents.seal import NEVER_SEALED, Sealing
 from rotator.documents.signing import decode_keyset
 from rotator.errors import DocumentError, FrozenError, RefusedError
-from rotator.model.document import ClockReading, Stored, Tree
+from rotator.model.document import ClockReading, Fields, Stored, Tree
 from rotator.model.keyset import Keyset
 from rotator.model.policy import Policy
 
@@ -25,7 +25,7 @@ class Snapshot:
     A keyset as this process sees it: *loaded* from the store, or just saved as *version*.
 
     `committed_at` is when the store committed that version, `clock` the store's clock in that reply, `sealing` what seals
-    its documents.
+    its documents. `unsealed` is the document as it was loaded if nothing seals it yet.
     """
 
     keyset: Keyset
@@ -35,6 +35,7 @@ class Snapshot:
     committed_at: datetime
     loaded: bool
     sealing: Sealing = NEVER_SEALED
+    unsealed: Fields | None = field(default=None, repr=False, compare=False)
 
     @classmethod
     def of(cls, stored: Stored, name: str, policy: Policy, sealing: Sealing = NEVER_SEALED) -> Self:

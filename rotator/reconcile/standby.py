@@ -231,7 +231,7 @@ def _carried(keygen: KeyGenerator, before: Snapshot | None, found: Standby | Non
         if there.thawed_at and there.thawed_at != known.thawed_at:
             raise StoreConflictError("the seal was renewed while the keyset was looked at")
         return known
-    fields = encode_keyset(before.keyset) if before else None
+    fields = (before.unsealed or encode_keyset(before.keyset)) if before else None
     if there.key is None:
         key = keygen.seal_key()
         return replace(there, key=key, vouched=seal_of(fields, key) if fields else "")

@@ -50,8 +50,8 @@ def test_what_is_edited_in_vault_is_never_believed(tmp_path: Path, vault_server:
                 version = put(site, "keys", keyset, edited)
                 wait_for(lambda name=keyset: "document edited" in alarms(site, name), 10, lambda: site.log[-2000:])
                 text = alarms(site, keyset)["document edited"]
-                assert f"`rotator restore {keyset} --version {version - 1}`" in text
-                assert f"`rotator thaw {keyset}`" in text
+                assert f"`rotator restore {keyset} --version {version - 1}" in text
+                assert f"`rotator thaw {keyset}" in text
                 assert not site.ready()
                 assert {path: site.get(path) for path in PATHS} == shown
                 assert (tmp_path / "public" / "jwks.json").read_text() == shown["/.well-known/jwks.json"][1]

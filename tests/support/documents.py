@@ -60,7 +60,7 @@ def save(store: DocumentStore, document: Keyset) -> None:
 
 def sealed(store: MemoryStore, name: str, fields: Mapping[str, Any]) -> dict[str, Any]:
     """Return *fields* under the seal of the keyset, as only who reads its standby can make it."""
-    return dict(sealing_in(store.history(Tree.STANDBY, name)[-1], name).seal(fields))
+    return dict(sealing_in(store.history(Tree.STANDBY, name)[-1]).seal(fields))
 
 
 def publish(store: DocumentStore, sequence: int = 1, *, name: str = "web", revoked: tuple[Kid, ...] = ()) -> None:

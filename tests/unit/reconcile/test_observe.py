@@ -163,7 +163,10 @@ def test_an_older_sequence_is_waited_out_then_frozen(rules: Policy, limit: float
 
 def test_a_replica_that_caught_up_lags_no_more() -> None:
     """The alarm is cleared, and the next lag has its whole time again."""
-    lookout = lagging()
+    lookout = Lookout().saved()
+    lookout.observe()
+    older = replace(lookout.world.keyset, sequence=lookout.world.keyset.sequence - 1, op_id="older")
+    lookout.store.put(Tree.KEYS, "web", dict(encode_keyset(older)))
     with pytest.raises(LaggingError):
         lookout.observe()
     backup = lookout.store.snapshot()

@@ -57,4 +57,11 @@ def test_what_this_process_saved_need_not_be_read() -> None:
 
 def test_a_standby_of_another_program_says_nothing_of_seals() -> None:
     """Neither does none at all."""
-    assert sealing_in(None, "web") == sealing_in({"by": "hand"}, "web") == NEVER_SEALED
+    assert sealing_in(None) == sealing_in({"by": "hand"}) == NEVER_SEALED
+
+
+def test_a_damaged_standby_still_tells_its_seal_key() -> None:
+    """A seal that fits is all the proof that a key needs; what is damaged is mended from there."""
+    damaged = golden("standby/web") | {"schema": "x", "keyset": "another", "created_at": ""}
+    assert sealing_in(damaged) == sealing("web")
+    assert sealing_in(damaged | {"thawed_at": "yesterday"}) == NEVER_SEALED

@@ -4,11 +4,13 @@ What a host remembers against what the store shows, sealed or from before seals,
 
 import json
 from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from rotator.documents.jwk import parse_jwks
 from rotator.documents.public import encode_public, public_document
 from rotator.documents.signing import encode_keyset
 from rotator.errors import EditedError, FrozenError
@@ -20,6 +22,7 @@ from rotator.reconcile.seals import sealing_in
 from tests.support.documents import renew_seal, sealed
 from tests.support.process import Place
 from tests.support.world import policy
+from tests.unit.documents.test_signing import golden
 
 RULES = {"RS256": policy(period=60, p=8, life=20), "HS256": policy("HS256", period=60, p=8, life=20)}
 algorithms = pytest.mark.parametrize("algorithm", RULES)
@@ -142,7 +145,7 @@ def test_a_lost_seal_key_is_replaced_by_a_host_that_remembers_the_document(algor
     place.live(70)
 
     assert place.reasons() == set()
-    assert sealing_in(stored(place, Tree.STANDBY), "web").fits(stored(place))
+    assert sealing_in(stored(place, Tree.STANDBY)).fits(stored(place))
 
 
 # -- what a person accepted --------------------------------------------------------------------------------------------
@@ -218,7 +221,7 @@ def unseal(place: Place, tmp_path: Path) -> None:
     for tree in Tree:
         latest = place.store.load(tree, "web").fields
         if latest is not None:
-            bare = {n: v for n, v in latest.items() if n not in {"seal", "seal_key", "vouched", "thawed_at"}}
+            bare = {n: v for n, v in latest.items() if n not in {"seal", "seal_key", "vouched", "thawed_at", "seen_at"}}
             place.store.forget_metadata(tree, "web")
             if tree is not Tree.STANDBY or bare["private"]:
                 place.store.put(tree, "web", bare)
@@ -251,12 +254,44 @@ def test_a_keyset_from_before_seals_is_sealed_by_its_next_save(algorithm: str, t
         place.clock.advance(1.0)
         lived_on += 1
 
-    sealing = sealing_in(stored(place, Tree.STANDBY), "web")
+    sealing = sealing_in(stored(place, Tree.STANDBY))
     assert sealing.key
     assert sealing.fits(stored(place))
     assert place.reasons() == set()
     assert not place.fuses.armed
     assert not {key.kid for key in keys} & {key.kid for key in place.keyset.keys()}
+
+
+@pytest.mark.parametrize("name", ["web", "internal"])
+def test_a_document_of_the_first_rotator_goes_on_through_its_rotation(name: str, tmp_path: Path) -> None:
+    """Without a seal, a seal key, a standby of secrets or a heartbeat; no key that is needed ever leaves the JWKS."""
+    algorithm, later = ("RS256", "HS256")[name == "internal"], {"seal", "seal_key", "seen_at"}
+    rules = policy(algorithm, period=30 * 86400, p=7200, life=7 * 86400, skew=60)
+    place = Place(rules, tmp_path)
+    place.clock.advance(31 * 86400.0)
+    for tree in Tree:
+        document = {field: value for field, value in golden(f"{tree}/{name}").items() if field not in later}
+        if tree is not Tree.STANDBY or document["private"]:
+            place.store.put(tree, "web", document | {"keyset": "web"})
+    before = place.keyset
+    (old,) = before.old
+    assert before.current
+    assert before.next
+    while place.clock.now() < before.current.activated_at + timedelta(days=32):
+        place.reconcile()
+        kids = {key.kid for key in place.keyset.keys()}
+        assert before.current.kid in kids
+        assert old.kid in kids or place.clock.now() >= old.retire_at
+        seen = place.publisher.visible("web")
+        assert seen
+        assert name == "internal" or kids == set(parse_jwks(seen.document.jwks))
+        place.clock.advance(1800.0)
+
+    assert place.current.kid == before.next.kid
+    assert place.reasons() == set()
+    sealing = sealing_in(stored(place, Tree.STANDBY))
+    assert sealing.key
+    assert sealing.fits(stored(place))
 
 
 @algorithms

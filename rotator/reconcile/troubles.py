@@ -49,7 +49,7 @@ def signing_ends(tracker: Tracker, reason: AlarmReason, remembered: Timing | Non
     Return from when on no service can sign, since none reads the keyset: the most important moment in an outage.
 
     That is a propagation time after the last look that succeeded, or after the last heartbeat if signers go by it.
-    Without one, the durations *remembered* bound it: at this process's first look, at *now*, the keyset could not be
+    Without a look, the durations *remembered* bound it: at this process's first look, at *now*, the keyset could not be
     read any more.
     """
     if reason not in _UNREADABLE:

@@ -3,6 +3,9 @@
 """
 
 import json
+import re
+
+import pytest
 
 from rotator.documents.signing import encode_keyset
 from rotator.model.document import Tree
@@ -58,3 +61,32 @@ def test_a_key_is_never_printed(rotator: CommandLine) -> None:
     assert answer.code == 0
     assert "CANARY" not in answer.stdout + answer.stderr
     assert "c0" * 32 not in answer.stdout + answer.stderr
+
+
+@pytest.mark.parametrize("state", ["deleted", "edited", "damaged"])
+def test_the_alarm_of_a_pass_names_the_command_that_mends_it(rotator: CommandLine, state: str) -> None:
+    """On files: no version is kept, so what is there is accepted, nothing included."""
+    assert rotator.run("tick").code == 0
+    file = rotator.folder / "store" / "keys" / "internal.json"
+    before = rotator.keyset("internal")
+    if state == "deleted":
+        file.unlink()
+    elif state == "damaged":
+        file.write_text("{")
+    else:
+        content = json.loads(file.read_text())
+        content["fields"]["current"] = "by hand"
+        file.write_text(json.dumps(content))
+    frozen = rotator.run("tick")
+    assert frozen.code in {3, 65}, frozen.stderr
+    commands = re.findall(r"`rotator ([^`]+)`", frozen.stderr)
+    assert [command.split()[0] for command in commands] == ["thaw"]
+    assert f"`rotator {commands[0]}`" in rotator.run("status", "internal").stderr
+    assert f"`rotator {commands[0]}`" in rotator.run("check").stdout
+
+    assert rotator.run(*commands[0].split(), "--yes").code == 0
+    mended = rotator.run("tick")
+    assert mended.code == 0, mended.stderr
+    same = rotator.keyset("internal").epoch == before.epoch
+    assert same is (state == "edited")
+    assert rotator.run("status").code == 0

@@ -4,6 +4,7 @@ Bringing an earlier version back: which, what is saved, and what does not come b
 
 from collections.abc import Mapping
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -24,9 +25,9 @@ PAIRS, SECRETS = policy(p=8, life=20), policy("HS256", p=8, life=20)
 BOTH = pytest.mark.parametrize("rules", [PAIRS, SECRETS], ids=["pairs", "secrets"])
 
 
-def settled(rules: Policy = PAIRS) -> Place:
+def settled(rules: Policy = PAIRS, state_dir: Path | None = None) -> Place:
     """Return a place with a current key, and a next one whose save and confirmation are the two latest versions."""
-    place = Place(rules)
+    place = Place(rules, state_dir)
     place.live(125, every=5)
     assert len(place.store.versions(Tree.KEYS, "web")) >= 2
     return place

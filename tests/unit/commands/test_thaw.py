@@ -3,6 +3,7 @@ Accepting what the store holds: what a person is shown, what is saved, and what 
 """
 
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,11 +12,11 @@ from rotator.commands.recovery import Done, Plan, RecoverOptions, Step
 from rotator.commands.thaw import plan_thaw, thaw
 from rotator.documents.signing import encode_keyset
 from rotator.documents.standby import decode_standby
-from rotator.errors import RefusedError, StoreConflictError
+from rotator.errors import EditedError, RefusedError, StoreConflictError
 from rotator.model.document import Tree
 from rotator.model.keyset import Revocation
 from rotator.model.policy import Policy
-from tests.support.process import Place
+from tests.support.process import Place, Process
 from tests.support.world import seconds
 from tests.unit.commands.test_restore import BOTH, PAIRS, SECRETS, edit, latest, number, sealing, settled
 
@@ -184,3 +185,25 @@ def test_a_crash_leaves_what_the_same_command_goes_on_from(rules: Policy, nth: i
         if not anew:
             place.process.operator.loader.load("web", rules)
     assert place.store.load(Tree.KEYS, "web").version == 0
+
+
+@BOTH
+def test_every_daemon_accepts_it_once(rules: Policy, tmp_path: Path) -> None:
+    """Whenever it looks; and what is edited after that freezes each of them again."""
+    place = settled(rules, tmp_path / "one")
+    other = Process(place, rules, tmp_path / "two")
+    other.reconciler.reconcile(other.tracker, None)
+    edit(place, current="by hand")
+    for process in (place.process, other):
+        with pytest.raises(EditedError):
+            process.reconciler.reconcile(process.tracker, None)
+    accept(place)
+    place.reconcile()
+    place.live(20, every=5)
+    other.reconciler.reconcile(other.tracker, None)
+
+    edit(place, current="by hand again")
+    late = Process(place, rules, tmp_path / "two")
+    for process in (place.process, other, late):
+        with pytest.raises(EditedError):
+            process.reconciler.reconcile(process.tracker, None)

@@ -121,6 +121,8 @@ class Seen:
     A daemon that could change the keyset has looked at it, and nothing is to change but `seen_at`: a heartbeat.
     """
 
+    at: datetime
+
 
 @dataclass(frozen=True, slots=True)
 class Resaved:

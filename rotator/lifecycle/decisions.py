@@ -17,8 +17,8 @@ facts, each gives the same answer.
 7. A `next` that was not confirmed yet is confirmed (`Confirm`), if the clock is trusted and the last attempt did not
    fail just now.
 8. If an activation is due, `next` becomes `current` (`Activate`), unless something holds it: see `holds`.
-9. If the document was saved so long ago that signers would soon doubt it, it is saved as it is (`Heartbeat`), if the
-   clock is trusted.
+9. If the document was saved so long ago that signers would soon doubt it, it is saved as it is (`Heartbeat`), whether
+   the clock is trusted or not: nothing is dated by it, and no signer is to stop for a clock that is wrong here.
 10. Otherwise there is nothing to do until the next deadline (`Wait`).
 """
 
@@ -97,8 +97,10 @@ class Retire:
 @dataclass(frozen=True, slots=True)
 class Heartbeat:
     """
-    Save the keyset as it is, so that signers see that what they read is not the past.
+    Save the keyset as it is, so that signers see that what they read is not the past. *at* is the moment it will bear.
     """
+
+    at: datetime
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,8 +145,8 @@ def decide(keyset: Keyset | None, policy: Policy, evidence: Evidence, now: datet
         if hold is None:
             return _activation(keyset, now)
     beats = beats_at(keyset, policy, evidence, now)
-    if beats is not None and now >= beats and evidence.clock_trusted:
-        return Heartbeat()
+    if beats is not None and now >= beats:
+        return Heartbeat(now)
     held = (hold.reason, hold.until) if hold else (None, None)
     return Wait(_next_deadline(keyset, policy, evidence, now), *held)
 

@@ -53,7 +53,7 @@ def evolve(
     elif keyset is None:
         raise InvariantError("a keyset must exist before it can change")
     elif isinstance(change, Seen):
-        after = replace(keyset, seen_at=stamp.earliest)
+        after = replace(keyset, seen_at=change.at)
     else:
         after = _updated(_count_from_commit(keyset, committed_at), change, policy, stamp)
     guard(Transition(keyset, after, change, stamp))

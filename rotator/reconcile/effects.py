@@ -180,11 +180,11 @@ class Effects:
         """
         return check_standby(self._store, self._keygen, snapshot)
 
-    def beat(self, snapshot: Snapshot) -> Outcome:
+    def beat(self, snapshot: Snapshot, at: datetime) -> Outcome:
         """
-        Save the keyset as it is: no consumer needs to read it again, so that nothing is published or announced.
+        Save the keyset as it is, seen *at*: no consumer needs to read it again, so nothing is published or announced.
         """
-        return Outcome(self._saving.save(snapshot, Seen()))
+        return Outcome(self._saving.save(snapshot, Seen(at)))
 
     # -- steps ---------------------------------------------------------------------------------------------------------
 

@@ -154,8 +154,8 @@ class Reconciler:
                 outcome = self._effects.retire(snapshot, kids, over)
             case Extend():
                 outcome = self._effects.extend(snapshot)
-            case Heartbeat():
-                outcome = self._effects.beat(snapshot)
+            case Heartbeat(at=at):
+                outcome = self._effects.beat(snapshot, at)
             case _:
                 assert_never(decision)
         tracker.record(outcome)

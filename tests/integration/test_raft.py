@@ -89,14 +89,14 @@ class Services:
             keys.close()
 
     def _sign(self, name: str, signer: Signer) -> None:
+        now = time.time()
         try:
             token = signer.sign("alice", lifetime=timedelta(seconds=LIFE))
         except KeysUnavailableError:
             self.refused += 1
             return
-        now, live = time.time(), self._live[name]
-        live.append((token, int(now) + LIFE - 0.5))
-        self._live[name] = [entry for entry in live if now < entry[1]]
+        self._live[name].append((token, int(now) + LIFE - 0.5))
+        self._live[name] = [entry for entry in self._live[name] if now < entry[1]]
 
     def _verify(
         self, name: str, node: RaftNode, keys: KeysetReader, verifier: Verifier, token: str, until: float

@@ -151,8 +151,8 @@ class World:
                     change = Retired(kids)
                 case Extend():
                     change = Extended()
-                case Heartbeat():
-                    change = Seen()
+                case Heartbeat(at=moment):
+                    change = Seen(moment)
                 case Converge():
                     raise AssertionError("a pure world is always converged")
             self.steps.append((int((now - START).total_seconds()), type(decision).__name__))

@@ -312,9 +312,9 @@ def test_a_heartbeat_leaves_a_foreign_purge_below_to_the_next_save() -> None:
     world.run(20)
     world.keyset = replace(world.keyset, purge_below=40)
 
-    assert evolve(world.keyset, Seen(), world.policy, Stamp(at(20), at(20), "op", 2)).purge_below == 40
+    assert evolve(world.keyset, Seen(at(20)), world.policy, Stamp(at(20), at(20), "op", 2)).purge_below == 40
     with pytest.raises(InvariantError, match="must exist"):
-        evolve(None, Seen(), world.policy, Stamp(at(20), at(20), "op", 2))
+        evolve(None, Seen(at(20)), world.policy, Stamp(at(20), at(20), "op", 2))
 
 
 # -- what a person accepts ---------------------------------------------------------------------------------------------

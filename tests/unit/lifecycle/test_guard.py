@@ -285,12 +285,12 @@ def moved() -> World:
 
 def heartbeat_counts() -> Transition:
     """A heartbeat that adds one to the sequence: consumers would read again."""
-    return step(rotated(), Seen(), seen_at=NOW)
+    return step(rotated(), Seen(NOW), seen_at=NOW)
 
 
 def heartbeat_extends() -> Transition:
     """A heartbeat that carries longer durations."""
-    good = step(rotated(), Seen(), seen_at=NOW, timing=policy(life=31).timing)
+    good = step(rotated(), Seen(NOW), seen_at=NOW, timing=policy(life=31).timing)
     return replace(good, after=replace(good.after, sequence=good.after.sequence - 1))
 
 
@@ -386,7 +386,7 @@ def test_no_rule_refuses_what_a_life_is_made_of() -> None:
         (141, AddNext(third, replaces=second.kid)),
         (142, Activated(ActivationReason.UNSAFE, world.private())),
         (142, Extended()),
-        (142, Seen()),
+        (142, Seen(at(142))),
         (143, Revoked((third.kid, first.kid), "stolen", fourth, world.private())),
     )
     for now, change in life:

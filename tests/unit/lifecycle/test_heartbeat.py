@@ -53,7 +53,7 @@ def test_a_heartbeat_keeps_everything_but_its_moment() -> None:
     """Sequence and op_id too: consumers have nothing to read again."""
     world = beating()
     before = world.keyset
-    after = world.change(Seen(), at(21.9))
+    after = world.change(Seen(at(21.9)), at(21.9))
 
     assert after == replace(before, seen_at=at(21.9))
     assert after.sequence == before.sequence
@@ -63,7 +63,7 @@ def test_a_heartbeat_brings_no_duration_into_force() -> None:
     """That is another save, which consumers are told of."""
     world = beating()
     world.policy = policy("HS256", life=99, heartbeat=True)
-    assert world.change(Seen(), at(21)).timing == policy("HS256").timing
+    assert world.change(Seen(at(21)), at(21)).timing == policy("HS256").timing
     assert decide(world.keyset, world.policy, BEATS, at(21)) == Extend()
 
 
@@ -88,7 +88,7 @@ def test_switched_off_it_ends_once_no_daemon_beats_any_more() -> None:
     assert seen_at is not None
     assert isinstance(decide(world.keyset, world.policy, BEATS, seen_at + seconds(4.9)), Wait)
 
-    world.change(Seen(), seen_at + seconds(4.9))
+    world.change(Seen(seen_at + seconds(4.9)), seen_at + seconds(4.9))
     assert isinstance(decide(world.keyset, world.policy, BEATS, seen_at + seconds(9.8)), Wait)
     assert decide(world.keyset, world.policy, BEATS, seen_at + seconds(9.9)) == Extend()
     assert not world.change(Extended(), seen_at + seconds(9.9)).heartbeat
@@ -107,16 +107,18 @@ def test_a_moment_from_a_clock_that_was_ahead_is_replaced_at_once() -> None:
     """Signers would take it for fresh until then. What clocks may differ by is no reason."""
     world = beating()
     world.keyset = replace(world.keyset, seen_at=at(90))
-    assert decide(world.keyset, world.policy, BEATS, at(20)) == Heartbeat()
+    assert decide(world.keyset, world.policy, BEATS, at(20)) == Heartbeat(at(20))
     assert decide(world.keyset, world.policy, BEATS, at(89)) == Wait(at(92))
 
 
-def test_an_untrusted_clock_neither_beats_nor_wakes_for_it() -> None:
-    """Its moment would be a lie."""
+def test_a_clock_that_is_not_trusted_ends_no_heartbeat() -> None:
+    """The alarm may stand for long, and signing must not end with it; nothing else is done meanwhile."""
     world = beating()
     untrusted = replace(BEATS, clock_trusted=False)
 
-    assert decide(world.keyset, world.policy, BEATS, at(90)) == Heartbeat()
+    assert decide(world.keyset, world.policy, untrusted, at(90)) == Heartbeat(at(90))
+    world.change(Seen(at(90)), at(99))
+    assert world.keyset.seen_at == at(90)
     assert isinstance(decide(world.keyset, world.policy, untrusted, at(90)), Wait)
 
 
@@ -126,6 +128,6 @@ def test_a_late_demotion_is_not_seen_in_the_commit_of_a_heartbeat() -> None:
     activated = world.change(Activated(ActivationReason.UNSAFE), at(21))
     assert demoted_late(activated, at(26)) is not None
 
-    beaten = world.change(Seen(), at(60))
+    beaten = world.change(Seen(at(60)), at(60))
     assert beaten.op_id == activated.op_id
     assert demoted_late(beaten, at(60)) is None

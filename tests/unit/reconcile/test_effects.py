@@ -314,12 +314,13 @@ def test_a_heartbeat_is_saved_and_neither_shown_nor_announced() -> None:
     place = settled()
     before = place.keyset
     place.clock.advance(3)
-    done, outcome = acted(place, lambda: place.process.effects.beat(place.snapshot()))
+    at = place.snapshot().now
+    done, outcome = acted(place, lambda: place.process.effects.beat(place.snapshot(), at))
 
     assert done == [SAVE]
     assert (outcome.published, outcome.announced, outcome.purged) == (None, None, None)
-    assert place.keyset == replace(before, seen_at=place.keyset.seen_at)
-    assert place.keyset.seen_at != before.seen_at
+    assert place.keyset == replace(before, seen_at=at)
+    assert before.seen_at != at
 
 
 # -- failures that stop nothing ----------------------------------------------------------------------------------------

@@ -9,6 +9,7 @@ It is not trusted while one of these stands:
 3. The store's clock stepped against this host's monotonic clock (`lifecycle/clock_steps.py`).
 """
 
+import math
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
@@ -71,10 +72,12 @@ class ClockTrust:
         """
         keyset = snapshot.keyset if snapshot else None
         timing = policy.timing.longest(keyset.timing) if keyset else policy.timing
-        state = before.state if before else self._memory.recall(name, clock) if self._memory else None
+        recalled = None if before or not self._memory else self._memory.recall(name, clock)
+        # If an earlier process knew the clock, a document of the future was one for that, too: it counted then.
+        ahead_since = before.ahead_since if before else (-math.inf if recalled else None)
         view = ClockView(
-            follow(state, clock, keyset, timing),
-            _ahead_since(before.ahead_since if before else None, snapshot, timing),
+            follow(before.state if before else recalled, clock, keyset, timing),
+            _ahead_since(ahead_since, snapshot, timing),
             _apart_at(before.apart_at if before else None, snapshot, timing),
         )
         fault = offset_fault(clock, policy.timing) or _step_fault(view.state, clock, timing)

@@ -23,7 +23,7 @@ _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 _READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 _DAMAGE = (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError)
 MAX_SIZE = 1 << 20
-WRITE_EVERY = 3600.0
+WRITE_EVERY, WRITE_AGAIN = 3600.0, 10.0
 _END_OF_TIME = 2.0**40
 
 
@@ -83,7 +83,8 @@ class ClockFiles:
         before = self._written
         if before is None or steady.at - before.at >= WRITE_EVERY:
             return True
-        return abs(steady.shows(steady.at) - before.shows(steady.at)) > 1 + before.tolerance
+        another = abs(steady.shows(steady.at) - before.shows(steady.at)) > 1 + before.tolerance
+        return another and steady.at - before.at >= WRITE_AGAIN
 
     def _file(self, name: str) -> Path:
         return self._directory / "clocks" / f"{name}.json"

@@ -179,6 +179,16 @@ def test_a_request_is_overdue_from_when_it_is_safe(algorithm: str, safe: float) 
     assert overdue(world.keyset, world.policy, at(safe + 11)) == seconds(1)
 
 
+def test_a_request_without_a_next_is_overdue_from_when_it_was_made() -> None:
+    """No hold names a moment."""
+    world = rotated()
+    world.ask(120)
+    world.keyset = replace(world.keyset, next=None)
+
+    assert overdue(world.keyset, world.policy, at(130)) == seconds(0)
+    assert overdue(world.keyset, world.policy, at(131)) == seconds(1)
+
+
 def test_a_request_does_not_excuse_a_scheduled_rotation() -> None:
     """It is late from its own date on, whatever the hold of the request says."""
     world = propagated()

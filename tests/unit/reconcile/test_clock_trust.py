@@ -14,7 +14,7 @@ from rotator.reconcile.alarms import Alarms
 from rotator.reconcile.clock_trust import ClockTrust, ClockView
 from rotator.reconcile.snapshot import Snapshot
 from tests.support.fakes import START
-from tests.support.process import Place, RecordingLog, snapshot_of
+from tests.support.process import MemoryClockMemory, Outside, Place, Process, RecordingLog, snapshot_of
 from tests.support.world import World, at, policy, seconds
 
 P = 8.0
@@ -137,6 +137,15 @@ def test_what_an_earlier_process_knew_counts() -> None:
     assert memory.state.stepped is not None
 
 
+def test_a_document_of_the_future_counted_for_an_earlier_process() -> None:
+    """One that ended after the clock was set back, for good; a pass for each process would never get on otherwise."""
+    clock = reading(100)
+    assert not Judge(Memory(ClockState(clock_of(reading(90))))).read(clock, seen(clock, 9999))
+    judge = Judge(Memory(ClockState(clock_of(reading(90)))))
+    assert not judge.read(clock, seen(clock, 50))
+    assert judge.read(clock, seen(clock, 9999))
+
+
 # -- a keyset's life under clocks that step: store and daemon share one, so that they always agree --------------------
 
 
@@ -196,3 +205,21 @@ def test_a_wrong_time_that_was_believed_is_overtaken_when_it_ends() -> None:
     place.live(120)
     assert place.current.kid != first
     assert place.reasons() == set()
+
+
+@pytest.mark.parametrize("step", [3600.0, -3600.0])
+def test_a_pass_for_each_process_gets_on_after_a_step(step: float) -> None:
+    """As `rotator tick` does: what the pass before knew of the clock is all that there is."""
+    outside, memory, trusted = Outside(), MemoryClockMemory(), []
+    for second in range(150):
+        if second == 20:
+            outside.clock.step(seconds(step))
+        process = Process(outside, RULES, clock_memory=memory)
+        process.reconciler.reconcile(process.tracker, outside.announced())
+        trusted.append(not process.alarms.active())
+        outside.clock.advance(1.0)
+    assert trusted == [True] * 20 + [False] * 8 + [True] * 122
+    status = process.tracker.status
+    assert status is not None
+    assert status.keyset.current is not None
+    assert status.keyset.current.activated_at > START + seconds(step + 20)

@@ -87,6 +87,17 @@ def test_a_clock_that_runs_as_before_is_written_once_an_hour(tmp_path: Path) -> 
     assert files(tmp_path).recall("internal", reading(9999)) == calm(4000, 600)
 
 
+def test_two_nodes_with_two_clocks_are_not_written_at_each_look(tmp_path: Path) -> None:
+    """One write in ten seconds, whichever answered."""
+    memory, file = files(tmp_path), tmp_path / "state/clock.json"
+    memory.remember("web", calm(100))
+    first = file.read_bytes()
+    memory.remember("web", calm(105, 30))
+    assert file.read_bytes() == first
+    memory.remember("web", calm(110, 30))
+    assert file.read_bytes() != first
+
+
 @pytest.mark.parametrize("boot", ["boot-2", ""])
 def test_after_a_reboot_a_clock_that_went_back_is_noticed(tmp_path: Path, boot: str) -> None:
     """The monotonic clock began again, so nothing is known but what was shown last."""

@@ -11,7 +11,7 @@ from tests.support.servers.vault import VaultServer
 from tests.support.site import INTERNAL, WEB, Site, wait_for
 
 LEGACY = '[keysets.legacy]\nalgorithm = "RS256"\nwell_known = true\n'
-TIMES = {"rotation": "40s", "propagation": "2s", "life": "4s"}
+TIMES = {"rotation": "40s", "propagation": "2s", "life": "10s"}
 PLAIN_WEB = f"{WEB}well_known = true\n"
 
 
@@ -43,7 +43,7 @@ def follow_on(site: Site) -> None:
         assert old | current <= kids(first), "the first combined set lacks a key that tokens bear"
         wait_for(lambda: {("legacy", NOT_CONFIGURED), ("internal", NOT_CONFIGURED)} <= alarms(site), 10)
         assert old | current <= kids(site.get("/keysets/legacy/jwks.json")[1])
-        wait_for(lambda: not site.keys("legacy", "old"), 15, lambda: site.log[-2000:])
+        wait_for(lambda: not site.keys("legacy", "old"), 25, lambda: site.log[-2000:])
         wait_for(lambda: not old & kids(site.get("/.well-known/jwks.json")[1]), 5)
         assert {key["kid"] for key in site.keys("legacy", "current")} == current
     checked = site.run("check")
@@ -57,8 +57,8 @@ NOT_CONFIGURED = "not in the configuration"
 def test_a_new_host_looks_after_what_its_configuration_forgot_in_files(tmp_path: Path) -> None:
     """In the file store."""
     before = Site(tmp_path / "before", None, keysets=PLAIN_WEB + LEGACY + INTERNAL, **TIMES)
-    left_behind(before)
     after = Site(tmp_path / "after", None, keysets=PLAIN_WEB, **TIMES)
+    left_behind(before)
     (before.folder / "store").rename(after.folder / "store")
     follow_on(after)
 
@@ -69,10 +69,10 @@ def test_a_new_host_looks_after_what_its_configuration_forgot(
 ) -> None:
     """In Vault, with no more rights than the printed policy gives."""
     before = Site(tmp_path / "before", vault_server, mount, keysets=PLAIN_WEB + LEGACY + INTERNAL, **TIMES)
-    left_behind(before)
     after = Site(tmp_path / "after", vault_server, mount, keysets=PLAIN_WEB, **TIMES)
     vault_server.policy(f"daemon-{mount}", after.run("policy", "daemon").stdout)
     (after.folder / "token").write_text(vault_server.token([f"daemon-{mount}"]))
+    left_behind(before)
     follow_on(after)
 
 

@@ -167,7 +167,7 @@ def test_a_private_key_of_a_stranger_is_only_remarked() -> None:
     answer_ = Answer(beside(member(3, d="CANARY"), {"kty": "oct", "k": "CANARY"}).encode())
     served = require_keys(WEB, answer_.body, "there")
     (said,) = remarks(WEB, answer_, served, "there")
-    assert said.startswith(f"there shows a private key that is not ours (kid , {kid(3)})")
+    assert said.startswith(f"there shows a private key that is none of web (kid , {kid(3)}): ")
     assert "CANARY" not in said
 
 

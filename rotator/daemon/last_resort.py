@@ -27,11 +27,11 @@ def ended_within(seconds: float, log: Log) -> Iterator[None]:
         yield
     finally:
         timer.cancel()
-    if hanging():
+    if busy_workers():
         _leave(log)
 
 
-def hanging() -> tuple[str, ...]:
+def busy_workers() -> tuple[str, ...]:
     """
     Return the names of the workers that have not ended.
     """
@@ -39,7 +39,7 @@ def hanging() -> tuple[str, ...]:
 
 
 def _leave(log: Log) -> None:
-    log.error("left_hanging", workers=list(hanging()))
+    log.error("left_hanging", workers=list(busy_workers()))
     for stream in (sys.stdout, sys.stderr):
         with suppress(Exception):
             stream.flush()

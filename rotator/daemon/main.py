@@ -4,7 +4,6 @@ The daemon: one waking job, signals, and a clean end.
 
 import faulthandler
 import signal
-import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -17,7 +16,7 @@ from rotator.daemon.admin_pages import AdminServer
 from rotator.daemon.file_limit import raise_file_limit
 from rotator.daemon.health import Health
 from rotator.daemon.jwks_pages import JwksServer
-from rotator.daemon.last_resort import ended_within
+from rotator.daemon.last_resort import busy_workers, ended_within
 from rotator.daemon.waker import Waker
 from rotator.errors import ConfigError
 from rotator.ports.log import Log
@@ -150,9 +149,7 @@ class Daemon:
             self._hints.stop()
         self._workers.shutdown(wait=False, cancel_futures=True)
         deadline = time.monotonic() + STOP_TIMEOUT
-        while any(thread.name.startswith("worker") and thread.is_alive() for thread in threading.enumerate()):
-            if time.monotonic() > deadline:
-                break
+        while len(busy_workers()) > self._queue.hanging and time.monotonic() < deadline:
             time.sleep(0.02)
         for server in (self.jwks_server, self.admin_server):
             if server:

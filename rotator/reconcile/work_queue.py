@@ -110,6 +110,13 @@ class WorkQueue:
         """
         return any(entry.busy for entry in self._entries.values())
 
+    @property
+    def hanging(self) -> int:
+        """
+        How many passes hang: no end of them can be waited for.
+        """
+        return len(self._hang_watch.look())
+
     def dispatch_due(self, workers: Executor) -> None:
         """
         Hand what is due to *workers* and return at once, without I/O. Call it about every second.

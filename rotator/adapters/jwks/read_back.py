@@ -96,7 +96,10 @@ def remarks(publication: Publication, answer: Answer, served: ServedJwks, where:
         )
     if strangers := [entry.kid for entry in served.entries if entry.private]:
         named = f"kid {', '.join(sorted(set(strangers)))[:200]}" if any(strangers) else "a key without a kid"
-        yield f"{where} shows a private key that is not ours ({named}); tell those whose it is"
+        yield (
+            f"{where} shows a private key that is none of {publication.document.keyset} ({named}): if it is of another "
+            "keyset, revoke it there; else tell those whose it is"
+        )
 
 
 def fetch(url: str, timeout: float, ca_file: Path | None = None) -> Answer:

@@ -14,7 +14,6 @@ import pytest
 
 from rotator.adapters.files.atomic import write_atomically
 from rotator.cli.exit_codes import Exit
-from rotator.daemon.admin_pages import AdminServer
 from rotator.daemon.health import Readiness
 from rotator.daemon.http_message import Response
 from rotator.daemon.http_server import HttpServer
@@ -24,6 +23,7 @@ from rotator.model.reasons import AlarmReason
 from rotator.model.times import format_time
 from rotator.reconcile.alarms import Alarm
 from tests.support.command_line import CommandLine, hmac_keyset, with_old
+from tests.support.listeners import AdminServer
 
 HOUR, DAY = timedelta(hours=1), timedelta(days=1)
 INTERNAL = '[keysets.internal]\nalgorithm = "HS256"\n'

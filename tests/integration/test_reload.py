@@ -17,9 +17,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import redis
 
 from rotator.daemon.instance import Answer, read_answer
 from tests.support.servers.process import free_port
+from tests.support.servers.redis import RedisServer
 from tests.support.servers.vault import VaultServer
 from tests.support.site import SLOW, Site, wait_for
 
@@ -236,6 +238,26 @@ def test_a_reload_while_vault_is_away(tmp_path: Path, fresh_vault: VaultServer) 
             fresh_vault.unseal()
             wait_for(lambda: site.document("keys", "more"), 60, lambda: site.log[-2000:])
     assert load.failures == []
+
+
+@pytest.mark.redis
+def test_reloads_leave_one_subscription(tmp_path: Path, fresh_redis: RedisServer) -> None:
+    """To the channel that is configured now; with Redis away a reload is put in force all the same."""
+    site = Site(tmp_path, None, redis=fresh_redis, **SLOW)
+    text = site.config.read_text()
+    moved = text.replace("[redis]\n", '[redis]\nchannel = "moved"\n')
+    with site.daemon() as process, contextlib.closing(redis.Redis.from_url(fresh_redis.url)) as client:
+        daemon = Reloads(site, process)
+        for n in range(10):
+            assert daemon.reload(moved if n % 2 else text) == ()
+        wait_for(
+            lambda: dict(client.pubsub_numsub("moved", "rotator:events")) == {b"moved": 1, b"rotator:events": 0}, 10
+        )
+        assert len(client.client_list()) <= 4
+        fresh_redis.stop()
+        assert daemon.reload(text) == ()
+        fresh_redis.start()
+        wait_for(lambda: dict(client.pubsub_numsub("rotator:events")) == {b"rotator:events": 1}, 30)
 
 
 # -- at any moment -----------------------------------------------------------------------------------------------------

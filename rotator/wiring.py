@@ -8,10 +8,9 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
+from rotator.adapters.credentials import read_secret, require_authorities
 from rotator.config.settings import RedisSettings, Settings, VaultSettings
-from rotator.errors import ConfigError
 from rotator.model.policy import Policy
-from rotator.model.secret import SecretText
 
 if TYPE_CHECKING:
     from rotator.adapters.jwks.cache import JwksCache
@@ -20,6 +19,7 @@ if TYPE_CHECKING:
     from rotator.adapters.vault.login.method import LoginMethod
     from rotator.adapters.vault.store import VaultStore
     from rotator.model.event import Hint
+    from rotator.ports.last_seen import LastSeenStore
     from rotator.ports.log import Log
     from rotator.ports.notifier import Notifier
     from rotator.ports.probe import StoreProbe
@@ -43,6 +43,7 @@ class Engine(NamedTuple):
 
     alarms: "Alarms"
     cache: "JwksCache"
+    last_seen: "LastSeenStore"
     store: "DocumentStore"
     publishing: "Publishing"
     reconciler: "Reconciler"
@@ -62,9 +63,18 @@ class Engine(NamedTuple):
             self.alarms.clear("", AlarmReason.TOKEN)
         self.publishing.watch_feed()
 
+    def take_over(self, before: "Engine", *, same_store: bool) -> None:
+        """
+        Go on where *before* ended: what it served, its alarms, and what it knew of the keysets that are in both.
+        """
+        names = [tracker.name for tracker in self.queue.trackers]
+        self.alarms.take_over(before.alarms, names)
+        self.cache.take_over(before.cache, names)
+        self.queue.take_over(before.queue, same_store=same_store)
+
     def close(self) -> None:
         """
-        Give back connections and file locks.
+        Give back connections, file locks, and the token that a login granted.
         """
         self.publishing.close()
         self.store.close()
@@ -75,6 +85,7 @@ def wire_engine(
     log: "Log",
     own_url: OwnUrl | None = None,
     observe: Observe | None = None,
+    last_seen: "LastSeenStore | None" = None,
     *,
     patient: bool = False,
 ) -> Engine:
@@ -82,8 +93,9 @@ def wire_engine(
     Join what *settings* name.
 
     *own_url* tells the address of our listener once it is bound, if there is one; *observe* is told of each request to
-    Vault. A *patient* pass waits until the addresses that it reads back have answered, for there is no next one. Raises
-    ConfigError or FrozenError if a part cannot be had.
+    Vault; *last_seen* is what an engine of the same state_dir uses already. A *patient* pass waits until the addresses
+    that it reads back have answered, for there is no next one. Raises ConfigError or FrozenError if a part cannot be
+    had.
     """
     from rotator.adapters.clocks import LOCAL_CLOCKS
     from rotator.adapters.files.clock_memory import ClockFiles
@@ -103,7 +115,8 @@ def wire_engine(
     from rotator.reconcile.tracker import Tracker
     from rotator.reconcile.work_queue import WorkQueue
 
-    last_seen, alarms = LastSeenFiles(settings.daemon.state_dir), Alarms(log)
+    last_seen = last_seen or LastSeenFiles(settings.daemon.state_dir)
+    alarms = Alarms(log)
     policies = {**settings.keysets, **remembered(settings.keysets, last_seen, log)}
     sharing = list(in_combined_set(policies))
     cache = JwksCache(sharing)
@@ -143,7 +156,7 @@ def wire_engine(
     forgotten = Forgotten(store, loader.seals, queue, cache, sharing, alarms, log, LOCAL_CLOCKS, period)
     # A host that remembers nothing must not serve a combined set that lacks keysets which were in it.
     queue.discover_with(forgotten.find, first=not last_seen.names())
-    return Engine(alarms, cache, store, publishing, reconciler, queue)
+    return Engine(alarms, cache, last_seen, store, publishing, reconciler, queue)
 
 
 def wire_operator(settings: Settings, log: "Log") -> "Operator":
@@ -182,7 +195,9 @@ def make_store(
     settings: Settings, log: "Log", *, state_dir: Path | None = None, observe: Observe | None = None
 ) -> "ArchiveStore":
     """
-    Return the store that the settings name; failed logins are remembered across restarts in *state_dir*.
+    Return the store that the settings name.
+
+    With *state_dir*, failed logins are remembered there, and a token that a login granted is revoked at the end.
     """
     if settings.store.backend == "file":
         from rotator.adapters.files.store import FileStore
@@ -220,6 +235,7 @@ def _vault_store(settings: Settings, log: "Log", state_dir: Path | None, observe
         deadline=deadline(settings),
         observe=observe,
         watch_standby=state_dir is not None,
+        revoke_at_close=state_dir is not None,
     )
     return VaultStore(connection, vault.mount, vault.prefix)
 
@@ -272,22 +288,6 @@ def make_hint_listener(
 def _redis_connection(redis: RedisSettings) -> "RedisConnection":
     from rotator.adapters.redis.connection import RedisConnection
 
+    require_authorities(redis.ca_file, "[redis] ca_file")
     password = read_secret(redis.password_file, "[redis] password_file") if redis.password_file else None
     return RedisConnection(redis.url, redis.username, password, redis.ca_file)
-
-
-def read_secret(path: Path, option: str) -> SecretText:
-    """
-    Return the text of a credential file without its trailing newline; raises ConfigError naming *option*.
-    """
-    from rotator.adapters.files.reading import read_regular
-
-    try:
-        text = read_regular(path).decode().rstrip("\r\n")
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(
-            f"{option}: {path} cannot be read ({type(error).__name__}); create it or correct the option"
-        ) from None
-    if not text:
-        raise ConfigError(f"{option}: {path} is empty; write the credential into it")
-    return SecretText(text)

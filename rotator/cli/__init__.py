@@ -13,6 +13,7 @@ from rotator.cli.context import Context, run_command
 
 COMMANDS = {
     "run": ("run", "Run the daemon."),
+    "reload": ("reload", "Let the daemon read its configuration again."),
     "rotate-now": ("rotate_now", "Activate the next key now."),
     "revoke": ("revoke", "Take a compromised key out at once."),
     "import": ("import_key", "Make an existing secret or private key current."),

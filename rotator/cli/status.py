@@ -42,7 +42,7 @@ def command(context: Context, keyset: str | None, output: str) -> None:
             found[name] = error
             continue
         found[name] = KeysetReport.of(snapshot.keyset, policy, snapshot.now)
-    alarms = ask_daemon(settings.admin_http, names)
+    alarms = ask_daemon(settings.admin_http, ["", *names])
     worst = max(worst, Exit.REFUSED if _frozen(alarms) else Exit.DONE)
     if output == "json":
         print_json({"keysets": [_as_json(name, report) for name, report in found.items()], "daemon": alarms})
@@ -164,4 +164,5 @@ def _print_alarms(daemon: dict[str, object]) -> None:
     alarms = daemon["alarms"]
     assert isinstance(alarms, list)  # noqa: S101 - made by ask_daemon
     for alarm in alarms:
-        click.echo(f"ALARM {alarm['keyset']}: {alarm['reason']}: {alarm['detail']}")
+        concerns = f"{alarm['keyset']}: " if alarm["keyset"] else ""
+        click.echo(f"ALARM {concerns}{alarm['reason']}: {alarm['detail']}")

@@ -8,7 +8,6 @@ from typing import Protocol
 
 from rotator.daemon.health import Health, Readiness
 from rotator.daemon.http_message import NOT_ALLOWED, Request, Response, plain
-from rotator.daemon.http_server import HttpServer
 from rotator.telemetry.redaction import redact
 
 
@@ -76,12 +75,3 @@ class AdminPages:
             case "/metrics":
                 return _uncached(HTTPStatus.OK, self._metrics.content_type, self._metrics.render())
         return plain(HTTPStatus.NOT_FOUND)
-
-
-class AdminServer(HttpServer):
-    """
-    The listener at the address of `[admin] http`.
-    """
-
-    def __init__(self, address: str, health: Health, metrics: Exposition) -> None:
-        super().__init__(address, AdminPages(health, metrics).respond, "[admin] http")

@@ -32,12 +32,19 @@ class Readiness:
     redis_fault: str | None = None
 
     @property
+    def some_well(self) -> bool:
+        """
+        Whether at least one keyset is well.
+        """
+        return "ok" in self.keysets.values()
+
+    @property
     def summary(self) -> str:
         """
         One line for systemd: how many keysets are well, and the first alarm.
         """
         good = sum(line == "ok" for line in self.keysets.values())
-        first = next((f"; {alarm.keyset}: {alarm.reason.value}: {alarm.detail}" for alarm in self.alarms), "")
+        first = next((f"; {alarm}" for alarm in self.alarms), "")
         return f"{good} of {len(self.keysets)} keysets ok{first}"[:400].replace("\n", " ")
 
 

@@ -9,7 +9,6 @@ from http import HTTPStatus
 from rotator.adapters.jwks.cache import Combined, JwksCache
 from rotator.adapters.jwks.http import WELL_KNOWN_PATH
 from rotator.daemon.http_message import Request, Response, plain
-from rotator.daemon.http_server import HttpServer
 from rotator.model.policy import max_age
 from rotator.model.publication import Jwks, Publication
 
@@ -111,12 +110,3 @@ class JwksPages:
             response = _render(source)
             self._rendered[request.path] = source, response
         return unless_cached(response, request)
-
-
-class JwksServer(HttpServer):
-    """
-    The listener at the address of `[publish] http`.
-    """
-
-    def __init__(self, address: str, cache: JwksCache, names: Collection[str]) -> None:
-        super().__init__(address, JwksPages(cache, names).respond, "[publish] http")

@@ -31,11 +31,11 @@ def ended_within(seconds: float, log: Log) -> Iterator[None]:
         _leave(log)
 
 
-def busy_workers() -> tuple[str, ...]:
+def busy_workers(prefix: str = WORKER) -> tuple[str, ...]:
     """
-    Return the names of the workers that have not ended.
+    Return the names of the workers that have not ended: those that begin with *prefix*.
     """
-    return tuple(thread.name for thread in threading.enumerate() if thread.name.startswith(WORKER))
+    return tuple(thread.name for thread in threading.enumerate() if thread.name.startswith(prefix))
 
 
 def _leave(log: Log) -> None:

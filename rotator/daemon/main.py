@@ -1,197 +1,259 @@
 """
-The daemon: one waking job, signals, and a clean end.
+The daemon: it starts, tells systemd how it fares, reloads when asked, and ends in order.
 """
 
 import faulthandler
-import signal
 import time
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
-from queue import Empty, SimpleQueue
 
+from rotator.config.load import warnings
 from rotator.config.settings import Settings
 from rotator.daemon import systemd
-from rotator.daemon.admin_pages import AdminServer
 from rotator.daemon.file_limit import raise_file_limit
 from rotator.daemon.health import Health
-from rotator.daemon.jwks_pages import JwksServer
-from rotator.daemon.last_resort import busy_workers, ended_within
-from rotator.daemon.waker import Waker
+from rotator.daemon.instance import Instance
+from rotator.daemon.last_resort import ended_within
+from rotator.daemon.listeners import ADMIN, JWKS, Listeners
+from rotator.daemon.reload import Candidate, build, rebuild
+from rotator.daemon.setup import STOP_TIMEOUT
+from rotator.daemon.signals import Signals
 from rotator.errors import ConfigError
+from rotator.model.reasons import AlarmReason
 from rotator.ports.log import Log
+from rotator.telemetry import logs
 from rotator.telemetry.metrics import Metrics
-from rotator.wiring import make_hint_listener, wire_engine
 
-STOP_TIMEOUT = 20.0
+MAX_BUILD = 30.0
+MAX_DRAIN = 20.0
+_POLL = 0.02
 
 
 class Daemon:
     """
-    Everything `rotator run` is made of. `start`, then `wait` until a signal or `stop`, then `close`.
+    Everything `rotator run` is made of: `start`, then `serve` until it is asked to end, then `close`.
 
-    Raises ConfigError on construction if a listener, folder or credential cannot be had.
+    What belongs to one configuration is a Setup, which a reload replaces; the rest lives as long as the process.
+    Raises ConfigError or FrozenError on construction if a listener, folder or credential cannot be had.
     """
 
-    def __init__(self, settings: Settings, log: Log) -> None:
+    def __init__(self, settings: Settings, log: Log, signals: Signals | None = None) -> None:
         self._log = log
-        self._stopping = False
-        self._woken: SimpleQueue[None] = SimpleQueue()
-        self._started = False
-        self._fingerprint: object = None
-        self._period = min([1.0, *(p.timing.propagation_time.total_seconds() / 10 for p in settings.keysets.values())])
+        self._signals = signals or Signals()
+        self._instance = Instance(settings.daemon.state_dir)
+        self._interval = min(1.0, systemd.watchdog_interval() or 1.0)
+        self._told_at = 0.0
+        self._told = ""
+        self._serving = False
+        self._was_ready = False
+        self._other_log = False
         self.metrics = Metrics()
-        http, admin = settings.publish.http, settings.admin_http
-        self._engine = wire_engine(settings, log, self._own_url if http else None, self.metrics.observe_request)
-        self._queue = self._engine.queue
-        self.health = Health(self._engine, self._period)
-        self.metrics.sample(self.health)
-        self.jwks_server = JwksServer(http, self._engine.cache, tuple(settings.keysets)) if http else None
-        self.admin_server = AdminServer(admin, self.health, self.metrics) if admin else None
-        self._hints = make_hint_listener(settings, on_hint=self._queue.hint, on_gap=self._queue.make_all_due)
-        if self._hints:
-            self._hints.on_fault = lambda fault: log.warning("hints_lost", detail=fault)
-        self._workers = ThreadPoolExecutor(settings.daemon.workers, thread_name_prefix="worker")
-        self._waker = Waker(self._wake, self._period, log, on_exit=self.stop)
+        self.listeners = Listeners()
+        try:
+            first = build(settings, log, self.metrics, self.listeners)
+        except BaseException:
+            self._instance.close()
+            raise
+        self._put_in_force(first)
 
-    def _own_url(self) -> str:
-        return f"http://{self.jwks_server.address}" if self.jwks_server else ""
+    @property
+    def health(self) -> Health:
+        """
+        How the configuration in force fares.
+        """
+        return self._setup.health
 
     # -- life ----------------------------------------------------------------------------------------------------------
 
     def start(self) -> None:
         """
-        Start listeners, hints and the waking job. The first pass over every keyset begins at once.
+        Start hints and the waking job. The first pass over every keyset begins at once.
         """
-        for server in (self.jwks_server, self.admin_server):
-            if server:
-                server.start()
-        if self._hints:
-            self._hints.start()
-        self._waker.start()
-        self._wake()
-        self._log.info(
-            "started",
-            keysets=len(self._queue.trackers),
-            jwks=self.jwks_server.address if self.jwks_server else "",
-            admin=self.admin_server.address if self.admin_server else "",
-        )
+        self._say("started")
+        self._setup.start(on_exit=self.stop)
 
-    def _wake(self) -> None:
-        self.health.beat()
-        if self._stopping:
-            return
-        if (fingerprint := self._engine.store.fingerprint()) != self._fingerprint:
-            self._fingerprint = fingerprint
-            self._queue.make_all_due()
-        self._workers.submit(self._maintain)
-        self._queue.dispatch_due(self._workers)
-
-    def _maintain(self) -> None:
-        try:
-            self._engine.maintain()
-        except Exception as error:  # noqa: BLE001 - a chore must not end the daemon; the next pass meets the store itself
-            self._log.warning("token_not_renewed", detail=str(error))
-
-    def wait(self, reload: SimpleQueue[None]) -> bool:
+    def serve(self, read: Callable[[], Settings]) -> None:
         """
-        Tell systemd what is true, once a second or faster, until `stop` is called (False) or *reload* holds something (True).
+        Tell systemd what is true, once a second or faster, until `stop`; reload with what *read* returns when asked to.
         """
-        interval = min(1.0, systemd.watchdog_interval() or 1.0)
-        said = ""
-        while self._pause(interval):
-            status = self.health.readiness().summary
-            if not self._started and self.health.serving():
-                self._started = True
-                systemd.notify(READY="1", STATUS=status)
-                self._log.info("ready", detail=status)
-            elif not self._started:
-                systemd.notify(EXTEND_TIMEOUT_USEC="60000000", STATUS=status)
-            elif status != said:
-                systemd.notify(STATUS=status)
-            said = status
-            if self.health.alive():
-                systemd.notify(WATCHDOG="1")
-            if not reload.empty():
-                return True
-        return False
-
-    def _pause(self, seconds: float) -> bool:
-        """
-        Wait, at most until `stop` is called; return whether the daemon goes on.
-        """
-        if not self._stopping:
-            with suppress(Empty):
-                self._woken.get(timeout=seconds)
-        return not self._stopping
+        while self._signals.wait(self._interval):
+            self._tell_systemd()
+            if self._signals.take_reload():
+                self._reload(read)
 
     def stop(self) -> None:
         """
-        Ask for the end. Safe to call from a signal handler: it waits for nothing that the interrupted code may hold.
-
-        An Event would not be: its lock is not reentrant, and the main thread holds it now and then while it waits.
+        Ask for the end. Safe to call from a signal handler.
         """
-        self._engine.reconciler.stopping = True
-        self._stopping = True
-        self._woken.put(None)
+        self._setup.stop_soon()
+        self._signals.stop()
 
-    def close(self, *, reloading: bool = False) -> None:
+    def close(self) -> None:
         """
         End everything at the next step boundary: no new save begins, and what is under way has its deadline.
         """
-        if reloading:
-            systemd.notify(RELOADING="1", MONOTONIC_USEC=str(time.monotonic_ns() // 1000))
-        else:
-            systemd.notify(STOPPING="1")
+        systemd.notify(STOPPING="1")
         self.stop()
-        self._waker.stop()
-        if self._hints:
-            self._hints.stop()
-        self._workers.shutdown(wait=False, cancel_futures=True)
-        deadline = time.monotonic() + STOP_TIMEOUT
-        while len(busy_workers()) > self._queue.hanging and time.monotonic() < deadline:
-            time.sleep(0.02)
-        for server in (self.jwks_server, self.admin_server):
-            if server:
-                server.close()
-        self._engine.close()
+        self._setup.close()
+        self.listeners.close()
+        self._instance.close()
         self._log.info("stopped")
 
+    # -- reload --------------------------------------------------------------------------------------------------------
 
-def run(settings: Settings, log: Log, read_again: Callable[[], Settings]) -> bool:
+    def _reload(self, read: Callable[[], Settings]) -> None:
+        """
+        Build what is configured now beside what runs, then swap them; or say why not, and go on as before.
+        """
+        read_at, self._other_log = time.monotonic(), False
+        if self._serving:
+            systemd.notify(RELOADING="1", MONOTONIC_USEC=str(int(read_at * 1_000_000)))
+        faults: tuple[str, ...] = ()
+        try:
+            candidate = self._built(read)
+            self._make_way(candidate)
+        except Exception as error:  # noqa: BLE001 - whatever it is, the old configuration goes on
+            if self._signals.stopping:
+                return
+            faults = self._refuse(error)
+        else:
+            self._swap(candidate)
+        self._instance.answer(read_at, *faults)
+        if self._serving:
+            systemd.notify(READY="1", STATUS=self.health.readiness().summary)
+
+    def _built(self, read: Callable[[], Settings]) -> Candidate:
+        """
+        Build in a worker, so that the main thread hears of signals and the watchdog of us.
+        """
+        building = self._setup.workers.submit(
+            rebuild, read, self._log_for, self.metrics, self.listeners, before=self._setup
+        )
+        if not self._wait_until(building.done, MAX_BUILD):
+            building.cancel()
+            building.add_done_callback(lambda late: late.cancelled() or late.exception() or late.result().abandon())
+            raise ConfigError(
+                f"it could not be read and built within {MAX_BUILD:.0f} s; is a file system or Vault hung?"
+            )
+        return building.result()
+
+    def _make_way(self, candidate: Candidate) -> None:
+        """
+        Wait until no pass is under way, so that no keyset is reconciled by two setups at once.
+        """
+        self._setup.pause()
+        try:
+            self._require_rest()
+            candidate.change.make_room()
+        except BaseException:
+            candidate.abandon()
+            if not self._signals.stopping:
+                self._setup.resume()
+            raise
+
+    def _require_rest(self) -> None:
+        if not self._wait_until(self._setup.at_rest, MAX_DRAIN):
+            raise ConfigError(f"a pass under way did not end within {MAX_DRAIN:.0f} s; reload again when it has")
+
+    def _swap(self, candidate: Candidate) -> None:
+        before = self._setup
+        candidate.setup.take_over(before)
+        if self._other_log:
+            self._log = candidate.setup.log
+            logs.install_hooks(self._log)
+        before.engine.publishing.close()  # its lock on the JWKS file is for the new one
+        self._put_in_force(candidate)
+        self._setup.engine.alarms.clear("", AlarmReason.CONFIG_REFUSED)
+        self._say("configuration_unchanged" if self._setup.settings == before.settings else "configuration_changed")
+        self._setup.start(on_exit=self.stop)
+        before.close()
+
+    def _refuse(self, error: Exception) -> tuple[str, ...]:
+        if self._other_log:  # it sent the libraries' log there, too
+            ours = self._setup.settings.log
+            logs.configure(ours.level, ours.format)
+        if isinstance(error, ConfigError):
+            faults = error.faults
+        else:
+            faults = (f"{type(error).__name__}: {error}",)
+            self._log.exception("reload_failed")
+        for fault in faults:
+            self._log.error("configuration_refused", detail=fault)
+        detail = f"{'; '.join(faults)}; correct it and reload, until then the daemon goes on as before"
+        self._setup.engine.alarms.raise_("", AlarmReason.CONFIG_REFUSED, detail)
+        self.metrics.configuration_read(accepted=False, at=time.time())
+        return faults
+
+    def _put_in_force(self, candidate: Candidate) -> None:
+        self._setup = candidate.setup
+        self.metrics.sample(candidate.setup.health)
+        self.metrics.configuration_read(accepted=True, at=time.time())
+        candidate.change.carry_out()
+
+    def _log_for(self, settings: Settings) -> Log:
+        """
+        Return the log that *settings* ask for: the one in use, unless that part of the configuration changed.
+        """
+        self._other_log = settings.log != self._setup.settings.log
+        if not self._other_log:
+            return self._log
+        return logs.configure(settings.log.level, settings.log.format)
+
+    # -- what is told --------------------------------------------------------------------------------------------------
+
+    def _wait_until(self, done: Callable[[], bool], seconds: float) -> bool:
+        """
+        Wait until *done*, for *seconds* at most or until the end is asked for; return whether it is.
+        """
+        deadline = time.monotonic() + seconds
+        while not done() and time.monotonic() < deadline and self._signals.wait(_POLL):
+            self._tell_systemd()
+        return done() and not self._signals.stopping
+
+    def _tell_systemd(self) -> None:
+        if time.monotonic() - self._told_at < self._interval:
+            return
+        self._told_at = time.monotonic()
+        serving, readiness = self.health.serving(), self.health.readiness()
+        status = readiness.summary
+        if not self._serving and serving:
+            self._serving = True
+            systemd.notify(READY="1", STATUS=status)
+            if not readiness.some_well:
+                self._log.warning("serving_last_known", detail=status)
+        elif not self._serving:
+            systemd.notify(EXTEND_TIMEOUT_USEC="60000000", STATUS=status)
+        elif status != self._told:
+            systemd.notify(STATUS=status)
+        if self._serving and readiness.some_well and not self._was_ready:
+            self._was_ready = True
+            self._log.info("ready", detail=status)
+        self._told = status
+        if self.health.alive():
+            systemd.notify(WATCHDOG="1")
+
+    def _say(self, event: str) -> None:
+        settings = self._setup.settings
+        for warning in warnings(settings) if event != "configuration_unchanged" else ():
+            self._log.warning("configuration", detail=warning)
+        self._log.info(
+            event,
+            keysets=len(self._setup.engine.queue.trackers),
+            jwks=self.listeners.address(JWKS),
+            admin=self.listeners.address(ADMIN),
+        )
+
+
+def run(settings: Settings, log: Log, read: Callable[[], Settings], signals: Signals) -> None:
     """
-    Run until SIGTERM or SIGINT (False), or until SIGHUP finds that *read_again* returns a faultless configuration (True).
-
-    A faulty one is told in the log, and the daemon goes on as it is.
+    Run until SIGTERM or SIGINT. At each SIGHUP the configuration that *read* returns is put in force, or refused.
     """
     raise_file_limit()
     faulthandler.enable()
-    daemon = Daemon(settings, log)
-    reload: SimpleQueue[None] = SimpleQueue()
-
-    def on_signal(number: int, _frame: object) -> None:
-        if number == signal.SIGHUP:
-            reload.put(None)
-        else:
-            daemon.stop()
-
-    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
-        signal.signal(number, on_signal)
-    daemon.start()
-    changed = False
+    daemon = Daemon(settings, log, signals)
     try:
-        while not changed and daemon.wait(reload):
-            while not reload.empty():
-                reload.get()
-            try:
-                read_again()
-            except ConfigError as error:
-                for fault in error.faults:
-                    log.error("configuration_refused", detail=fault)  # noqa: TRY400 - the fault says it all
-            else:
-                log.info("configuration_changed")
-                changed = True
+        daemon.start()
+        daemon.serve(read)
     finally:
         with ended_within(STOP_TIMEOUT + 5, log):
-            daemon.close(reloading=changed)
-    return changed
+            daemon.close()
+        signals.ignore()

@@ -20,7 +20,7 @@ class HoldReason(StrEnum):
 
 class AlarmReason(StrEnum):
     """
-    Why a keyset needs a person.
+    Why a keyset needs a person, or with an empty name the daemon.
     """
 
     UNCONFIRMED = "publication not confirmed"
@@ -44,6 +44,7 @@ class AlarmReason(StrEnum):
     TOKEN = "vault token not renewed"  # noqa: S105 - a reason
     HANGS = "pass hangs"
     INTERNAL = "internal error"
+    CONFIG_REFUSED = "configuration refused"
 
     @property
     def stalls(self) -> bool:

@@ -97,7 +97,7 @@ class DocumentStore(Protocol):
 
     def close(self) -> None:
         """
-        Close idle connections. The store remains usable.
+        Close idle connections, and let a token go that was this store's own. The store remains usable.
         """
         ...
 

@@ -3,6 +3,7 @@ Alarms: what needs a person's eye, by keyset and reason, raised and cleared as c
 """
 
 import threading
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from rotator.model.reasons import AlarmReason
@@ -12,12 +13,16 @@ from rotator.ports.log import Log
 @dataclass(frozen=True, slots=True)
 class Alarm:
     """
-    One active alarm; `detail` says what is wrong and the way out.
+    One active alarm; `detail` says what is wrong and the way out. `keyset` is "" for one that concerns the daemon.
     """
 
     keyset: str
     reason: AlarmReason
     detail: str
+
+    def __str__(self) -> str:
+        concerns = f"{self.keyset}: " if self.keyset else ""
+        return f"{concerns}{self.reason.value}: {self.detail}"
 
 
 class Alarms:
@@ -55,3 +60,11 @@ class Alarms:
         """
         with self._lock:
             return tuple(self._active[key] for key in sorted(self._active))
+
+    def take_over(self, before: "Alarms", names: Iterable[str]) -> None:
+        """
+        Go on with the alarms of *before* that concern *names* or the daemon, without a word in the log.
+        """
+        kept = {"", *names}
+        with self._lock:
+            self._active |= {(alarm.keyset, alarm.reason): alarm for alarm in before.active() if alarm.keyset in kept}

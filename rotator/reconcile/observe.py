@@ -190,6 +190,7 @@ class Observer:
         policy = tracker.policy
         found = in_force(policy, keyset)
         if found is policy:
+            self._alarms.clear(tracker.name, AlarmReason.NOT_CONFIGURED)
             return policy
         detail = (
             f"algorithm {policy.algorithm} cannot follow {keyset.algorithm}: a symmetric and an asymmetric key need two "

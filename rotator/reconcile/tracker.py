@@ -3,7 +3,7 @@ What one process knows of one keyset between two passes. It is forgotten without
 """
 
 import random
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
 from rotator.lifecycle.holds import Evidence
@@ -113,6 +113,12 @@ class Tracker:
         Return the moment of *clock*, in whole seconds rounded down; while it is not to be believed, what it should show.
         """
         return self.clock.now(clock) if self.clock else clock.earliest
+
+    def continued(self, policy: Policy) -> "Tracker":
+        """
+        Return a tracker that goes on under *policy*; what publishers show is compared at its next pass.
+        """
+        return replace(self, policy=policy, converged=None)
 
     def begin(self, snapshot: Snapshot | None, monotonic: float) -> None:
         """

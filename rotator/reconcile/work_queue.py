@@ -175,6 +175,18 @@ class WorkQueue:
         """
         self.make_due(*self._entries)
 
+    def take_over(self, before: "WorkQueue", *, same_store: bool) -> None:
+        """
+        Go on with what *before*, which makes no more passes, knew of the keysets that are in both. All of them are due.
+        """
+        # ruff: disable[SLF001] - of this class
+        self._outages, self._outage_until = before._outages, before._outage_until
+        for name, entry in self._entries.items():
+            if same_store and (known := before._entries.get(name)) is not None:
+                entry.tracker = known.tracker.continued(entry.tracker.policy)
+                entry.failures = known.failures
+        # ruff: enable[SLF001]
+
     # -- due times -----------------------------------------------------------------------------------------------------
 
     def _pop_due(self) -> list[str]:

@@ -77,14 +77,30 @@ class Metrics:
     def __init__(self) -> None:
         self._registry = CollectorRegistry(auto_describe=False)
         self._requests: Counter[tuple[str, str]] = Counter()
+        self._collector: _Collector | None = None
         self._lock = threading.Lock()
         ProcessCollector(registry=self._registry)
+        self._configuration: _Configuration | None = None
 
     def sample(self, samples: Samples) -> None:
         """
-        Add the metrics of *samples*, read again at each scrape.
+        Read the metrics from *samples* at each scrape, no longer from those given before.
         """
-        self._registry.register(_Collector(samples, self.requests))
+        if self._collector is None:
+            self._collector = _Collector(samples, self.requests)
+            self._registry.register(self._collector)
+        self._collector.samples = samples
+
+    def configuration_read(self, *, accepted: bool, at: float) -> None:
+        """
+        Note how the last reading of the configuration ended, *at* seconds since the epoch.
+        """
+        if self._configuration is None:
+            self._configuration = _Configuration()
+            self._registry.register(self._configuration)
+        self._configuration.accepted = accepted
+        if accepted:
+            self._configuration.accepted_at = at
 
     def observe_request(self, operation: str, result: str) -> None:
         """
@@ -107,9 +123,29 @@ class Metrics:
         return generate_latest(self._registry)
 
 
+class _Configuration(Collector):
+    accepted = True
+    accepted_at = 0.0
+
+    def collect(self) -> Iterator[Metric]:
+        """
+        Yield what is known of the configuration, under names like those of Prometheus itself.
+        """
+        yield GaugeMetricFamily(
+            "rotator_config_last_reload_successful",
+            "1 if the configuration read last is in force, 0 if it was refused",
+            self.accepted,
+        )
+        yield GaugeMetricFamily(
+            "rotator_config_last_reload_success_timestamp_seconds",
+            "When the configuration in force was read",
+            self.accepted_at,
+        )
+
+
 class _Collector(Collector):
     def __init__(self, samples: Samples, requests: Callable[[], Mapping[tuple[str, str], int]]) -> None:
-        self._samples = samples
+        self.samples = samples
         self._requests = requests
 
     def collect(self) -> Iterator[Metric]:
@@ -118,17 +154,17 @@ class _Collector(Collector):
         """
         yield InfoMetricFamily("rotator", "The version that runs", value={"version": rotator.__version__})
         alarm = GaugeMetricFamily("rotator_alarm", "1 while the alarm stands", labels=["keyset", "reason"])
-        for active in self._samples.active():
+        for active in self.samples.active():
             alarm.add_metric([active.keyset, active.reason.value], 1)
         yield alarm
-        yield from _of_keysets(tuple(self._samples.keysets()))
+        yield from _of_keysets(tuple(self.samples.keysets()))
         requests = CounterMetricFamily("rotator_vault_requests", "Requests to Vault", labels=["op", "result"])
         for labels, count in sorted(self._requests().items()):
             requests.add_metric(labels, count)
         yield requests
-        if (fault := self._samples.redis_fault()) is not None:
+        if (fault := self.samples.redis_fault()) is not None:
             yield GaugeMetricFamily("rotator_redis_up", "0 while Redis cannot be told of changes", float(not fault))
-        if (expires_at := self._samples.token_expires_at()) is not None:
+        if (expires_at := self.samples.token_expires_at()) is not None:
             yield GaugeMetricFamily(
                 "rotator_vault_token_expiry_timestamp_seconds", "When the Vault token expires", expires_at.timestamp()
             )

@@ -15,13 +15,13 @@ from rotator.adapters.jwks.cache import JwksCache
 from rotator.adapters.jwks.file import FilePublisher
 from rotator.adapters.jwks.http import HttpPublisher
 from rotator.adapters.jwks.store import StorePublisher
-from rotator.daemon.jwks_pages import JwksServer
 from rotator.documents.jwk import EMPTY, parse_jwks
 from rotator.errors import KeyMaterialError, PublicationError
 from rotator.model.document import Tree
 from rotator.model.publication import Jwks
 from rotator.ports.publisher import JwksPublisher
 from tests.support.fakes import ManualClock, MemoryPublisher
+from tests.support.listeners import JwksServer
 from tests.support.publications import jwks, kid, publication
 
 OTHER = publication("other", 9)

@@ -274,6 +274,41 @@ def renewals(peer: Peer) -> int:
     return sum("renew" in request.path for request in peer.requests)
 
 
+# -- the end -----------------------------------------------------------------------------------------------------------
+
+
+def revoking(status: int) -> Callable[[Request], bytes]:
+    """A server that grants a login, and answers a revocation with *status*."""
+    revoked = answer(status, None if status == 204 else {"errors": ["no"]})
+    answers = {"approle": login_answer("t-1"), "revoke": revoked}
+    return lambda request: next((found for word, found in answers.items() if word in request.path), document())
+
+
+@pytest.mark.parametrize(("status", "result"), [(204, "ok"), (403, "denied"), (503, "unavailable")])
+def test_a_token_of_a_login_is_revoked_at_the_end(tmp_path: Path, status: int, result: str) -> None:
+    """Only where that was asked for, and once; one that cannot be revoked lives until its own end."""
+    with Peer(revoking(status)) as peer:
+        site = Site(tmp_path, peer.address)
+        with site.open(revoke_at_close=True) as store:
+            store.load(Tree.KEYS, "web")
+            store.close()
+        with site.open() as store:
+            store.load(Tree.KEYS, "web")
+        with site.open(revoke_at_close=True):
+            pass
+    assert [request.path for request in peer.requests if "revoke" in request.path] == ["/v1/auth/token/revoke-self"]
+    assert site.seen["revoke", result] == 1
+
+
+def test_a_given_token_is_not_revoked(tmp_path: Path) -> None:
+    """Another may use it."""
+    with Peer(revoking(204)) as peer:
+        site = Site(tmp_path, peer.address)
+        with site.open(credentials=TokenLogin(SecretText("t-0")), revoke_at_close=True) as store:
+            store.load(Tree.KEYS, "web")
+    assert not [request for request in peer.requests if "revoke" in request.path]
+
+
 # -- a given token -----------------------------------------------------------------------------------------------------
 
 

@@ -21,15 +21,15 @@ from prometheus_client.parser import text_string_to_metric_families
 
 import rotator
 from rotator.adapters.jwks.cache import JwksCache
-from rotator.daemon.admin_pages import AdminServer, Readiness
+from rotator.daemon.admin_pages import Readiness
 from rotator.daemon.http_message import MAX_HEAD, Request, Response
 from rotator.daemon.http_server import HttpServer, parse_address
-from rotator.daemon.jwks_pages import JwksServer
 from rotator.daemon.waiting import HEAD_TIMEOUT
 from rotator.errors import ConfigError
 from rotator.model.reasons import AlarmReason
 from rotator.reconcile.alarms import Alarm
 from rotator.telemetry.metrics import KeysetSample, Metrics
+from tests.support.listeners import AdminServer, JwksServer
 from tests.support.publications import jwks, kid, pair, publication
 
 Headers = Mapping[str, str]

@@ -30,7 +30,20 @@ from rotator.dev import free_port
 from rotator.model.times import parse_time
 from tests.support.site import Site, wait_for
 
-COMMANDS = ["run", "rotate-now", "revoke", "import", "status", "tick", "check", "policy", "jwks", "generate", "dev"]
+COMMANDS = [
+    "run",
+    "reload",
+    "rotate-now",
+    "revoke",
+    "import",
+    "status",
+    "tick",
+    "check",
+    "policy",
+    "jwks",
+    "generate",
+    "dev",
+]
 KEYSETS = """
 [keysets.web]
 well_known = true

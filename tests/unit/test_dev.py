@@ -13,10 +13,10 @@ from pathlib import Path
 import pytest
 
 from rotator.adapters.jwks.cache import JwksCache
-from rotator.daemon.jwks_pages import JwksServer
 from rotator.dev import GENERATED, Observer, Services, Tally, free_port, run, start_redis
 from rotator.model.keyset import Keyset
 from tests.support.command_line import CommandLine, hmac_keyset
+from tests.support.listeners import JwksServer
 from tests.support.publications import publication
 from tests.support.servers.redis import RedisServer, find_redis
 from tests.support.world import World, policy

@@ -25,6 +25,7 @@ from rotator.model.algorithms import Algorithm
 from rotator.model.document import Tree
 from rotator.model.keyset import Keyset
 from rotator.model.policy import Policy
+from rotator.model.reasons import AlarmReason
 from rotator.model.secret import SecretText
 from rotator.reconcile.alarms import Alarms
 from rotator.reconcile.forgotten import remembered
@@ -37,7 +38,6 @@ from rotator.wiring import (
     make_notifier,
     make_probed_store,
     make_store,
-    read_secret,
     wire_engine,
     wire_operator,
 )
@@ -376,34 +376,29 @@ def test_an_engine_with_redis_closes_it(read: Read) -> None:
     engine.close()
 
 
-# -- credentials -------------------------------------------------------------------------------------------------------
+def test_authorities_that_cannot_be_read_are_a_fault_before_the_first_connection(read: Read) -> None:
+    """As with the password: a reload must find it."""
+    settings = read(f'{FILES}[redis]\nurl = "rediss://127.0.0.1:1/0"\nca_file = "missing"\n{WEB}')
+
+    with pytest.raises(ConfigError, match=r"\[redis\] ca_file: "):
+        make_notifier(settings)
 
 
-@pytest.mark.parametrize("text", ["secret", "secret\n", "secret\r\n"])
-def test_a_credential_is_read_without_its_newline(tmp_path: Path, text: str) -> None:
-    """Editors add one."""
-    (tmp_path / "file").write_bytes(text.encode())
+def test_an_engine_that_takes_over_shares_what_was_seen_and_serves_on(read: Read) -> None:
+    """One that has made no pass yet has the keysets' states and sets."""
+    settings = read(FILES + WEB + INTERNAL)
+    before = wire_engine(settings, RecordingLog())
+    with ThreadPoolExecutor(1) as workers:
+        before.queue.run_once(workers)
+    before.alarms.raise_("web", AlarmReason.OVERDUE)
+    after = wire_engine(read(FILES + WEB), RecordingLog(), last_seen=before.last_seen)
+    after.take_over(before, same_store=True)
+    before.close()
 
-    assert read_secret(tmp_path / "file", "[vault] token_file") == SecretText("secret")
-
-
-@pytest.mark.parametrize(
-    ("content", "fault"),
-    [
-        (None, "cannot be read (FileNotFoundError); create it or correct the option"),
-        (b"\xff\xfe-canary", "cannot be read (UnicodeDecodeError); create it or correct the option"),
-        (b"\n", "is empty; write the credential into it"),
-    ],
-)
-def test_a_credential_that_cannot_be_read_is_a_fault_of_its_option(
-    tmp_path: Path, content: bytes | None, fault: str
-) -> None:
-    """Option, path and way out are named, and nothing of the content."""
-    file = tmp_path / "file"
-    if content is not None:
-        file.write_bytes(content)
-
-    with pytest.raises(ConfigError) as caught:
-        read_secret(file, "[redis] password_file")
-    assert str(caught.value) == f"[redis] password_file: {file} {fault}"
-    assert caught.value.__context__ is None or caught.value.__suppress_context__
+    with closing(after):
+        web, internal = after.queue.trackers
+        assert (web.policy.rotates, internal.policy.rotates) == (True, False)
+        assert web.status is before.queue.trackers[0].status
+        assert after.last_seen is before.last_seen
+        assert after.cache.get("web") is before.cache.get("web")
+        assert after.alarms.active() == before.alarms.active()

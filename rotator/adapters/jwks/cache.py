@@ -3,8 +3,8 @@ The public documents that this process knows: what its listener serves and its J
 """
 
 import threading
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass, replace
 
 from rotator.documents.jwk import Jwk, combined, parse_jwks
 from rotator.errors import KeyMaterialError, PublicationError
@@ -32,6 +32,9 @@ class _Entry:
     @property
     def shared(self) -> bool:
         return self.publication.well_known and not self.publication.symmetric
+
+    def hidden(self) -> "_Entry":
+        return replace(self, publication=replace(self.publication, well_known=False))
 
 
 class JwksCache:
@@ -141,6 +144,20 @@ class JwksCache:
                 self._combined = self._union() or self._combined
                 self._changed = False
             return self._combined
+
+    def take_over(self, before: "JwksCache", names: Collection[str]) -> None:
+        """
+        Serve what *before* served, and its combined set until this one is complete.
+
+        Of the keysets called *names* only those that this cache expects are in the combined set from now on.
+        """
+        combined, known = before.combined(), before._entries  # noqa: SLF001 - of this class
+        with self._lock:
+            hidden = set(names) - self._expected
+            inherited = {name: entry.hidden() if name in hidden else entry for name, entry in known.items()}
+            self._entries = inherited | self._entries
+            self._combined = combined if any(entry.shared for entry in self._entries.values()) else None
+            self._changed = True
 
     def _missing(self) -> tuple[str, ...]:
         return tuple(sorted(self._expected - self._entries.keys() - self._absent))

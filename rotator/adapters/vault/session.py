@@ -21,6 +21,7 @@ from rotator.ports.log import Log
 
 OK, NO_CONTENT, BAD_REQUEST, FORBIDDEN, NOT_FOUND, NOT_YET = 200, 204, 400, 403, 404, 412
 _FIRST_PAUSE, _MAX_PAUSE = 0.05, 1.0
+_MAX_REVOKE = 2.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +30,8 @@ class VaultConnection:
     How to reach one Vault, and as whom; `deadline` in seconds bounds a whole operation with its logins and repetitions.
 
     `observe` is called with each operation and its result: ok, conflict, denied or unavailable. With `watch_standby` a
-    standby that answers reads itself is logged.
+    standby that answers reads itself is logged. `revoke_at_close`: a token that we logged in for is given back at the
+    end.
     """
 
     address: str
@@ -41,6 +43,7 @@ class VaultConnection:
     deadline: float = 10.0
     observe: Observe | None = None
     watch_standby: bool = False
+    revoke_at_close: bool = False
 
 
 class VaultSession:
@@ -88,8 +91,10 @@ class VaultSession:
 
     def close(self) -> None:
         """
-        Close idle connections.
+        Close idle connections; before that, let the token go.
         """
+        if self._connection.revoke_at_close:
+            self._lease.revoke(time.monotonic() + min(_MAX_REVOKE, self._connection.deadline))
         self._transport.close()
 
     def read(self, where: str, deadline: float, send: Callable[[Call], Any], *, capability: str = "read") -> Reply:

@@ -180,7 +180,7 @@ class VaultStore:
 
     def close(self) -> None:
         """
-        Close idle connections.
+        Close idle connections, and let a token go that was ours alone.
         """
         self.session.close()
 

@@ -72,6 +72,7 @@ def test_the_shell_completes_names_of_commands() -> None:
     completion = ShellComplete(group, {}, "rotator", "_ROTATOR_COMPLETE")
     assert [item.value for item in completion.get_completions([], "r")] == [
         "run",
+        "reload",
         "rotate-now",
         "revoke",
         "restore",

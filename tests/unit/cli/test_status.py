@@ -14,7 +14,6 @@ import pytest
 
 from rotator.adapters.files.atomic import write_atomically
 from rotator.cli.exit_codes import Exit
-from rotator.daemon.admin_pages import AdminServer
 from rotator.daemon.health import Readiness
 from rotator.daemon.http_message import Response
 from rotator.daemon.http_server import HttpServer
@@ -24,6 +23,7 @@ from rotator.model.reasons import AlarmReason
 from rotator.model.times import format_time
 from rotator.reconcile.alarms import Alarm
 from tests.support.command_line import CommandLine, hmac_keyset, with_old
+from tests.support.listeners import AdminServer
 
 HOUR, DAY = timedelta(hours=1), timedelta(days=1)
 INTERNAL = '[keysets.internal]\nalgorithm = "HS256"\n'
@@ -178,7 +178,11 @@ class _Health:
 
     def readiness(self) -> Readiness:
         """Return how it fares."""
-        alarms = (Alarm("internal", AlarmReason.OVERDUE, "late"), Alarm("other", AlarmReason.FROZEN, "gone"))
+        alarms = (
+            Alarm("", AlarmReason.CONFIG_REFUSED, "why"),
+            Alarm("internal", AlarmReason.OVERDUE, "late"),
+            Alarm("other", AlarmReason.FROZEN, "gone"),
+        )
         return Readiness(False, {"internal": "rotation overdue"}, alarms, "redis at r:1: connection refused")
 
 
@@ -201,21 +205,25 @@ def listening(folder: Path, server: HttpServer) -> Iterator[CommandLine]:
 
 
 def test_the_daemons_alarms_are_shown_for_the_keysets_asked_for(tmp_path: Path) -> None:
-    """They are what only the daemon knows; those of others are left out."""
+    """And those of the daemon itself. They are what only it knows; those of other keysets are left out."""
     with listening(tmp_path, AdminServer("127.0.0.1:0", _Health(), _Metrics())) as rotator:
         rotator.put(hmac_keyset())
         lines = rotator.run("status").stdout.splitlines()
         daemon = json.loads(rotator.run("status", "--output", "json").stdout)["daemon"]
     redis = "redis at r:1: connection refused"
-    assert lines[-3:] == [
+    assert lines[-4:] == [
         "daemon: NOT READY",
         f"redis: {redis} (rotation goes on without it)",
+        "ALARM configuration refused: why",
         "ALARM internal: rotation overdue: late",
     ]
     assert daemon == {
         "reachable": True,
         "ready": False,
-        "alarms": [{"keyset": "internal", "reason": "rotation overdue", "detail": "late"}],
+        "alarms": [
+            {"keyset": "", "reason": "configuration refused", "detail": "why"},
+            {"keyset": "internal", "reason": "rotation overdue", "detail": "late"},
+        ],
         "redis": redis,
     }
 

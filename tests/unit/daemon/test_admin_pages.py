@@ -7,12 +7,13 @@ from dataclasses import dataclass
 
 import pytest
 
-from rotator.daemon.admin_pages import AdminPages, AdminServer, render_health, render_readiness
+from rotator.daemon.admin_pages import AdminPages, render_health, render_readiness
 from rotator.daemon.health import Readiness
 from rotator.daemon.http_message import Request
 from rotator.model.reasons import AlarmReason
 from rotator.reconcile.alarms import Alarm
 from tests.support.http_caller import ask, running
+from tests.support.listeners import AdminServer
 
 LATE = Alarm("web", AlarmReason.OVERDUE, 'because of "' + "ab" * 32 + '"')
 

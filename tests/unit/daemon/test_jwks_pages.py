@@ -8,8 +8,9 @@ import pytest
 
 from rotator.adapters.jwks.cache import JwksCache
 from rotator.daemon.http_message import Request, Response
-from rotator.daemon.jwks_pages import JwksPages, JwksServer, render, unless_cached
+from rotator.daemon.jwks_pages import JwksPages, render, unless_cached
 from tests.support.http_caller import ask, running
+from tests.support.listeners import JwksServer
 from tests.support.publications import jwks, publication
 
 WEB = "/keysets/web/jwks.json"

@@ -11,7 +11,6 @@ from collections.abc import Iterator
 from dataclasses import replace
 from http import HTTPStatus
 from pathlib import Path
-from queue import SimpleQueue
 from types import FrameType
 
 import pytest
@@ -21,6 +20,7 @@ from rotator.cli.output import StderrLog
 from rotator.config.load import load
 from rotator.config.settings import Settings
 from rotator.daemon.http_server import HttpServer
+from rotator.daemon.listeners import ADMIN, JWKS
 from rotator.daemon.main import Daemon
 from tests.support.command_line import CommandLine
 from tests.support.http_caller import Reply, ask
@@ -37,8 +37,8 @@ def test_a_signal_may_come_at_any_instant(tmp_path: Path, nth: int, monkeypatch:
     """
     monkeypatch.setenv("WATCHDOG_USEC", "20000")  # so that each wait is short
     rotator = CommandLine(tmp_path, INTERNAL)
-    daemon = Daemon(Context(str(rotator.config)).settings(command_line=False), StderrLog())
-    reload: SimpleQueue[None] = SimpleQueue()
+    settings = Context(str(rotator.config)).settings(command_line=False)
+    daemon = Daemon(settings, StderrLog())
     left = nth
 
     def interrupt(_frame: FrameType, _event: str, _argument: object) -> None:
@@ -50,21 +50,22 @@ def test_a_signal_may_come_at_any_instant(tmp_path: Path, nth: int, monkeypatch:
         elif left < -1:
             sys.setprofile(None)
 
-    def wait() -> None:
+    def serve() -> None:
         sys.setprofile(interrupt)
         try:
-            ended.append(daemon.wait(reload))
+            daemon.serve(lambda: settings)
+            ended.append(True)
         finally:
             sys.setprofile(None)
             daemon.stop()
 
     ended: list[bool] = []
-    waiting = threading.Thread(target=wait, daemon=True)
+    serving = threading.Thread(target=serve, daemon=True)
     daemon.start()
-    waiting.start()
-    waiting.join(10)
+    serving.start()
+    serving.join(10)
 
-    assert ended == [False]
+    assert ended == [True]
     daemon.close()
 
 
@@ -128,9 +129,18 @@ def manager(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[socket.
         yield listening
 
 
-def wait_for(server: HttpServer | None, path: str, body: bytes) -> Reply:
+def jwks_server(daemon: Daemon) -> HttpServer:
+    """The listener of the JWKS; there must be one."""
+    return daemon.listeners.open[JWKS].listener
+
+
+def admin_server(daemon: Daemon) -> HttpServer:
+    """The listener of the operator; there must be one."""
+    return daemon.listeners.open[ADMIN].listener
+
+
+def wait_for(server: HttpServer, path: str, body: bytes) -> Reply:
     """Ask until the answer is 200 and holds *body*, for twenty seconds at most."""
-    assert server is not None
     deadline = time.monotonic() + 20
     while (reply := ask(server, path)).status != HTTPStatus.OK or body not in reply.body:
         assert time.monotonic() < deadline, reply
@@ -139,10 +149,10 @@ def wait_for(server: HttpServer | None, path: str, body: bytes) -> Reply:
 
 def test_a_daemon_begins_at_once_and_serves_what_it_made(daemon: Daemon, settings: Settings, log: RecordingLog) -> None:
     """The set of a keyset, the combined one, readiness and metrics; the file too."""
-    found = wait_for(daemon.jwks_server, "/keysets/web/jwks.json", b'"kid"')
-    combined = wait_for(daemon.jwks_server, "/.well-known/jwks.json", b'"kid"')
-    wait_for(daemon.admin_server, "/readyz", b'"ready": true')
-    wait_for(daemon.admin_server, "/metrics", b"rotator_")
+    found = wait_for(jwks_server(daemon), "/keysets/web/jwks.json", b'"kid"')
+    combined = wait_for(jwks_server(daemon), "/.well-known/jwks.json", b'"kid"')
+    wait_for(admin_server(daemon), "/readyz", b'"ready": true')
+    wait_for(admin_server(daemon), "/metrics", b"rotator_")
 
     assert len(json.loads(found.body)["keys"]) == 1
     assert len(json.loads(combined.body)["keys"]) == 1
@@ -152,8 +162,8 @@ def test_a_daemon_begins_at_once_and_serves_what_it_made(daemon: Daemon, setting
     started = next(fields for _, event, fields in log.events if event == "started")
     assert started == {
         "keysets": 2,
-        "jwks": daemon.jwks_server and daemon.jwks_server.address,
-        "admin": daemon.admin_server and daemon.admin_server.address,
+        "jwks": jwks_server(daemon).address,
+        "admin": admin_server(daemon).address,
     }
 
 
@@ -161,9 +171,8 @@ def test_a_daemon_that_ended_gives_everything_back(settings: Settings, log: Reco
     """Its ports, its file, its threads: another can start in its place at once."""
     daemon = Daemon(settings, log)
     daemon.start()
-    assert daemon.jwks_server is not None
-    wait_for(daemon.jwks_server, "/keysets/web/jwks.json", b'"kid"')
-    address = daemon.jwks_server.address
+    wait_for(jwks_server(daemon), "/keysets/web/jwks.json", b'"kid"')
+    address = jwks_server(daemon).address
     daemon.close()
 
     assert log.names()[-1] == "stopped"
@@ -171,11 +180,13 @@ def test_a_daemon_that_ended_gives_everything_back(settings: Settings, log: Reco
     publish = replace(settings.publish, http=address)
     again = Daemon(replace(settings, publish=publish), log)
     again.start()
-    wait_for(again.jwks_server, "/keysets/web/jwks.json", b'"kid"')
+    wait_for(jwks_server(again), "/keysets/web/jwks.json", b'"kid"')
     again.close()
 
 
-def test_systemd_is_told_when_all_is_served(manager: socket.socket, daemon: Daemon, log: RecordingLog) -> None:
+def test_systemd_is_told_when_all_is_served(
+    manager: socket.socket, daemon: Daemon, settings: Settings, log: RecordingLog
+) -> None:
     """Not before, and once; that the daemon lives every turn, and its status whenever it changed."""
     told: list[bytes] = []
 
@@ -190,7 +201,7 @@ def test_systemd_is_told_when_all_is_served(manager: socket.socket, daemon: Daem
 
     listening = threading.Thread(target=listen)
     listening.start()
-    assert daemon.wait(SimpleQueue()) is False
+    daemon.serve(lambda: settings)
     listening.join(20)
 
     first = next(number for number, message in enumerate(told) if message.startswith(READY))
@@ -199,42 +210,32 @@ def test_systemd_is_told_when_all_is_served(manager: socket.socket, daemon: Daem
     assert log.names().count("ready") == 1
 
 
-def test_a_request_to_reload_ends_the_wait_as_one(daemon: Daemon) -> None:
-    """The daemon goes on meanwhile: nothing is stopped."""
-    reload: SimpleQueue[None] = SimpleQueue()
-    reload.put(None)
-
-    assert daemon.wait(reload) is True
-    wait_for(daemon.jwks_server, "/keysets/web/jwks.json", b'"kid"')
-
-
-@pytest.mark.parametrize(("reloading", "word"), [(False, b"STOPPING=1"), (True, b"RELOADING=1\nMONOTONIC_USEC=")])
-def test_systemd_is_told_of_the_end(manager: socket.socket, settings: Settings, reloading: bool, word: bytes) -> None:
-    """Or of a reload, which begins as an end."""
+def test_systemd_is_told_of_the_end(manager: socket.socket, settings: Settings) -> None:
+    """Before anything ends."""
     daemon = Daemon(settings, RecordingLog())
     daemon.start()
-    daemon.close(reloading=reloading)
+    daemon.close()
 
-    assert manager.recv(4096).startswith(word)
+    assert manager.recv(4096) == b"STOPPING=1"
 
 
 def at_rest(daemon: Daemon) -> bool:
     """Whether the daemon has seen its own last save, and has nothing to do before its next poll."""
-    seen = daemon._fingerprint == daemon._engine.store.fingerprint()
-    statuses = [tracker.status for tracker in daemon._queue.trackers]
+    setup = daemon._setup
+    seen = setup._fingerprint == setup.engine.store.fingerprint()
+    statuses = [tracker.status for tracker in setup.engine.queue.trackers]
     signing = all(status and status.keyset.current for status in statuses)
-    return bool(seen and signing and not daemon._queue.busy)
+    return bool(seen and signing and setup.at_rest())
 
 
 def test_a_store_that_another_process_changed_is_read_at_once(daemon: Daemon, settings: Settings) -> None:
     """Files tell of it at the next beat, minutes before the next poll."""
-    assert daemon.admin_server is not None
     deadline = time.monotonic() + 20
     while not at_rest(daemon):
         assert time.monotonic() < deadline
     (settings.store.path / "keys" / "internal.json").unlink()
 
-    while b'"frozen"' not in (reply := ask(daemon.admin_server, "/readyz")).body:
+    while b'"frozen"' not in (reply := ask(admin_server(daemon), "/readyz")).body:
         assert time.monotonic() < deadline, reply
     assert reply.status == HTTPStatus.SERVICE_UNAVAILABLE
 
@@ -245,11 +246,11 @@ def test_a_chore_that_fails_ends_nothing(daemon: Daemon, log: RecordingLog) -> N
     def fail() -> None:
         raise OSError("no space left")
 
-    daemon._engine.store.maintain = fail  # type: ignore[method-assign]
-    daemon._maintain()
+    daemon._setup.engine.store.maintain = fail  # type: ignore[method-assign]
+    daemon._setup.maintain()
 
     assert ("warning", "token_not_renewed", {"detail": "no space left"}) in log.events
-    wait_for(daemon.admin_server, "/healthz", b"ok")
+    wait_for(admin_server(daemon), "/healthz", b"ok")
 
 
 def test_a_daemon_that_stops_begins_no_pass(settings: Settings) -> None:
@@ -258,7 +259,7 @@ def test_a_daemon_that_stops_begins_no_pass(settings: Settings) -> None:
     daemon.stop()
     daemon.start()
     daemon.close()
-    daemon._wake()
+    daemon._setup.wake()
 
     assert daemon.health.alive()
     assert not (settings.store.path / "keys").exists()
@@ -274,7 +275,7 @@ def test_a_daemon_without_listeners_only_keeps_keys(settings: Settings, log: Rec
         assert time.monotonic() < deadline, daemon.health.readiness()
     daemon.close()
 
-    assert (daemon.jwks_server, daemon.admin_server) == (None, None)
+    assert daemon.listeners.open == {}
     assert next(fields for _, event, fields in log.events if event == "started") == {
         "keysets": 2,
         "jwks": "",

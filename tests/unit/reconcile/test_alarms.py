@@ -73,3 +73,22 @@ def test_an_alarm_raised_by_many_threads_is_logged_once() -> None:
         thread.join(10)
 
     assert log.names() == ["alarm"]
+
+
+def test_an_alarm_reads_as_one_line() -> None:
+    """With the keyset it concerns, if it is not the daemon's."""
+    assert str(Alarm("web", CLOCK, "by 3 s")) == "web: clock not trusted: by 3 s"
+    assert str(Alarm("", AlarmReason.CONFIG_REFUSED, "why")) == "configuration refused: why"
+
+
+def test_active_alarms_go_on_under_another_configuration_without_a_word() -> None:
+    """Those of its keysets and of the daemon; of a keyset that is no longer looked after there is none."""
+    before, log = Alarms(RecordingLog()), RecordingLog()
+    for keyset in ("web", "gone", ""):
+        before.raise_(keyset, CLOCK, "by 3 s")
+    alarms = Alarms(log)
+    alarms.take_over(before, ["web", "new"])
+    alarms.raise_("web", CLOCK, "by 4 s")
+
+    assert alarms.active() == (Alarm("", CLOCK, "by 3 s"), Alarm("web", CLOCK, "by 4 s"))
+    assert log.events == []

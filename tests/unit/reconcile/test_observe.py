@@ -212,3 +212,13 @@ def test_another_algorithm_of_the_same_kind_may_follow() -> None:
     found = Lookout(rules).saved().observe()
 
     assert found.policy == rules
+
+
+def test_a_keyset_put_back_into_the_configuration_is_alarmed_no_longer() -> None:
+    """The policy of the configuration is in force again."""
+    lookout = Lookout(replace(SECRETS, rotates=False)).saved()
+    lookout.observe()
+    lookout.tracker.policy = SECRETS
+    assert lookout.observe().policy == SECRETS
+
+    assert lookout.alarms.active() == ()

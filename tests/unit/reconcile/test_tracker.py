@@ -282,3 +282,16 @@ def test_a_purge_that_failed_is_pending_in_the_status() -> None:
 
     assert tracker.status is not None
     assert (tracker.status.purge_pending, tracker.status.pending) == (True, True)
+
+
+def test_another_policy_goes_on_with_the_same_observations() -> None:
+    """Nothing seen is forgotten; what publishers show is compared again, for there may be others now."""
+    tracker, snapshot = settled()
+    tracker.rotations = 3
+    other = policy("HS256", p=16)
+    continued = tracker.continued(other)
+
+    assert continued == replace(tracker, policy=other, converged=None)
+    assert continued.status is tracker.status
+    continued.begin(snapshot, 21.0)
+    assert continued.must_converge

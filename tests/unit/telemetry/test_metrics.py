@@ -144,3 +144,28 @@ def test_the_process_is_measured_too(metrics: Metrics) -> None:
     """Its memory, for one."""
     assert b"process_resident_memory_bytes" in metrics.render()
     assert metrics.content_type.startswith("text/plain")
+
+
+def test_metrics_are_read_from_the_samples_given_last(metrics: Metrics, samples: FakeSamples) -> None:
+    """A reload gives others; requests are counted on."""
+    samples.samples = [KeysetSample("web", 7, {}, {}, None, None, False)]
+    metrics.observe_request("read", "ok")
+    others = FakeSamples()
+    others.samples = [KeysetSample("new", 1, {}, {}, None, None, False)]
+    metrics.sample(others)
+
+    found = scrape(metrics)
+    assert found["rotator_sequence", "new"] == 1
+    assert ("rotator_sequence", "web") not in found
+    assert found["rotator_vault_requests_total", "read", "ok"] == 1
+
+
+def test_the_last_reading_of_the_configuration_is_told(metrics: Metrics) -> None:
+    """Whether it is in force, and since when the one in force is."""
+    accepted, at = ("rotator_config_last_reload_successful",), ("rotator_config_last_reload_success_timestamp_seconds",)
+    metrics.configuration_read(accepted=True, at=10.0)
+    assert (scrape(metrics)[accepted], scrape(metrics)[at]) == (1, 10)
+    metrics.configuration_read(accepted=False, at=20.0)
+    assert (scrape(metrics)[accepted], scrape(metrics)[at]) == (0, 10)
+    metrics.configuration_read(accepted=True, at=30.0)
+    assert (scrape(metrics)[accepted], scrape(metrics)[at]) == (1, 30)

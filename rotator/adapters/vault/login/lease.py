@@ -19,7 +19,7 @@ from rotator.model.times import format_time
 from rotator.ports.log import Log
 
 Observe = Callable[[str, str], object]
-_LOOKUP, _RENEW = "/v1/auth/token/lookup-self", "/v1/auth/token/renew-self"
+_LOOKUP, _RENEW, _REVOKE = (f"/v1/auth/token/{verb}-self" for verb in ("lookup", "renew", "revoke"))
 _RETRY = 10.0
 # A token this young did not die. Without this rule one that may not look itself up would be replaced at each refusal.
 _YOUNG = 10.0
@@ -115,6 +115,21 @@ class TokenLease:
         finally:
             self._lock.release()
         return self._trouble
+
+    def revoke(self, deadline: float) -> None:
+        """
+        Revoke the token if a login of ours granted it. One that cannot be revoked lives until its own end.
+        """
+        lease = self._lease
+        if lease is None or not self._method.repeatable:
+            return
+        try:
+            with self._alone(deadline):
+                lease, self._lease = self._lease or lease, None
+                answer = Call(self._transport, lease.token, deadline).post(_REVOKE, json={})
+            self._observe("revoke", "ok" if answer.status == 204 else "denied")  # noqa: PLR2004 - done, says nothing
+        except StoreError:
+            self._observe("revoke", "unavailable")
 
     @contextmanager
     def _alone(self, deadline: float) -> Iterator[None]:

@@ -123,3 +123,59 @@ def test_a_dropped_keyset_leaves_the_combined_set() -> None:
     cache.drop("api")
     assert cache.combined() is None
     assert cache.missing() == ()
+
+
+def cache_of(well_known: list[str], *names: str) -> JwksCache:
+    """A cache in which each of *names* was put, with a key of its own."""
+    cache = JwksCache(well_known)
+    for number, name in enumerate(names, 1):
+        cache.put(publication(name, number))
+    return cache
+
+
+def test_another_configuration_serves_at_once_what_was_served() -> None:
+    """The former combined set stands until that of the new ones is complete."""
+    before = cache_of(["web"], "web", "found")
+    cache = JwksCache(["web", "new"])
+    cache.take_over(before, ["web", "new"])
+
+    assert cache.get("web") is before.get("web")
+    assert cache.missing() == ("new",)
+    assert cache.combined() is before.combined()
+    cache.put(publication("new", 3))
+    combined = cache.combined()
+    assert combined is not None
+    assert combined.jwks == jwks(2, 3, 1)  # in the order of their names; "found" is to be found again
+
+
+def test_what_was_put_meanwhile_is_not_replaced_by_what_was_served_before() -> None:
+    """It is what the new configuration knows."""
+    cache = JwksCache(["web"])
+    cache.put(publication("web", 2))
+    cache.take_over(cache_of(["web"], "web"), ["web"])
+
+    combined = cache.combined()
+    assert combined is not None
+    assert combined.jwks == jwks(2)
+
+
+def test_a_keyset_that_leaves_the_combined_set_is_out_of_it_at_once() -> None:
+    """Its own set stays as it is."""
+    before = cache_of(["web", "api"], "web", "api")
+    cache = JwksCache(["web"])
+    cache.take_over(before, ["web", "api"])
+
+    combined, api = cache.combined(), cache.get("api")
+    assert combined is not None
+    assert api is not None
+    assert combined.jwks == jwks(1)
+    assert api.document.jwks == jwks(2)
+
+
+def test_a_combined_set_ends_with_a_configuration_that_has_none() -> None:
+    """It would go on to show keys that are retired meanwhile; after a restart it would not be there either."""
+    cache = JwksCache([])
+    cache.take_over(cache_of(["web"], "web"), ["web"])
+
+    assert cache.combined() is None
+    assert not cache.has_combined

@@ -17,8 +17,8 @@ from rotator.adapters.jwks.fetches import Fetches
 from rotator.adapters.jwks.http import HttpPublisher, VerifyUrls
 from rotator.daemon.http_message import Request, Response
 from rotator.daemon.http_server import HttpServer
-from rotator.daemon.jwks_pages import JwksServer
 from rotator.errors import PublicationError
+from tests.support.listeners import JwksServer
 from tests.support.publications import jwks, kid, publication
 
 

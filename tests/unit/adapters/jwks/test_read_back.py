@@ -93,6 +93,7 @@ def test_what_a_verifier_finds_is_accepted(text: str) -> None:
         ('{"keys": {"a": 1}}', "no JWKS"),
         ("[" * 100_000, "no JWKS"),
     ],
+    ids=range(15),
 )
 def test_what_a_verifier_would_trip_over_is_refused(text: str | bytes, said: str) -> None:
     """The error names the place and the kid."""

@@ -33,6 +33,7 @@ TROUBLE = (*dict.fromkeys(reason for _, reason in _REASONS), AlarmReason.INTERNA
 OUTAGE = frozenset({AlarmReason.UNAVAILABLE, AlarmReason.DENIED})
 # The store answered, and only a person mends what it said; that counts within seconds.
 FROZEN = CONTRADICTIONS
+FROZEN_INTERVAL = 4.0
 # What keeps services from reading the keyset, too.
 _UNREADABLE = FROZEN | {AlarmReason.UNAVAILABLE}
 

@@ -24,10 +24,9 @@ from rotator.reconcile.hang_watch import HANG_AFTER, HangWatch
 from rotator.reconcile.last_known import LastKnown
 from rotator.reconcile.reconciler import Reconciler
 from rotator.reconcile.tracker import KeysetStatus, Tracker
-from rotator.reconcile.troubles import FROZEN, OUTAGE, TROUBLE, reason_of, signing_ends
+from rotator.reconcile.troubles import FROZEN, FROZEN_INTERVAL, OUTAGE, TROUBLE, reason_of, signing_ends
 
 MIN_HINT_INTERVAL = 1.0
-FROZEN_INTERVAL = 4.0  # a repair counts at once
 
 
 @dataclass(slots=True)
@@ -298,5 +297,4 @@ class WorkQueue:
 
     @staticmethod
     def _wait(failures: int, propagation_time: timedelta) -> float:
-        jitter = random.random()  # noqa: S311 - not a secret
-        return backoff(failures, propagation_time / 4, jitter=jitter).total_seconds()
+        return backoff(failures, propagation_time / 4, jitter=random.random()).total_seconds()  # noqa: S311 - no secret

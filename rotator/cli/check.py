@@ -146,7 +146,7 @@ def _keyset(store: DocumentStore, name: str, policy: Policy) -> Iterator[Finding
     try:
         examine(store, name, policy)
     except (FrozenError, DocumentError) as error:
-        yield Finding(f"keyset {name}", str(error), exit_code(error))
+        yield Finding(f"{Tree.KEYS}/{name}", str(error), exit_code(error))
     except RotatorError:
         return  # it does not exist yet, or a right is missing, which is told elsewhere
 

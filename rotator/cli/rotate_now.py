@@ -124,11 +124,12 @@ def _names(context: Context, keysets: tuple[str, ...], *, every: bool) -> tuple[
 
 
 def _ask(context: Context, operator: "Operator", names: tuple[str, ...], *, yes: bool) -> None:
+    from rotator.commands.diagnosis import believed
     from rotator.commands.rotate_now import consequence, hold_of
     from rotator.model.reasons import HoldReason
 
     for name in names:
-        snapshot = operator.loader.load(name, context.policy(name))
+        snapshot = believed(operator.store, operator.loader, name, context.policy(name))
         hold = hold_of(operator, snapshot)
         if hold is None or hold.reason is HoldReason.CLOCK:  # refused whatever the answer
             continue

@@ -1,27 +1,34 @@
 """
-A keyset as the daemon would judge it, for the commands that show it: what is wrong, and the one command that mends it.
+A keyset as the daemon would judge it, for every command: what is wrong, and the one command that mends it.
 """
 
 from rotator.errors import DocumentError, FrozenError, RefusedError, StoreDeniedError
 from rotator.model.policy import Policy
 from rotator.ports.store import DocumentStore
 from rotator.reconcile.loading import Loader
-from rotator.reconcile.remains import remains_of
 from rotator.reconcile.snapshot import Snapshot, load
-from rotator.reconcile.ways_out import absence, way_out
 
 
 def examine(store: DocumentStore, name: str, policy: Policy) -> Snapshot:
     """
-    Return the keyset as it is stored now. Who may not read the standby cannot see whether rotator wrote it.
+    Return the keyset as it is stored now, for a command that shows it; raises as `believed` does.
+
+    Who may not read the standby cannot see whether rotator wrote it.
+    """
+    try:
+        return believed(store, Loader(store), name, policy)
+    except StoreDeniedError:
+        return load(store, name, policy)
+
+
+def believed(store: DocumentStore, loader: Loader, name: str, policy: Policy) -> Snapshot:
+    """
+    Return the keyset as it is stored now, for a command that changes it.
 
     Raises RefusedError if it does not exist yet, FrozenError or DocumentError, with the way out, if it cannot be believed.
     """
-    loader = Loader(store)
     try:
         return loader.load(name, policy)
-    except StoreDeniedError:
-        return load(store, name, policy)
     except DocumentError as error:
         if error.newer:
             raise
@@ -39,6 +46,10 @@ def _way_out(store: DocumentStore, loader: Loader, name: str, policy: Policy, sa
     """
     Return what is wrong, which is *said* unless there is no signing document, and the way out.
     """
+    # Imported here: `status` pays for it in trouble only.
+    from rotator.reconcile.remains import remains_of  # noqa: PLC0415
+    from rotator.reconcile.ways_out import absence, way_out  # noqa: PLC0415
+
     remains = remains_of(store, name, lambda stored: loader.fault(stored, name))
     if remains.fields is None and said is not None:
         return absence(remains, configured=policy.rotates)

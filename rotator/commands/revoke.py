@@ -4,6 +4,7 @@ Taking compromised keys out, apart from how it is typed.
 
 from dataclasses import dataclass
 
+from rotator.commands.diagnosis import believed
 from rotator.commands.rotate_now import ATTEMPTS, clock_of
 from rotator.errors import ArgumentError, StoreConflictError
 from rotator.model.keys import Kid, NextKey
@@ -35,7 +36,7 @@ def revoke(operator: Operator, name: str, policy: Policy, kid: Kid, reason: str,
     Raises ArgumentError for a kid that is not in the keyset.
     """
     for _ in range(ATTEMPTS):
-        before = operator.loader.load(name, policy)
+        before = believed(operator.store, operator.loader, name, policy)
         keyset = before.keyset
         if any(revocation.kid == kid for revocation in keyset.revoked):
             current = keyset.current.kid if keyset.current else ""

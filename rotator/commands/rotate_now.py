@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 
+from rotator.commands.diagnosis import believed
 from rotator.errors import PublicationError, StandbyLostError, StoreConflictError
 from rotator.lifecycle.decisions import Activate
 from rotator.lifecycle.holds import GOOD, Evidence, Hold, activation_hold, still_needed
@@ -74,7 +75,7 @@ def rotate_now(operator: Operator, name: str, policy: Policy, options: RotateOpt
     """
     first: Snapshot | None = None
     for _ in range(ATTEMPTS):
-        snapshot = operator.loader.load(name, policy)
+        snapshot = believed(operator.store, operator.loader, name, policy)
         first = first or snapshot
         current = snapshot.keyset.current
         if current and options.op_id is not None and current.activated_by == options.op_id:

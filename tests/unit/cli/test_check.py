@@ -202,7 +202,7 @@ def test_a_deleted_document_is_told(tmp_path: Path, vault_server: VaultServer, m
     vault_server.request("DELETE", path, None, root)
     found = findings(on_vault(tmp_path, vault_server, mount, root), 3)
     said = "internal: version 1 of keys/internal, its latest, was deleted; run `rotator restore internal --version 1`"
-    assert ("FAIL", "keyset internal", said) in found
+    assert ("FAIL", "keys/internal", said) in found
 
 
 def test_a_vault_that_is_away_is_69(tmp_path: Path, vault_server: VaultServer) -> None:

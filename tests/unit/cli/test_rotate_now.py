@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from rotator.model.document import Tree
 from rotator.model.times import format_time
 from tests.support.command_line import CommandLine, hmac_keyset, with_old
 
@@ -175,3 +176,17 @@ def test_of_one_a_failure_is_the_commands(rotator: CommandLine) -> None:
     answer = rotator.run("rotate-now", "internal", "--output", "json")
     assert (answer.code, answer.stdout) == (3, "")
     assert "rotator: internal: does not exist yet" in answer.stderr
+
+
+@pytest.mark.parametrize("arguments", [("rotate-now", "internal"), ("revoke", "internal", "c" * 32)])
+def test_a_frozen_keyset_is_refused_with_the_command_that_mends_it(
+    rotator: CommandLine, arguments: tuple[str, ...]
+) -> None:
+    """As its alarm and `status` tell; nothing is changed."""
+    rotator.put(hmac_keyset())
+    stored = rotator.store.load(Tree.KEYS, "internal")
+    rotator.store.save(Tree.KEYS, "internal", {**(stored.fields or {}), "current": "x"}, stored.version)
+    answer = rotator.run(*arguments)
+    assert answer.code == 3
+    assert "to accept what is there run `rotator thaw internal`" in answer.stderr
+    assert rotator.store.load(Tree.KEYS, "internal").version == stored.version + 1

@@ -203,6 +203,10 @@ REDIS = '[redis]\nurl = "rediss://127.0.0.1:1/0"\n'
         (lambda text: text.replace('"state"', '"elsewhere"'), "[daemon] state_dir: cannot change"),
         (lambda text: text + REDIS + 'password_file = "none"\n', "[redis] password_file: "),
         (lambda text: text + REDIS + 'ca_file = "none"\n', "[redis] ca_file: "),
+        (
+            lambda text: text.replace("[publish]", '[publish]\nca_file = "none"\nverify_urls = ["https://a/{keyset}"]'),
+            "[publish] ca_file: ",
+        ),
         (lambda text: text.replace('"file"', '"vault"', 1), "[vault] role_id_file: "),
         (
             lambda text: text.replace('"file"', '"vault"', 1) + '[vault]\nauth = "token"\ntoken_file = "none"\n',

@@ -17,7 +17,7 @@ from rotator.daemon.listeners import ADMIN, JWKS, Listeners
 from rotator.daemon.reload import Candidate, build, rebuild
 from rotator.daemon.setup import STOP_TIMEOUT
 from rotator.daemon.signals import Signals
-from rotator.errors import ConfigError
+from rotator.errors import ConfigError, RotatorError
 from rotator.model.reasons import AlarmReason
 from rotator.ports.log import Log
 from rotator.telemetry import logs
@@ -165,15 +165,17 @@ class Daemon:
         self._setup.engine.alarms.clear("", AlarmReason.CONFIG_REFUSED)
         self._say("configuration_unchanged" if self._setup.settings == before.settings else "configuration_changed")
         self._setup.start(on_exit=self.stop)
-        before.close()
+        try:
+            before.close()
+        except Exception:  # noqa: BLE001 - what it leaves open is lost, the new setup works
+            self._log.exception("not_closed")
 
     def _refuse(self, error: Exception) -> tuple[str, ...]:
         if self._other_log:  # it sent the libraries' log there, too
             ours = self._setup.settings.log
             logs.configure(ours.level, ours.format)
-        if isinstance(error, ConfigError):
-            faults = error.faults
-        else:
+        faults = error.faults if isinstance(error, ConfigError) else (str(error),)
+        if not isinstance(error, RotatorError):
             faults = (f"{type(error).__name__}: {error}",)
             self._log.exception("reload_failed")
         for fault in faults:

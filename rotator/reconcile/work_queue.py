@@ -178,13 +178,11 @@ class WorkQueue:
         """
         Go on with what *before*, which makes no more passes, knew of the keysets that are in both. All of them are due.
         """
-        # ruff: disable[SLF001] - of this class
-        self._outages, self._outage_until = before._outages, before._outage_until
-        for name, entry in self._entries.items():
-            if same_store and (known := before._entries.get(name)) is not None:
-                entry.tracker = known.tracker.continued(entry.tracker.policy)
-                entry.failures = known.failures
-        # ruff: enable[SLF001]
+        known = before._entries  # noqa: SLF001 - of this class, and so below
+        self._outages, self._outage_until = before._outages, before._outage_until  # noqa: SLF001
+        for name in self._entries.keys() & known.keys() if same_store else ():
+            entry, former = self._entries[name], known[name]
+            entry.tracker, entry.failures = former.tracker.continued(entry.tracker.policy), former.failures
 
     # -- due times -----------------------------------------------------------------------------------------------------
 

@@ -203,6 +203,10 @@ REDIS = '[redis]\nurl = "rediss://127.0.0.1:1/0"\n'
         (lambda text: text.replace('"state"', '"elsewhere"'), "[daemon] state_dir: cannot change"),
         (lambda text: text + REDIS + 'password_file = "none"\n', "[redis] password_file: "),
         (lambda text: text + REDIS + 'ca_file = "none"\n', "[redis] ca_file: "),
+        (
+            lambda text: text.replace("[publish]", '[publish]\nca_file = "none"\nverify_urls = ["https://a/{keyset}"]'),
+            "[publish] ca_file: ",
+        ),
         (lambda text: text.replace('"file"', '"vault"', 1), "[vault] role_id_file: "),
         (
             lambda text: text.replace('"file"', '"vault"', 1) + '[vault]\nauth = "token"\ntoken_file = "none"\n',
@@ -254,6 +258,34 @@ def test_what_goes_wrong_unforeseen_is_refused_with_its_trace(running: Running) 
     assert running.reasons() == {("", AlarmReason.CONFIG_REFUSED)}
     assert "reload_failed" in running.log.names()
     assert ("error", "configuration_refused", {"detail": "RuntimeError: a fault of ours"}) in running.log.events
+
+
+def test_a_memory_that_cannot_be_listed_refuses_the_reload(running: Running, tmp_path: Path) -> None:
+    """Which keysets are to be served besides those of the configuration is not known then; the running one knows."""
+    keysets = tmp_path / "state" / "keysets"
+    keysets.rename(tmp_path / "state" / "away")
+    keysets.write_text("no folder")
+    (fault,) = running.reload(TEXT)
+
+    assert f"{keysets} cannot be read" in fault
+    assert "reload_failed" not in running.log.names()
+    keysets.unlink()
+    (tmp_path / "state" / "away").rename(keysets)
+    assert running.reload(TEXT) == ()
+
+
+def test_a_former_setup_that_cannot_be_closed_is_logged(running: Running) -> None:
+    """The new one is in force."""
+
+    def fail() -> None:
+        raise OSError("no space left")
+
+    before = running.daemon._setup
+    before.engine.store.close = fail  # type: ignore[method-assign]
+    assert running.reload(TEXT) == ()
+
+    assert running.daemon._setup is not before
+    assert "not_closed" in running.log.names()
 
 
 def test_an_outage_that_the_running_one_suffers_too_refuses_nothing(running: Running, tmp_path: Path) -> None:

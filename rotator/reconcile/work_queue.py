@@ -271,9 +271,6 @@ class WorkQueue:
             self._last_known.serve(tracker.name, tracker.policy, ask=reason is not AlarmReason.UNAVAILABLE)
 
     def _release(self, name: str) -> None:
-        """
-        Leave a keyset for the next dispatch.
-        """
         self._entries[name].busy = False
 
     def _held(self) -> bool:
@@ -288,8 +285,8 @@ class WorkQueue:
         with self._lock:
             self._probing = False
             self._outages += 1
-            shortest = min(other.tracker.policy.timing.propagation_time for other in self._entries.values())
-            gap = self._wait(self._outages, shortest)
+            known = (entry, *self._entries.values())
+            gap = self._wait(self._outages, min(each.tracker.policy.timing.propagation_time for each in known))
             self._outage_until = self._clocks.monotonic() + gap
         return self._wait(entry.failures, entry.tracker.policy.timing.propagation_time)
 

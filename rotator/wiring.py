@@ -70,6 +70,7 @@ class Engine(NamedTuple):
         names = [tracker.name for tracker in self.queue.trackers]
         self.alarms.take_over(before.alarms, names)
         self.cache.take_over(before.cache, names)
+        self.publishing.take_over(before.publishing)
         self.queue.take_over(before.queue, same_store=same_store)
 
     def close(self) -> None:

@@ -60,6 +60,12 @@ class Publishing:
         if self._notifier is not None:
             self._notifier.close()
 
+    def take_over(self, before: "Publishing") -> None:
+        """
+        Go on with what *before* knew of private keys that were seen.
+        """
+        self._leaks = {name: dict(leaks) for name, leaks in before._leaks.items()}  # noqa: SLF001 - of this class
+
     def publish(self, snapshot: Snapshot) -> tuple[str, ...]:
         """
         Show the keyset on every publisher, and return what failed: empty if all of them show it.

@@ -319,7 +319,11 @@ def test_a_private_key_that_is_shown_is_alarmed_until_its_kid_is_gone(shown: Sho
     publishing.read_back(snapshot)
     publishing.publish(snapshot)
     assert shown.reasons() == {AlarmReason.PRIVATE_KEY}
-    publishing.publish(replace(snapshot, keyset=replace(snapshot.keyset, next=None)))
+    reloaded = shown.publishing
+    reloaded.take_over(publishing)
+    reloaded.publish(snapshot)
+    assert shown.reasons() == {AlarmReason.PRIVATE_KEY}
+    reloaded.publish(replace(snapshot, keyset=replace(snapshot.keyset, next=None)))
     assert shown.reasons() == set()
 
 

@@ -72,8 +72,8 @@ def test_a_heartbeat_changes_the_seal_and_not_the_content() -> None:
 
 def test_bytes_that_are_no_text_come_back_as_another_character() -> None:
     """An argument may hold them (a lone surrogate), and Vault replaces it; the seal fits all the same."""
-    assert seal_of({"reason": "x\udce9", "\udcff": ["\ud800"]}, KEY) == seal_of(
-        {"reason": "x\ufffd", "\ufffd": ["\ufffd"]}, KEY
+    assert seal_of({"reason": "x\udce9", "\udcff": ["\ud800", 5]}, KEY) == seal_of(
+        {"reason": "x\ufffd", "\ufffd": ["\ufffd", 5]}, KEY
     )
     assert seal_of({"reason": "\U0001f511"}, KEY) == seal_of(json.loads('{"reason": "\\ud83d\\udd11"}'), KEY)
 

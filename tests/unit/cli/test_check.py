@@ -218,7 +218,7 @@ def test_a_document_that_the_daemon_does_not_believe_fails(rotator: CommandLine)
     stored = rotator.store.load(Tree.KEYS, "internal")
     rotator.store.save(Tree.KEYS, "internal", {**(stored.fields or {}), "current": "x"}, stored.version)
 
-    said = [said for mark, what, said in findings(rotator, 3) if (mark, what) == ("FAIL", "keyset internal")]
+    said = [said for mark, what, said in findings(rotator, 3) if (mark, what) == ("FAIL", "keys/internal")]
     assert len(said) == 1
     assert "current is not what keys gives" in said[0]
     assert said[0].endswith("`rotator thaw internal`")

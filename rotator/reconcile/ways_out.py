@@ -51,7 +51,10 @@ def absence(remains: Remains, *, configured: bool) -> str:
         what = f"version {remains.version} of {Tree.KEYS}/{name}, its latest, was destroyed"
     else:
         left = [tree for tree, there in ((Tree.JWKS, remains.public_version), (Tree.STANDBY, remains.standby)) if there]
-        what = f"{Tree.KEYS}/{name} is gone with all its versions, and {' and '.join(left)}/{name} is there"
+        found = " and ".join(f"{tree}/{name}" for tree in left)
+        what = (
+            f"{Tree.KEYS}/{name} is gone with all its versions, and {found} {'are' if left[1:] else 'is'} still there"
+        )
     return f"{name}: {what}; {way_out(remains, configured=configured)}"
 
 

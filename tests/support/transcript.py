@@ -417,6 +417,8 @@ def _documents(site: Site) -> Iterator[str]:
         elif path.suffix == ".json":
             yield f"{name} {mode:04o}"
             document = json.loads(path.read_text())
+            if name.name == "clock.json":
+                document["steady"] = _shape(document["steady"])  # how the machine's clocks ran
             if path.parent.name == "jwks":
                 del document["version"]  # how often it was saved depends on which steps shared a pass
             yield from _fields(document)

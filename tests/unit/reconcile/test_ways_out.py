@@ -94,7 +94,7 @@ def test_an_absent_document_is_explained(rules: Any, state: str) -> None:
     expected = {
         "deleted": f"web: version {version} of keys/web, its latest, was deleted; run `rotator restore web --version {version}`",
         "destroyed": f"web: version {version} of keys/web, its latest, was destroyed; run `rotator restore web --version {version - 1}`",
-        "metadata deleted": "web: keys/web is gone with all its versions, and jwks and standby/web is there; nothing of its "
+        "metadata deleted": "web: keys/web is gone with all its versions, and jwks/web and standby/web are still there; nothing of its "
         "keys is left: to have it created again, with new ones, run `rotator thaw web`",
     }.get(state, "")
     assert absence(remains(place), configured=True) == expected

@@ -245,7 +245,9 @@ def run(
     say(f"     {us} --config {config} rotate-now --all")
     daemon = Daemon(settings, logs.configure(settings.log.level, settings.log.format))
     # Until the daemon has made the first keys, readers find none: that warning would only confuse.
-    logging.getLogger("rotator.client").setLevel(settings.log.level.upper())
+    client_log = logging.getLogger("rotator.client")
+    level = client_log.level
+    client_log.setLevel(settings.log.level.upper())
     services = Services(
         settings.store.path, jwks_url, settings.redis.url if settings.redis else "", life, Observer(say)
     )
@@ -265,6 +267,7 @@ def run(
                     break
     finally:
         daemon.close()
+        client_log.setLevel(level)
         if server:
             server.terminate()
             server.wait()

@@ -47,7 +47,7 @@ def test_deleted_document_freezes(tmp_path: Path, vault_server: VaultServer, mou
         wait_for(lambda: not site.ready(), 10)
         answer = json.loads(site.get("/readyz", admin=True)[1])
         assert [alarm["reason"] for alarm in answer["alarms"]] == ["frozen"]
-        assert "undelete" in answer["alarms"][0]["detail"]
+        assert f"run `rotator restore web --version {version}`" in answer["alarms"][0]["detail"]
         assert site.get("/keysets/web/jwks.json")[0] == 200
         vault_server.request(
             "POST", f"{mount}/undelete/rotator/keys/web", {"versions": [version]}, token=vault_server.root_token

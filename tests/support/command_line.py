@@ -3,7 +3,6 @@ The command line in this process, on a file store of its own: what a command pri
 """
 
 import json
-import logging
 import sys
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
@@ -55,8 +54,7 @@ class CommandLine:
 
     def run(self, *arguments: str, stdin: str | bytes = "", terminal: bool = False) -> Answer:
         """Run a command to its end; with *terminal* standard input says that a person sits there."""
-        argv, client_log = sys.argv, logging.getLogger("rotator.client")
-        level = client_log.level  # which `rotator dev` sets for the whole process
+        argv = sys.argv
         sys.argv = ["rotator", "--config", str(self.config), *arguments]
         try:
             with CliRunner().isolation(input=stdin, env=ENVIRONMENT) as (stdout, stderr, _):
@@ -65,7 +63,6 @@ class CommandLine:
                 return Answer(code, stdout.getvalue().decode(), stderr.getvalue().decode())
         finally:
             sys.argv = argv
-            client_log.setLevel(level)
 
     def keyset(self, name: str) -> Keyset:
         """Return a keyset as it is stored."""

@@ -172,7 +172,8 @@ def _capabilities(probe: StoreProbe, settings: Settings) -> Iterator[Finding]:
 
     wanted: dict[str, frozenset[str]] = {}
     for name in settings.keysets:
-        wanted |= needed(Role.DAEMON, settings, name)
+        for path, capabilities in needed(Role.DAEMON, settings, name).items():
+            wanted[path] = wanted.get(path, frozenset()) | capabilities
     held = probe.capabilities(list(wanted))
     good = True
     if any("root" in have for have in held.values()):

@@ -44,6 +44,14 @@ class Context:
             self._settings = load(path, environ=os.environ, command_line=command_line)
         return self._settings
 
+    def possible_files(self) -> "tuple[Path, ...]":
+        """
+        Return where the configuration may be, for who must find something in a faulty one.
+        """
+        from rotator.config.toml_file import possible_files
+
+        return possible_files(Path(self._config) if self._config else None, os.environ)
+
     def policy(self, name: str) -> "Policy":
         """
         Return the policy of a configured keyset; raises UsageError with the configured names for any other.

@@ -3,6 +3,7 @@
 """
 
 import os
+import re
 import signal
 import time
 from contextlib import suppress
@@ -13,11 +14,13 @@ import click
 from rotator.cli.context import Context, pass_context
 from rotator.cli.exit_codes import Exit
 from rotator.cli.output import say
+from rotator.config.schema import DEFAULT_STATE_DIR
 from rotator.daemon.instance import Answer, read_answer
 from rotator.errors import ConfigError
 
 MAX_WAIT = 75.0
 _POLL = 0.05
+_STATE_DIR = re.compile(r"""^\s*state_dir\s*=\s*["']([^"'\n]+)["']""", re.MULTILINE)
 
 
 @click.command()
@@ -31,9 +34,12 @@ def command(context: Context) -> None:
     """
     try:
         state_dir = context.settings(command_line=False).daemon.state_dir
-    except ConfigError:
-        _ask_main_pid()  # it will find the same, and raise the alarm
-        raise
+    except ConfigError as error:
+        _ask_main_pid()
+        if (running := read_answer(_state_dir_in(context.possible_files()))) is not None:
+            with suppress(OSError):  # it will find the same, and raise the alarm
+                os.kill(running.pid, signal.SIGHUP)
+        raise error from None
     running = read_answer(state_dir)
     if running is None:
         _ask_main_pid()
@@ -65,6 +71,18 @@ def _ask_main_pid() -> None:
     if pid.isdecimal() and int(pid) > 1:
         with suppress(OSError):
             os.kill(int(pid), signal.SIGHUP)
+
+
+def _state_dir_in(files: tuple[Path, ...]) -> Path:
+    """
+    Return the state_dir that a faulty configuration seems to name, else the default.
+    """
+    config = next((file for file in files if file.is_file()), files[-1])
+    try:
+        named = _STATE_DIR.search(config.read_text(errors="replace"))
+    except OSError:
+        named = None
+    return config.parent / (named[1] if named else DEFAULT_STATE_DIR)
 
 
 def _wait_for_answer(state_dir: Path, asked_at: float) -> Answer | None:

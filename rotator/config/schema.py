@@ -19,6 +19,7 @@ from rotator.model.times import parse_duration
 if TYPE_CHECKING:
     from pydantic_core import CoreSchema, ErrorDetails
 
+DEFAULT_STATE_DIR = "/var/lib/rotator"
 _Truth = Annotated[bool, core_schema.bool_schema(strict=True)]
 _Duration = Annotated[timedelta, parse_duration]
 _Path = Annotated[str, validators.file_path]
@@ -92,7 +93,7 @@ class DaemonTable(NamedTuple):
 
     poll_interval: Annotated[timedelta | None, validators.poll_interval] = None
     workers: Annotated[int, validators.workers] = 8
-    state_dir: _Path = "/var/lib/rotator"
+    state_dir: _Path = DEFAULT_STATE_DIR
 
 
 class LogTable(NamedTuple):

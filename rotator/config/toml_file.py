@@ -22,7 +22,7 @@ def read_toml(path: Path | None, environ: Mapping[str, str]) -> tuple[Path, dict
     text.
     """
     named = path or (Path(environ["ROTATOR_CONFIG"]) if environ.get("ROTATOR_CONFIG") else None)
-    places = [Path(os.path.abspath(place)) for place in ([named] if named else PLACES)]  # noqa: PTH100 - keeps ".." out, links in
+    places = possible_files(path, environ)
     for place in places:
         try:
             return place, tomllib.loads(place.read_bytes().decode())
@@ -39,6 +39,15 @@ def read_toml(path: Path | None, environ: Mapping[str, str]) -> tuple[Path, dict
         raise ConfigError(f"{places[0]}: does not exist; correct {origin}, or write the file")
     looked = ", ".join(map(str, places))
     raise ConfigError(f"no configuration: neither --config nor ROTATOR_CONFIG names one, and there is none at {looked}")
+
+
+def possible_files(path: Path | None, environ: Mapping[str, str]) -> tuple[Path, ...]:
+    """
+    Return the absolute paths where the configuration may be, the first one first; only one if it is named.
+    """
+    named = path or environ.get("ROTATOR_CONFIG")
+    # Not resolved: a link stays one, and ".." goes away.
+    return tuple(Path(os.path.abspath(place)) for place in ([named] if named else PLACES))  # noqa: PTH100
 
 
 def _syntax(message: str) -> str:

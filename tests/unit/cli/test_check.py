@@ -156,8 +156,12 @@ def test_a_root_token_is_warned_of(tmp_path: Path, vault_server: VaultServer, mo
 
 
 @pytest.mark.vault
-def test_the_printed_policy_is_all_that_is_needed(tmp_path: Path, vault_server: VaultServer, mount: str) -> None:
-    """Nothing is lacking and nothing beyond need."""
+@pytest.mark.parametrize("more", ["", "[keysets.a]\nwell_known = true\n[keysets.b]\nwell_known = true\n"])
+def test_the_printed_policy_is_all_that_is_needed(
+    tmp_path: Path, vault_server: VaultServer, mount: str, more: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nothing is lacking and nothing beyond need; keysets that share a JWKS read each other's, too."""
+    monkeypatch.setattr("tests.unit.cli.test_check.INTERNAL", INTERNAL + more)
     root = on_vault(tmp_path, vault_server, mount, vault_server.root_token)
     rotator = on_vault(tmp_path, vault_server, mount, limited(vault_server, mount, root.run("policy", "daemon").stdout))
     told = [(mark, said) for mark, what, said in findings(rotator) if what == "capabilities"]

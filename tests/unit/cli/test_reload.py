@@ -100,6 +100,16 @@ def test_a_faulty_file_is_78_and_the_daemon_hears_of_it(rotator: CommandLine, ma
     assert main_pid.take_reload()
 
 
+@pytest.mark.parametrize("fault", ["[[[", "[keysets.Web]\n"])
+def test_by_hand_the_daemon_of_the_state_dir_that_a_faulty_file_names_hears_of_it(
+    rotator: CommandLine, daemon: Daemon, fault: str
+) -> None:
+    """It raises the alarm, though the file cannot be loaded here."""
+    rotator.config.write_text(f"{rotator.config.read_text()}\n{fault}")
+    assert rotator.run("reload").code == 78
+    assert daemon.asked == 1
+
+
 def test_another_state_dir_is_heard_of_by_the_daemon_that_runs(rotator: CommandLine, main_pid: Signals) -> None:
     """It refuses it, and raises the alarm."""
     with closing(Instance(rotator.folder / "state")):

@@ -1,9 +1,10 @@
 """
-Whether what the store shows agrees with what was last seen of a keyset. Pure.
+The verdict: whether the store agrees with what was last seen of a keyset. What follows is in `observe.py`. Pure.
 
 A contradiction freezes the keyset. A restored backup and a deletion by hand appear as one; only a person can say which
 state is right. (TUF keeps trusted local state for the same purpose: to notice a rollback.)
-What was seen is kept by `adapters/files/last_seen.py`; a lower sequence is waited for in `reconcile/observe.py`.
+A lower sequence raises the alarm LAGGING and ends the pass; after 60 s or P/4, whichever is longer, the keyset is
+frozen, too (`_lag` in `reconcile/observe.py`). What was seen is kept by `adapters/files/last_seen.py`.
 """
 
 from dataclasses import dataclass

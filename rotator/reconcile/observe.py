@@ -1,5 +1,5 @@
 """
-What a pass begins with: the keyset as the store shows it, and whether that may be believed.
+What a pass begins with: the keyset as the store shows it, and what happens if that was edited or has gone back in time.
 """
 
 from dataclasses import dataclass, replace

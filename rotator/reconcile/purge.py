@@ -1,7 +1,9 @@
 """
 Destruction of store versions that hold material dropped from a keyset, proved from what the store says afterwards.
 
-When an old key may leave is decided in `lifecycle/holds.py` (`retirable`), and `evolve` sets `purge_below`.
+Not at once: a key stays until the last token that it signed has expired (`retirable` in `lifecycle/holds.py`). The save
+that drops it sets `purge_below`, and is published first; a retirement is announced after this proof (`effects.py`,
+`purging.py`). A legal hold (`retain`) keeps all.
 
 A standby of the store may show the past, and a proof from the past proves nothing. So nothing is destroyed, and nothing
 is proved, unless what is read is at least as new as what is known to exist. The next pass tries again.

@@ -1,5 +1,5 @@
 """
-The daemon: it starts, tells systemd how it fares, reloads when asked, and ends in order.
+The daemon's life: start, what systemd is told, SIGHUP (`_reload`: build, wait for the passes, swap), the orderly end.
 """
 
 import faulthandler

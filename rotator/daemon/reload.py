@@ -1,5 +1,5 @@
 """
-Building what a configuration names, beside what runs, and proving it as far as that can be done without a change.
+The first half of a reload (the rest: `_reload` in `main.py`): build a configuration beside what runs, and prove it.
 """
 
 from collections.abc import Callable

@@ -22,6 +22,7 @@ PRIVATE_MEMBERS = frozenset({"d", "p", "q", "dp", "dq", "qi", "oth", "k", "priv"
 MIN_EXPONENT = 3
 # Above these OpenSSL verifies nothing, or takes long for it.
 MAX_RSA_BITS, MAX_EXPONENT_BITS = 16384, 256
+_RSA_ALGORITHMS = [algorithm.value for algorithm in Algorithm if algorithm.kty is KeyType.RSA]
 _PRIVATE_PEM = "PRIVATE KEY-----"
 _MAX_FAULTS = 3
 _BASE64URL = re.compile(r"[A-Za-z0-9_-]+")
@@ -150,8 +151,8 @@ def _fault(members: Mapping[str, Any], kid: str, *, private: bool) -> str:
         return f"is of no kind that can be used ({KeyType.RSA.value})"
     if alg is None:
         return 'does not say its algorithm ("alg")'
-    if alg != Algorithm.RS256:
-        return f"is for another algorithm than {Algorithm.RS256.value}"
+    if alg not in _RSA_ALGORITHMS:
+        return f"is for another algorithm than {', '.join(_RSA_ALGORITHMS)}"
     if members.get("use", "sig") != "sig" or not isinstance(operations, list) or "verify" not in operations:
         return "is not for verifying signatures"
     if not kid:

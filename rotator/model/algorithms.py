@@ -1,8 +1,9 @@
 """
 The JWS algorithms that rotator makes keys for: one table, a row each.
 
-A new algorithm, such as ES256, begins here. What a new kind of key (`kty`) needs elsewhere is listed in
-docs/architecture.md: members of its JWK, its proof, its generation, the option's validator, the client's import.
+A new algorithm, such as ES256, begins here, with a row, and leaves `_LATER` in `config/validators.py`. A new kind of
+key (`kty`) needs code in `documents/jwk.py`, `documents/private_key.py`, `documents/served_jwks.py`,
+`adapters/keygen.py` and `client/jose/keys.py`; docs/architecture.md has the steps.
 """
 
 from collections.abc import Mapping

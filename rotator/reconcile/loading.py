@@ -1,5 +1,5 @@
 """
-Loading a signing document, and believing it only if rotator wrote it.
+Loading a signing document, and noticing if another hand edited it: it is believed only if rotator wrote it.
 
 Checked at every load, in this order: its shape, that one key is current, that the flat fields and the pairs fit, and
 the seal. What this host saw before is compared afterwards (`observe.py`).

@@ -161,7 +161,8 @@ def _daemon(settings: Settings) -> Iterator[Finding]:
     alarms = answer["alarms"]
     assert isinstance(alarms, list)  # noqa: S101 - made by ask_daemon
     for alarm in alarms:
-        said = f"{alarm['keyset']}: {alarm['reason']}: {alarm['detail']}"
+        detail = str(alarm["detail"]).removeprefix(f"{alarm['keyset']}: ")
+        said = f"{alarm['keyset']}: {alarm['reason']}: {detail}"
         yield Finding("daemon", said, Exit.REFUSED if alarm["reason"] in CONTRADICTIONS else Exit.DONE, warn=True)
     if not alarms:
         yield Finding("daemon", f"at {settings.admin_http}: no alarm")

@@ -118,7 +118,7 @@ def _frozen(daemon: dict[str, object]) -> bool:
 
 def _print(name: str, report: KeysetReport | RotatorError) -> None:
     if isinstance(report, RotatorError):
-        say(f"{name}: {report}")
+        say(f"{name}: {str(report).removeprefix(f'{name}: ')}")
         return
     click.echo("  ".join(_headline(report)))
     print_table(

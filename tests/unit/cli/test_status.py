@@ -127,7 +127,7 @@ def test_keysets_that_cannot_be_read_are_told_beside_those_that_can(rotator: Com
     rotator.put(hmac_keyset())
     table, program = rotator.run("status"), rotator.run("status", "--output", "json")
     assert (table.code, program.code) == (Exit.REFUSED, Exit.REFUSED)
-    assert table.stderr.startswith("web: web: does not exist yet")
+    assert table.stderr.startswith("web: does not exist yet")
     assert table.stdout.startswith("internal (HS256")
     first, second = json.loads(program.stdout)["keysets"]
     assert (first["keyset"], "does not exist yet" in first["trouble"]) == ("web", True)

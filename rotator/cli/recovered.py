@@ -30,6 +30,19 @@ def above_option(command: F) -> F:
     return option(command)
 
 
+def revoked_option(command: F) -> F:
+    """
+    Add `--revoked`.
+    """
+    option = click.option(
+        "--revoked",
+        multiple=True,
+        metavar="KID",
+        help="A key that was revoked, as a daemon's alarm tells it: it does not come back. May be repeated.",
+    )
+    return option(command)
+
+
 def print_plan(plan: "Plan", output: str) -> None:
     """
     Print what would be done.

@@ -7,7 +7,7 @@ import click
 from rotator.cli.confirm import change_options, confirm, require_op_id
 from rotator.cli.context import Context, pass_context
 from rotator.cli.output import output_option
-from rotator.cli.recovered import above_option, print_done, print_plan
+from rotator.cli.recovered import above_option, print_done, print_plan, revoked_option
 
 
 @click.command()
@@ -16,6 +16,7 @@ from rotator.cli.recovered import above_option, print_done, print_plan
     "--version", type=click.IntRange(min=1), metavar="N", help="Which; else the newest that passes all checks."
 )
 @above_option
+@revoked_option
 @change_options
 @output_option
 @pass_context
@@ -25,6 +26,7 @@ def command(
     *,
     version: int | None,
     above: int,
+    revoked: tuple[str, ...],
     dry_run: bool,
     yes: bool,
     reason: str,
@@ -41,7 +43,7 @@ def command(
     from rotator.commands.restore import plan_restore, restore
 
     require_op_id(op_id)
-    policy, options = context.any_policy(keyset), RecoverOptions(reason, op_id, above)
+    policy, options = context.any_policy(keyset), RecoverOptions(reason, op_id, above, revoked)
     context.say_target()
     operator = context.operator()
     plan = plan_restore(operator, keyset, version, options)

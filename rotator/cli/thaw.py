@@ -7,13 +7,14 @@ import click
 from rotator.cli.confirm import change_options, confirm, require_op_id
 from rotator.cli.context import Context, pass_context
 from rotator.cli.output import output_option
-from rotator.cli.recovered import above_option, print_done, print_plan
+from rotator.cli.recovered import above_option, print_done, print_plan, revoked_option
 
 
 @click.command()
 @click.argument("keyset")
 @click.option("--anew", is_flag=True, help="Give up its keys, whatever is there: all its live tokens fail.")
 @above_option
+@revoked_option
 @change_options
 @output_option
 @pass_context
@@ -23,6 +24,7 @@ def command(
     *,
     anew: bool,
     above: int,
+    revoked: tuple[str, ...],
     dry_run: bool,
     yes: bool,
     reason: str,
@@ -38,7 +40,7 @@ def command(
     from rotator.commands.thaw import plan_thaw, thaw
 
     require_op_id(op_id)
-    policy, options = context.any_policy(keyset), RecoverOptions(reason, op_id, above)
+    policy, options = context.any_policy(keyset), RecoverOptions(reason, op_id, above, revoked)
     context.say_target()
     operator = context.operator()
     plan = plan_thaw(operator, keyset, policy, options, anew=anew)

@@ -50,7 +50,7 @@ def _way_out(store: DocumentStore, loader: Loader, name: str, policy: Policy, sa
     from rotator.reconcile.remains import remains_of  # noqa: PLC0415
     from rotator.reconcile.ways_out import absence, way_out  # noqa: PLC0415
 
-    remains = remains_of(store, name, lambda stored: loader.fault(stored, name))
+    remains = remains_of(store, name, loader)
     if remains.fields is None and said is not None:
         return absence(remains, configured=policy.rotates)
     way = way_out(remains, configured=policy.rotates)

@@ -12,8 +12,10 @@ from rotator.model.document import Tree
 from rotator.model.keyset import Keyset
 from rotator.model.policy import Policy
 from rotator.model.times import message_time
+from rotator.reconcile.candidates import Candidate
+from rotator.reconcile.loading import Loader
 from rotator.reconcile.operator_effects import Operator
-from rotator.reconcile.remains import Candidate, Remains, believe, remains_of
+from rotator.reconcile.remains import Remains, remains_of
 from rotator.reconcile.snapshot import Snapshot, in_force
 
 ATTEMPTS = 4
@@ -67,26 +69,36 @@ class Done:
 @dataclass(frozen=True, slots=True)
 class RecoverOptions:
     """
-    What the operator said: *above* is the highest sequence that a daemon saw, as its alarm tells.
+    What the operator said, as a daemon's alarm tells it.
+
+    *above* is the highest sequence that the daemon saw, and *revoked* are the kids that it remembers as revoked.
     """
 
     reason: str = ""
     op_id: str | None = None
     above: int = 0
+    revoked: tuple[str, ...] = ()
 
 
-def look(operator: Operator, name: str, above: int) -> Remains:
+NOTHING_SAID = RecoverOptions()
+
+
+def look(operator: Operator, name: str, options: RecoverOptions = NOTHING_SAID) -> Remains:
     """
     Return what is left of a keyset. Without a standby no seal can be checked, and a document is judged by its shape.
     """
     operator.loader.seals.read(name)  # another process may have renewed it since this one looked last
     announced = operator.publishing.position(name)
-    found = remains_of(
-        operator.store, name, lambda stored: operator.loader.fault(stored, name), announced=announced, above=above
-    )
+
+    def left(loader: Loader | None) -> Remains:
+        return remains_of(
+            operator.store, name, loader, announced=announced, above=options.above, revoked=options.revoked
+        )
+
+    found = left(operator.loader)
     if found.standby is not None and found.standby.sealing.key is not None:
         return found
-    return remains_of(operator.store, name, believe, announced=announced, above=above)
+    return left(None)
 
 
 def already_done(remains: Remains, op_id: str | None) -> Done | None:
@@ -123,11 +135,14 @@ def resave(operator: Operator, plan: Plan, chosen: Candidate, policy: Policy, op
     if remains.public is None:
         operator.store.remove(Tree.JWKS, plan.keyset)  # what is not ours there would not be written over
     done = operator.effects.resave(before, change, options.op_id, options.reason or plan.step.value)
-    lines = tuple(_effects_on_services(plan, done.snapshot.keyset))
+    lines = tuple(_effects_on_services(plan, keyset, done.snapshot.keyset))
     return done_with(done.snapshot.keyset, plan.step, chosen.version, lines, purged=done.purged is not False)
 
 
-def _effects_on_services(plan: Plan, keyset: Keyset) -> Iterator[str]:
+def _effects_on_services(plan: Plan, before: Keyset, keyset: Keyset) -> Iterator[str]:
+    dropped = [key.kid for key in before.keys() if not keyset.find(key.kid)]
+    if dropped:
+        yield f"revoked or retired since, so not brought back: {', '.join(dropped)}"
     known = plan.remains.epoch
     if known and keyset.epoch != known:
         yield f"its epoch is {keyset.epoch}; services that read epoch {known} before must be restarted to accept it"

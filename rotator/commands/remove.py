@@ -48,7 +48,7 @@ def plan_removal(operator: Operator, name: str) -> RemovalPlan:
     """
     Return what is left of a keyset, and until when live tokens may need it. Changes nothing.
     """
-    remains = look(operator, name, 0)
+    remains = look(operator, name)
     removal = remains.standby.removal if remains.standby else None
     keyset = remains.latest.keyset if remains.latest else None
     began = removal.at if removal else remains.clock.latest

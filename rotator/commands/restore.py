@@ -2,12 +2,15 @@
 Bringing an earlier version of a keyset back, apart from how it is typed.
 """
 
+from dataclasses import replace
+
 from rotator.commands.recovery import ATTEMPTS, Done, Plan, RecoverOptions, Step, already_done, done_with, look, resave
 from rotator.errors import RefusedError, StoreConflictError
 from rotator.model.document import Tree
 from rotator.model.policy import Policy
+from rotator.reconcile.candidates import Candidate, describe
 from rotator.reconcile.operator_effects import Operator
-from rotator.reconcile.remains import Candidate, Remains, describe
+from rotator.reconcile.remains import Remains
 
 
 def plan_restore(operator: Operator, name: str, version: int | None, options: RecoverOptions) -> Plan:
@@ -21,7 +24,7 @@ def plan_restore(operator: Operator, name: str, version: int | None, options: Re
             f"{name}: the file store keeps no earlier versions; put its files back from a backup, or run "
             f"`rotator thaw {name}` to accept what is there, nothing included"
         )
-    remains = look(operator, name, options.above)
+    remains = look(operator, name, options)
     chosen = _chosen(remains, version)
     if already_done(remains, options.op_id):
         step = Step.NOTHING
@@ -39,27 +42,30 @@ def restore(operator: Operator, plan: Plan, policy: Policy, options: RecoverOpti
     """
     Bring back what *plan* chose. If that was deleted, it is undeleted and checked first.
 
-    The latest version, undeleted, is what every daemon and service knows: then nothing is saved.
+    If it proves bad, the best one is restored in its place, since services can read it by then. The latest version,
+    undeleted, is what every daemon and service knows: then nothing is saved.
     """
     name = plan.keyset
     if done := already_done(plan.remains, options.op_id):
         return done
-    undeleted, wanted = False, plan.version
+    undeleted, wanted, lines = False, plan.version, plan.lines
     for _ in range(ATTEMPTS):
-        remains = look(operator, name, options.above)
+        remains = look(operator, name, options)
         if undeleted_standby(operator, remains):
             wanted = plan.asked or 0  # what can be restored shows now
             continue
+        if undeleted and (bad := _trouble_of(remains, wanted)) and remains.restorable:
+            wanted, lines = remains.restorable.version, (*lines, bad)
         chosen = _chosen(remains, wanted or None)
         if chosen.deleted:
             operator.store.undelete(Tree.KEYS, name, [chosen.version])
-            undeleted = True
+            undeleted, wanted = True, chosen.version
             continue
         if undeleted and chosen.keyset and _is_newest(chosen, remains) and chosen.keyset.sequence >= remains.sequence:
             return done_with(chosen.keyset, Step.UNDELETE, chosen.version)
         try:
-            again = Plan(name, Step.RESTORE, chosen.version, remains, plan.lines)
-            return resave(operator, again, chosen, policy, options)
+            done = resave(operator, Plan(name, Step.RESTORE, chosen.version, remains, lines), chosen, policy, options)
+            return replace(done, lines=(*lines[len(plan.lines) :], *done.lines))
         except StoreConflictError:
             continue
     raise StoreConflictError(f"{name}: changed {ATTEMPTS} times while it was looked at; try again")
@@ -82,6 +88,14 @@ def _is_newest(chosen: Candidate, remains: Remains) -> bool:
     return chosen.version == remains.version
 
 
+def _trouble_of(remains: Remains, version: int) -> str:
+    """
+    Return why a version that was undeleted is not restored, "" if it can be.
+    """
+    found = next((candidate for candidate in remains.candidates if candidate.version == version), None)
+    return f"version {version}, undeleted, is not restored: {found.trouble}" if found and found.trouble else ""
+
+
 def _chosen(remains: Remains, version: int | None) -> Candidate:
     """
     Return the version to restore; raises RefusedError if there is none, or not that one.
@@ -89,14 +103,20 @@ def _chosen(remains: Remains, version: int | None) -> Candidate:
     name, best = remains.name, remains.restorable
     if version is None:
         if best is None:
-            raise RefusedError(f"{name}: no version of it can be restored{_list(remains)}; run `rotator thaw {name}`")
+            raise RefusedError(f"{name}: no version of it can be restored{_list(remains)}; {_thaw(remains)}")
         return best
     found = next((candidate for candidate in remains.candidates if candidate.version == version), None)
     if found is not None and not found.trouble:
         return found
     why = found.trouble if found else "it was destroyed, or there never was one of that number"
-    way = f"run `rotator restore {name} --version {best.version}`" if best else f"run `rotator thaw {name}`"
+    way = f"run `rotator restore {name} --version {best.version}`" if best else _thaw(remains)
     raise RefusedError(f"{name}: version {version} cannot be restored: {why}; {way}")
+
+
+def _thaw(remains: Remains) -> str:
+    latest = remains.latest
+    anew = " --anew" if latest is not None and remains.signs_revoked(latest) else ""
+    return f"run `rotator thaw {remains.name}{anew}`"
 
 
 def _list(remains: Remains) -> str:

@@ -3,6 +3,7 @@ Accepting what the store holds of a keyset, nothing included, apart from how it 
 """
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 from rotator.commands.recovery import ATTEMPTS, Done, Plan, RecoverOptions, Step, already_done, look, resave
 from rotator.commands.restore import undeleted_standby
@@ -12,8 +13,9 @@ from rotator.errors import RefusedError, StoreConflictError
 from rotator.model.document import Fields, Tree
 from rotator.model.policy import Policy
 from rotator.model.times import message_time
+from rotator.reconcile.candidates import Candidate
 from rotator.reconcile.operator_effects import Operator
-from rotator.reconcile.remains import Candidate, Remains
+from rotator.reconcile.remains import Remains
 
 MAX_NAMES = 12
 
@@ -24,7 +26,7 @@ def plan_thaw(operator: Operator, name: str, policy: Policy, options: RecoverOpt
 
     Raises RefusedError if that cannot be, with the next best way.
     """
-    remains = look(operator, name, options.above)
+    remains = _with_its_deny_list(look(operator, name, options))
     if already_done(remains, options.op_id):
         return Plan(name, Step.NOTHING, remains.version, remains, ())
     latest = remains.latest
@@ -48,7 +50,7 @@ def thaw(operator: Operator, plan: Plan, policy: Policy, options: RecoverOptions
     if done := already_done(plan.remains, options.op_id):
         return done
     for _ in range(ATTEMPTS):
-        remains = look(operator, name, options.above)
+        remains = _with_its_deny_list(look(operator, name, options))
         if (remains.version, remains.fields, remains.damaged) != _shown(plan):
             raise StoreConflictError(f"{name}: its document changed since it was shown; look again")
         if plan.step is Step.CREATE:
@@ -60,6 +62,15 @@ def thaw(operator: Operator, plan: Plan, policy: Policy, options: RecoverOptions
             break
         return resave(operator, Plan(name, plan.step, plan.version, remains, plan.lines), latest, policy, options)
     raise StoreConflictError(f"{name}: changed while it was looked at; try again")
+
+
+def _with_its_deny_list(remains: Remains) -> Remains:
+    """
+    Return *remains* with the deny-list of the latest version: who accepts that accepts what it denies, too.
+    """
+    own = remains.latest.keyset.revoked if remains.latest and remains.latest.keyset else ()
+    known = {revocation.kid for revocation in remains.revoked}
+    return replace(remains, revoked=(*remains.revoked, *(r for r in own if r.kid not in known)))
 
 
 def _shown(plan: Plan) -> tuple[int, Fields | None, bool]:
@@ -81,7 +92,7 @@ def _give_up(operator: Operator, plan: Plan, policy: Policy) -> Done:
 
 def _refuse_revoked(remains: Remains, latest: Candidate) -> None:
     current = latest.keyset.current if latest.keyset else None
-    if current is None or not any(revocation.kid == current.kid for revocation in remains.revoked):
+    if current is None or not remains.signs_revoked(latest):
         return
     best = remains.restorable
     way = (
@@ -102,13 +113,15 @@ def _accepted(remains: Remains, latest: Candidate) -> Iterator[str]:
     yield "it holds " + ", ".join(f"{key.kid} ({key.state.value})" for key in keyset.keys())
     if latest.trouble:
         yield f"not to be believed by itself: {latest.trouble}"
-    good = next((c for c in remains.candidates if c.version < latest.version and not c.trouble and c.fields), None)
+    good = next((c for c in remains.preferred if c.version != latest.version and c.fields), None)
     if good is not None and good.fields is not None and latest.fields is not None:
         names = list(differences(good.fields, latest.fields))
         more = f" and {len(names) - MAX_NAMES} more" if len(names) > MAX_NAMES else ""
         yield f"it differs from version {good.version} in {', '.join(names[:MAX_NAMES])}{more}"
         yield f"`rotator restore {remains.name} --version {good.version}` would bring that one back instead"
-        lost = sorted({key.kid for key in (good.keyset.keys() if good.keyset else ())} - {k.kid for k in keyset.keys()})
+        denied = {revocation.kid for revocation in remains.revoked}
+        stay = {key.kid for key in keyset.keys()} - denied
+        lost = sorted({key.kid for key in (good.keyset.keys() if good.keyset else ())} - stay)
         if lost:
             yield f"tokens signed with {', '.join(lost)} fail from then on"
     yield "every other version is destroyed"

@@ -101,7 +101,7 @@ class Observer:
             return tracker.way_out[1]
         name = tracker.name
         try:
-            remains = remains_of(self._store, name, lambda stored: self._loader.fault(stored, name))
+            remains = remains_of(self._store, name, self._loader, denied=seen.document.revoked if seen else ())
         except StoreError:
             return f"run `rotator restore {name}`"
         way = way_out(
@@ -110,6 +110,7 @@ class Observer:
             above=seen.sequence if seen else 0,
             epoch=seen.epoch if seen else "",
             distrust_latest=distrusted,
+            denied=seen.document.revoked if seen else (),
         )
         tracker.way_out = ((version, said), way)
         return way

@@ -3,52 +3,26 @@ What is left of a keyset in the store: every version and trace that can still be
 """
 
 import re
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, field, replace
-from datetime import datetime
+from collections.abc import Callable, Collection, Iterable, Iterator
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
 from typing import TypeVar
 
 from rotator.documents.public import decode_public
-from rotator.documents.signing import decode_keyset
 from rotator.documents.standby import Standby, decode_standby
 from rotator.errors import DocumentError
 from rotator.model.document import ClockReading, Fields, Stored, Tree
-from rotator.model.keys import OldKey
+from rotator.model.keys import Kid, NextKey
 from rotator.model.keyset import Keyset, Revocation
 from rotator.model.publication import PublicDocument
-from rotator.model.times import message_time
 from rotator.ports.store import DocumentStore
+from rotator.reconcile.candidates import Candidate, judged, preferred, without_gone
+from rotator.reconcile.loading import Loader
 
 MAX_CANDIDATES = 20
 MAX_SEQUENCE = 2**53
 T = TypeVar("T")
 _POSITION = re.compile(r"([0-9A-Za-z-]{1,64}):([0-9]{1,15})")
-# Says why a version of the signing document is not to be believed, "" if it is.
-Check = Callable[[Stored], str]
-
-
-@dataclass(frozen=True, slots=True)
-class Candidate:
-    """
-    One version of the signing document that was not destroyed; `trouble` says why it cannot be restored, "" if it can.
-
-    `fields` is None if it is soft-deleted, and `keyset` also if it is not rotator's. `believed`: rotator wrote it, in this
-    life of the keyset.
-    """
-
-    version: int
-    fields: Fields | None = field(repr=False)
-    keyset: Keyset | None
-    at: datetime | None
-    trouble: str
-    believed: bool = False
-
-    @property
-    def deleted(self) -> bool:
-        """
-        Whether it must be undeleted to be read.
-        """
-        return self.fields is None
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,8 +32,8 @@ class Remains:
 
     `version` is that of the latest signing document, 0 if there is none, and `fields` its content, None if it is gone;
     `damaged`: it is a file that holds none. `epoch` is that of the keyset's life, "" if nothing tells it; `sequence` the
-    highest one that consumers may have seen; `revoked` the deny-list of everything that could be read. `candidates`
-    begins with the newest.
+    highest one that consumers may have seen; `revoked` the deny-list of everything that is believed, and of what was
+    told. `candidates` begins with the newest, `preferred` with the best of those that may be restored.
     """
 
     name: str
@@ -75,6 +49,7 @@ class Remains:
     sequence: int
     revoked: tuple[Revocation, ...]
     candidates: tuple[Candidate, ...]
+    preferred: tuple[Candidate, ...]
     keeps_versions: bool
 
     @property
@@ -87,9 +62,16 @@ class Remains:
     @property
     def restorable(self) -> Candidate | None:
         """
-        The newest version that may be restored; what a soft-deleted one holds is only known once it is undeleted.
+        The best version that may be restored; what a soft-deleted one holds is only known once it is undeleted.
         """
-        return next((found for found in self.candidates if not found.trouble), None)
+        return next(iter(self.preferred), None)
+
+    def signs_revoked(self, candidate: Candidate) -> bool:
+        """
+        Return whether the key that signs in a version was revoked, which cannot come back.
+        """
+        current = candidate.keyset.current if candidate.keyset else None
+        return current is not None and any(revocation.kid == current.kid for revocation in self.revoked)
 
     @property
     def absent(self) -> bool:
@@ -99,11 +81,21 @@ class Remains:
         return self.fields is None and self.restorable is None
 
 
-def remains_of(store: DocumentStore, name: str, check: Check, *, announced: str = "", above: int = 0) -> Remains:
+def remains_of(
+    store: DocumentStore,
+    name: str,
+    loader: Loader | None,
+    *,
+    announced: str = "",
+    above: int = 0,
+    denied: Iterable[Revocation] = (),
+    revoked: Collection[str] = (),
+) -> Remains:
     """
-    Read all that is left of the keyset *name*.
+    Read all that is left of the keyset *name*. *loader* says whose seal fits; None believes every document.
 
-    *announced* is its position in the feed, which may be anything; *above* the highest sequence that somebody told.
+    *announced* is its position in the feed, which may be anything; *above* the highest sequence that somebody told,
+    *denied* what a daemon remembers of the deny-list, and *revoked* the kids that somebody told of.
     Raises StoreError if the store cannot be read.
     """
     loaded = {tree: _load(store, tree, name) for tree in Tree}
@@ -117,14 +109,21 @@ def remains_of(store: DocumentStore, name: str, check: Check, *, announced: str 
     feed = _POSITION.fullmatch(announced)
     readable = list(_readable(store, name, latest))
     epoch = _epoch(standby, public, feed[1] if feed else "", readable)
+    shown = public.sequence if public and public.epoch == epoch else 0
     told = (
         above,
-        public.sequence if public and public.epoch == epoch else 0,
+        shown,
         int(feed[2]) if feed and feed[1] == epoch else 0,
         *(_sequence(stored, epoch, latest.version) for stored in readable),
     )
-    denied = _union((public.revoked if public else (), *_deny_lists(readable, name)), latest.clock.earliest)
-    candidates = _never_back([_candidate(stored, name, epoch, denied, check) for stored in readable])
+    found = [judged(stored, name, epoch, loader.fault(stored, name) if loader else "") for stored in readable]
+    good = [candidate.keyset for candidate in found if candidate.keyset and candidate.believed]
+    sealed = public if _is_sealed(loaded[Tree.JWKS], name, loader) else None
+    lists = [sealed.revoked if sealed else (), tuple(denied), *(keyset.revoked for keyset in good)]
+    unknown = {*revoked} - {revocation.kid for some in lists for revocation in some}
+    deny_list = _union([*lists, _told(sorted(unknown), good, clock)], clock.earliest)
+    candidates = without_gone(found, deny_list)
+    known = max((above, shown if sealed else 0, *(keyset.sequence for keyset in good)))
     return Remains(
         name=name,
         version=latest.version,
@@ -137,10 +136,19 @@ def remains_of(store: DocumentStore, name: str, check: Check, *, announced: str 
         standby_version=standby_version,
         epoch=epoch,
         sequence=max(told),
-        revoked=denied,
+        revoked=deny_list,
         candidates=candidates,
+        preferred=preferred(candidates, latest.version, known),
         keeps_versions=store.keeps_versions,
     )
+
+
+def _is_sealed(stored: Stored | None, name: str, loader: Loader | None) -> bool:
+    """
+    Return whether rotator wrote the public document: what another hand wrote there denies no key.
+    """
+    fields = stored.fields if stored else None
+    return fields is not None and (loader is None or loader.seals.get(name).fits(fields))
 
 
 def _load(store: DocumentStore, tree: Tree, name: str) -> Stored | None:
@@ -199,12 +207,15 @@ def _sequence(stored: Stored, epoch: str, latest: int) -> int:
     return own + latest - stored.version
 
 
-def _deny_lists(readable: Iterable[Stored], name: str) -> Iterator[tuple[Revocation, ...]]:
-    for stored in readable:
-        try:
-            yield decode_keyset(stored.fields, name).revoked if stored.fields is not None else ()
-        except DocumentError:
-            continue
+def _told(revoked: Iterable[str], good: Iterable[Keyset], clock: ClockReading) -> tuple[Revocation, ...]:
+    """
+    Return entries of the deny-list for kids that an operator tells: as long as a token of theirs may live.
+    """
+    timings = [keyset.timing for keyset in good]
+    longest = [key.longest_token for keyset in good for key in keyset.keys() if not isinstance(key, NextKey)]
+    stays = [timing.retention_of(max((timing.max_token_lifetime, *longest))) for timing in timings]
+    until = clock.latest + max(stays, default=timedelta(days=1))
+    return tuple(Revocation(Kid(kid), clock.earliest, "", until) for kid in revoked)
 
 
 def _union(lists: Iterable[tuple[Revocation, ...]], now: datetime) -> tuple[Revocation, ...]:
@@ -215,59 +226,3 @@ def _union(lists: Iterable[tuple[Revocation, ...]], now: datetime) -> tuple[Revo
     for revocation in sorted((r for some in lists for r in some), key=lambda r: (r.until, r.reason)):
         found[revocation.kid] = revocation
     return tuple(revocation for revocation in found.values() if revocation.until > now)
-
-
-def _candidate(stored: Stored, name: str, epoch: str, revoked: tuple[Revocation, ...], check: Check) -> Candidate:
-    if stored.fields is None:
-        return Candidate(stored.version, None, None, stored.created_at, "")
-    try:
-        keyset = decode_keyset(stored.fields, name)
-    except DocumentError as error:
-        return Candidate(stored.version, stored.fields, None, stored.created_at, str(error))
-    unbelieved = trouble = check(stored)
-    if epoch and keyset.epoch != epoch:
-        unbelieved = trouble = f"it has epoch {keyset.epoch}, and {epoch} is the keyset's"
-    elif keyset.current and any(r.kid == keyset.current.kid for r in revoked):
-        trouble = f"its current key {keyset.current.kid} was revoked"
-    return Candidate(stored.version, stored.fields, keyset, stored.created_at, trouble, believed=not unbelieved)
-
-
-def _never_back(candidates: list[Candidate]) -> tuple[Candidate, ...]:
-    """
-    Return *candidates*, the newest first, with a trouble for each whose current key signs no more in a later good one.
-    """
-    found: list[Candidate] = []
-    for candidate in candidates:
-        later = [c.keyset for c in found if c.keyset and c.believed]
-        kid = candidate.keyset.current.kid if candidate.keyset and candidate.keyset.current else None
-        if kid and not candidate.trouble and any(not _may_sign(keyset, kid) for keyset in later):
-            found.append(replace(candidate, trouble=f"its current key {kid} was replaced since"))
-        else:
-            found.append(candidate)
-    return tuple(found)
-
-
-def _may_sign(keyset: Keyset, kid: str) -> bool:
-    key = keyset.find(kid)
-    return key is not None and not isinstance(key, OldKey)
-
-
-def believe(_stored: Stored) -> str:
-    """
-    Believe every document.
-    """
-    return ""
-
-
-def describe(candidate: Candidate) -> str:
-    """
-    Return one line on a version, for a person who chooses.
-    """
-    at = message_time(candidate.at)
-    if candidate.deleted:
-        return f"version {candidate.version}, saved {at}: deleted; what it holds shows once it is undeleted"
-    if candidate.keyset is None:
-        return f"version {candidate.version}, saved {at}: {candidate.trouble}"
-    kid = candidate.keyset.current.kid if candidate.keyset.current else "none"
-    said = f"version {candidate.version}, saved {at}: sequence {candidate.keyset.sequence}, current {kid}"
-    return f"{said}; not to be restored: {candidate.trouble}" if candidate.trouble else said

@@ -2,26 +2,36 @@
 What is wrong with a keyset as the store shows it, and the one command that mends it.
 """
 
+from collections.abc import Collection
+
 from rotator.model.document import Tree
+from rotator.model.keyset import Revocation
 from rotator.reconcile.remains import Remains
 
 
 def way_out(
-    remains: Remains, *, configured: bool, above: int = 0, epoch: str = "", distrust_latest: bool = False
+    remains: Remains,
+    *,
+    configured: bool,
+    above: int = 0,
+    epoch: str = "",
+    distrust_latest: bool = False,
+    denied: Collection[Revocation] = (),
 ) -> str:
     """
     Return which command mends a frozen keyset, with all that it needs, and which would accept what is there.
 
-    *above* is the highest sequence that a daemon saw, of *epoch*. *distrust_latest*: a daemon saw something else in the place of the
-    latest version, whatever that looks like by itself.
+    *above* is the highest sequence that a daemon saw, of *epoch*, and *denied* the deny-list that it remembers, which *remains*
+    know, too. *distrust_latest*: a daemon saw something else in the place of the latest version, whatever that looks like
+    by itself.
     """
     name, latest = remains.name, remains.latest
     seen = f" --above {above}" if above > remains.sequence else ""
+    seen += "".join(f" --revoked {r.kid}" for r in denied if r.until > remains.clock.earliest)
     good = [
         c
-        for c in remains.candidates
-        if not c.trouble
-        and not (distrust_latest and c.version == remains.version)
+        for c in remains.preferred
+        if not (distrust_latest and c.version == remains.version)
         and not (epoch and c.keyset and c.keyset.epoch != epoch)
     ]
     readable = latest is not None and latest.keyset is not None
@@ -29,6 +39,8 @@ def way_out(
     thaw = f"`rotator thaw {name}{seen if readable else ''}`"
     if restore:
         return f"run {restore}" + (f", or to accept what is there {thaw}" if readable else "")
+    if latest is not None and remains.signs_revoked(latest):
+        return f"the key that signs there was revoked: to have it created again, with new ones, run `rotator thaw {name} --anew`"
     if readable:
         return f"to accept what is there run {thaw}"
     if not configured:

@@ -163,16 +163,15 @@ def test_what_the_feed_and_the_operator_tell_counts() -> None:
 
 @BOTH
 def test_a_key_revoked_since_does_not_come_back(rules: Policy) -> None:
-    """Any readable version that denies it says so, though another epoch or an edit spoils that version."""
+    """Any version that rotator wrote and that denies it says so, and it says so."""
     place = settled(rules)
     good, kid = number(place), place.next_key.kid
     denied = Revocation(kid, place.clock.now(), "stolen", place.clock.now() + seconds(900))
-    place.store.put(
-        Tree.KEYS, "web", {**encode_keyset(replace(place.keyset, revoked=(denied,), next=None)), "kid": "x"}
-    )
-    bring_back(place, good)
+    saved_by_hand(place, replace(place.keyset, revoked=(denied,), next=None))
+    done = bring_back(place, good)
 
     assert place.keyset.next is None
+    assert f"revoked or retired since, so not brought back: {kid}" in done.lines
     assert [(r.kid, r.reason) for r in place.keyset.revoked] == [(kid, "stolen")]
 
 
@@ -182,12 +181,12 @@ def test_a_version_whose_current_key_was_revoked_is_not_restored(rules: Policy) 
     place = settled(rules)
     good = number(place)
     denied = Revocation(place.current.kid, place.clock.now(), "stolen", place.clock.now() + seconds(900))
-    place.store.put(Tree.KEYS, "web", dict(encode_keyset(replace(place.keyset, revoked=(denied,)))))
+    saved_by_hand(place, replace(place.keyset, revoked=(denied,)))
     with pytest.raises(
         RefusedError, match=rf"version {good} cannot be restored: its current key .* was revoked; run `"
     ):
         plan(place, good)
-    with pytest.raises(RefusedError, match=r"no version of it can be restored .*; run `rotator thaw web`"):
+    with pytest.raises(RefusedError, match=r"no version of it can be restored .*; run `rotator thaw web --anew`"):
         plan(place)
 
 

@@ -18,7 +18,7 @@ from rotator.model.keyset import Revocation
 from rotator.model.policy import Policy
 from tests.support.process import Place, Process
 from tests.support.world import seconds
-from tests.unit.commands.test_restore import BOTH, PAIRS, SECRETS, edit, latest, number, sealing, settled
+from tests.unit.commands.test_restore import BOTH, PAIRS, SECRETS, edit, latest, number, saved_by_hand, sealing, settled
 
 
 def plan(place: Place, *, anew: bool = False, **options: Any) -> Plan:
@@ -127,7 +127,7 @@ def test_a_revoked_current_key_is_not_accepted() -> None:
     place = settled(SECRETS)
     good, current = number(place), place.current
     denied = Revocation(current.kid, place.clock.now(), "stolen", place.clock.now() + seconds(900))
-    place.store.put(Tree.KEYS, "web", dict(encode_keyset(replace(place.keyset, revoked=(denied,)))))
+    saved_by_hand(place, replace(place.keyset, revoked=(denied,)))
     with pytest.raises(
         RefusedError, match=f"its current key {current.kid} was revoked, .*run `rotator thaw web --anew`"
     ):

@@ -18,7 +18,7 @@ from tests.unit.commands.test_restore import BOTH, SECRETS, edit, number, settle
 
 def remains(place: Place) -> Remains:
     """Return what is left of the keyset."""
-    return look(place.process.operator, "web", 0)
+    return look(place.process.operator, "web")
 
 
 def way(place: Place, **more: Any) -> str:

@@ -26,7 +26,7 @@ class RemovalPlan:
     """
     What removing a keyset would do. `safe_at` is when no live token can need its keys, None if that is now.
 
-    `removal` is what an earlier call noted. `gone`: its keys are given up already.
+    `removal` is what an earlier call noted, None if the keyset was used since. `gone`: its keys are given up already.
     """
 
     keyset: str
@@ -49,8 +49,8 @@ def plan_removal(operator: Operator, name: str) -> RemovalPlan:
     Return what is left of a keyset, and until when live tokens may need it. Changes nothing.
     """
     remains = look(operator, name)
-    removal = remains.standby.removal if remains.standby else None
     keyset = remains.latest.keyset if remains.latest else None
+    removal = _noted(remains.standby.removal if remains.standby else None, keyset)
     began = removal.at if removal else remains.clock.latest
     needed = None if keyset is None or (removal and removal.done) else _needed_until(keyset, began)
     safe_at = needed if needed and needed > remains.clock.earliest else None
@@ -92,6 +92,17 @@ def remove(operator: Operator, plan: RemovalPlan, op_id: str | None, reason: str
         store.remove(Tree.STANDBY, name)
     operator.publishing.forget(_event(plan, removal))
     return removal
+
+
+def _noted(removal: Removal | None, keyset: Keyset | None) -> Removal | None:
+    """
+    Return what an earlier call noted, None if that is void: a key was made or activated since, so the keyset was used again.
+    """
+    if removal is None or removal.done or keyset is None:
+        return removal
+    current = keyset.current
+    since = [key.created_at for key in keyset.keys()] + ([current.activated_at] if current else [])
+    return None if any(moment > removal.at for moment in since) else removal
 
 
 def _needed_until(keyset: Keyset, began: datetime) -> datetime:

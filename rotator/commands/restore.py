@@ -7,6 +7,7 @@ from dataclasses import replace
 from rotator.commands.recovery import ATTEMPTS, Done, Plan, RecoverOptions, Step, already_done, done_with, look, resave
 from rotator.errors import RefusedError, StoreConflictError
 from rotator.model.document import Tree
+from rotator.model.keyset import Keyset
 from rotator.model.policy import Policy
 from rotator.reconcile.candidates import Candidate, describe
 from rotator.reconcile.operator_effects import Operator
@@ -54,14 +55,15 @@ def restore(operator: Operator, plan: Plan, policy: Policy, options: RecoverOpti
         if undeleted_standby(operator, remains):
             wanted = plan.asked or 0  # what can be restored shows now
             continue
-        if undeleted and (bad := _trouble_of(remains, wanted)) and remains.restorable:
-            wanted, lines = remains.restorable.version, (*lines, bad)
+        best = remains.restorable
+        if undeleted and best and best.version != wanted and (bad := _worse(remains, wanted, plan.asked)):
+            wanted, lines = best.version, (*lines, bad)
         chosen = _chosen(remains, wanted or None)
         if chosen.deleted:
             operator.store.undelete(Tree.KEYS, name, [chosen.version])
             undeleted, wanted = True, chosen.version
             continue
-        if undeleted and chosen.keyset and _is_newest(chosen, remains) and chosen.keyset.sequence >= remains.sequence:
+        if undeleted and chosen.keyset and _is_newest(chosen, remains) and _is_known(chosen.keyset, remains):
             return done_with(chosen.keyset, Step.UNDELETE, chosen.version)
         try:
             done = resave(operator, Plan(name, Step.RESTORE, chosen.version, remains, lines), chosen, policy, options)
@@ -88,12 +90,23 @@ def _is_newest(chosen: Candidate, remains: Remains) -> bool:
     return chosen.version == remains.version
 
 
-def _trouble_of(remains: Remains, version: int) -> str:
+def _worse(remains: Remains, version: int, asked: int | None) -> str:
     """
-    Return why a version that was undeleted is not restored, "" if it can be.
+    Return why the best version is restored instead of one that was undeleted, "" if it is not.
     """
     found = next((candidate for candidate in remains.candidates if candidate.version == version), None)
-    return f"version {version}, undeleted, is not restored: {found.trouble}" if found and found.trouble else ""
+    trouble = found.trouble if found else "it is gone"
+    if trouble or version != asked:
+        return f"version {version}, undeleted, is not restored: {trouble or 'there is a better one'}"
+    return ""
+
+
+def _is_known(keyset: Keyset, remains: Remains) -> bool:
+    """
+    Return whether every daemon and service knows this keyset, and no key of it was revoked.
+    """
+    revoked = {revocation.kid for revocation in remains.revoked}
+    return keyset.sequence >= remains.sequence and not any(key.kid in revoked for key in keyset.keys())
 
 
 def _chosen(remains: Remains, version: int | None) -> Candidate:

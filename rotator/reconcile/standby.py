@@ -19,6 +19,7 @@ from rotator.model.keys import GeneratedKey, Kid, NextKey
 from rotator.model.keyset import Keyset
 from rotator.model.policy import Policy
 from rotator.model.publication import accepted_later
+from rotator.model.removal import Removal
 from rotator.model.secret import SecretText
 from rotator.ports.keygen import KeyGenerator
 from rotator.ports.store import DocumentStore
@@ -128,6 +129,7 @@ def check_standby(store: DocumentStore, keygen: KeyGenerator, before: Snapshot) 
     Compare the standby with the keyset, and put back the seal key that sealed it.
 
     A seal key that this process no longer knows either is replaced: the document is the one that this host saw before.
+    A removal that a person began is dropped while the configuration has the keyset rotated.
     """
     keyset, sealing = before.keyset, before.sealing
     stored = store.load(Tree.STANDBY, keyset.name)
@@ -145,10 +147,16 @@ def check_standby(store: DocumentStore, keygen: KeyGenerator, before: Snapshot) 
         sealing = _carried(keygen, before, found)
         standby = empty_standby(keyset.name, keyset.epoch, keyset.algorithm, stored.clock, sealing)
         if found and (found.epoch == keyset.epoch or matches):
-            standby = replace(found, epoch=keyset.epoch, sealing=sealing)
+            standby = replace(found, epoch=keyset.epoch, sealing=sealing, removal=_removal(found, before))
         _save_unless_same(store, standby, stored)
         trouble = trouble or "another hand changed its seal key or epoch, which was put back"
+    elif found and found.removal != _removal(found, before):
+        _save_unless_same(store, replace(found, removal=_removal(found, before)), stored)
     return StandbyCheck(sealing, matches, trouble)
+
+
+def _removal(found: Standby, before: Snapshot) -> Removal | None:
+    return None if before.policy.rotates else found.removal
 
 
 def private_key(store: DocumentStore, keyset: Keyset, next_key: NextKey) -> tuple[SecretText, ClockReading]:

@@ -2,6 +2,8 @@
 Dropping a keyset for good: when that is safe, what goes, and what is left for daemons to learn from.
 """
 
+from dataclasses import replace
+
 import pytest
 
 from rotator.commands.remove import RemovalPlan, note_removal, plan_removal, removal_refused, remove
@@ -13,7 +15,7 @@ from rotator.model.removal import Removal
 from rotator.model.times import format_time
 from tests.support.process import Place
 from tests.support.world import seconds
-from tests.unit.commands.test_restore import BOTH, SECRETS, settled
+from tests.unit.commands.test_restore import BOTH, PAIRS, SECRETS, settled
 
 
 def plan(place: Place) -> RemovalPlan:
@@ -83,6 +85,41 @@ def test_a_crash_leaves_what_the_same_command_goes_on_from(rules: Policy, nth: i
     drop(place)
     assert plan(place).gone
     assert "web" not in place.notifier.positions
+
+
+@BOTH
+def test_a_rotation_voids_what_was_noted(rules: Policy) -> None:
+    """The keyset is in use again: the wait begins with the next call, and is noted again."""
+    place = settled(rules)
+    noted = note_removal(place.process.operator, plan(place), None, "gone")
+    kid = place.current.kid
+    fields = place.store.history(Tree.STANDBY, "web")[-1] or {}
+    while place.current.kid == kid:
+        place.live(5, every=5)
+    place.clock.advance(29)
+    standby = place.store.history(Tree.STANDBY, "web")[-1] or {}
+    place.store.put(Tree.STANDBY, "web", {**standby, "removal": fields["removal"]})
+    planned = plan(place)
+    assert planned.removal is None
+    assert planned.safe_at == place.clock.now() + seconds(8 + 20 + 1)
+    assert note_removal(place.process.operator, planned, None, "gone").at > noted.at
+
+
+@BOTH
+def test_a_daemon_that_rotates_the_keyset_drops_the_note(rules: Policy) -> None:
+    """It is in the configuration again; one that only serves it keeps the note."""
+    place = settled(rules)
+    place.tracker.policy = replace(rules, rotates=False)
+    noted = note_removal(place.process.operator, plan(place), None, "gone")
+    place.live(12, every=2)
+    assert removal_in(place) == noted
+    kept = place.store.history(Tree.STANDBY, "web")[-1] or {}
+    place.tracker.policy = rules
+    place.live(10, every=2)
+    assert removal_in(place) is None
+    if rules is PAIRS:
+        assert (place.store.history(Tree.STANDBY, "web")[-1] or {})["private"] == kept["private"]
+    assert plan(place).removal is None
 
 
 def test_a_keyset_without_a_trace_gets_a_gravestone() -> None:

@@ -112,6 +112,33 @@ def test_the_highest_sequence_wins_over_a_document_put_back(rules: Policy, *, de
     assert place.keyset.sequence > before.sequence
 
 
+@BOTH
+def test_a_document_put_back_loses_though_the_same_key_signs(rules: Policy) -> None:
+    """It lacks what was saved since."""
+    place = settled(rules)
+    before, good = place.keyset, number(place)
+    older = place.store.history(Tree.KEYS, "web")[-2]
+    assert older is not None
+    assert (older["kid"], int(older["sequence"])) == (place.current.kid, before.sequence - 1)
+    place.store.put(Tree.KEYS, "web", dict(older))
+    assert way(place).startswith(f"run `rotator restore web --version {good}`")
+    assert bring_back(place).version == good
+
+
+@BOTH
+def test_what_is_deleted_comes_before_what_was_put_back(rules: Policy) -> None:
+    """A higher sequence was seen, so the document that bore it is the one to look for."""
+    place = settled(rules)
+    before, good = place.keyset, number(place)
+    older = place.store.history(Tree.KEYS, "web")[-2]
+    place.store.destroy(Tree.KEYS, "web", range(good))
+    place.store.delete(Tree.KEYS, "web")
+    place.store.put(Tree.KEYS, "web", dict(older or {}))
+    done = bring_back(place, above=before.sequence)
+    assert done.version == good
+    assert tuple(place.keyset.keys()) == tuple(before.keys())
+
+
 def test_a_document_put_back_is_not_restored_by_its_number() -> None:
     """While a later one survives in which its key signs no more."""
     place = settled(SECRETS)
@@ -163,6 +190,32 @@ def test_a_strangers_deleted_version_is_not_left_live(rules: Policy, *, asked: b
     assert done.lines[0].startswith(f"version {good + 1}, undeleted, is not restored: ")
     assert tuple(place.keyset.keys()) == tuple(before.keys())
     assert latest(place)["current"] != "by hand"
+
+
+@BOTH
+def test_a_deleted_version_comes_back_without_what_was_revoked(rules: Policy) -> None:
+    """It is not only undeleted then."""
+    place = settled(rules)
+    kid = place.next_key.kid
+    place.store.delete(Tree.KEYS, "web")
+    assert bring_back(place, revoked=(kid,)).step is Step.RESTORE
+    assert place.keyset.find(kid) is None
+
+
+def test_what_was_undeleted_gives_way_to_a_better_one() -> None:
+    """Unless a person asked for it by its number."""
+    place = settled(SECRETS)
+    good, older = number(place), place.store.history(Tree.KEYS, "web")[-2]
+    place.store.put(Tree.KEYS, "web", dict(older or {}))
+    place.store.delete(Tree.KEYS, "web")
+    before = place.store.snapshot()
+    done = bring_back(place)
+    assert (done.version, done.lines[0]) == (
+        good,
+        f"version {good + 1}, undeleted, is not restored: there is a better one",
+    )
+    place.store.restore(before)
+    assert bring_back(place, good + 1).version == good + 1
 
 
 def test_what_is_told_of_a_revocation_adds_to_what_is_known() -> None:

@@ -111,6 +111,8 @@ def _accepted(remains: Remains, latest: Candidate) -> Iterator[str]:
     assert keyset is not None  # noqa: S101 - `plan_thaw` asked
     yield f"version {latest.version}, saved {message_time(latest.at)}: sequence {keyset.sequence}, epoch {keyset.epoch}"
     yield "it holds " + ", ".join(f"{key.kid} ({key.state.value})" for key in keyset.keys())
+    if keyset.sequence < remains.known and keyset.epoch == remains.epoch:
+        yield f"a later one, up to sequence {remains.known}, was seen: KEYS THAT WERE RETIRED OR REPLACED SINCE COME BACK"
     if latest.trouble:
         yield f"not to be believed by itself: {latest.trouble}"
     good = next((c for c in remains.preferred if c.version != latest.version and c.fields), None)

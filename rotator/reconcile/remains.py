@@ -30,10 +30,11 @@ class Remains:
     """
     A keyset as the store still knows it.
 
-    `version` is that of the latest signing document, 0 if there is none, and `fields` its content, None if it is gone;
-    `damaged`: it is a file that holds none. `epoch` is that of the keyset's life, "" if nothing tells it; `sequence` the
-    highest one that consumers may have seen; `revoked` the deny-list of everything that is believed, and of what was
-    told. `candidates` begins with the newest, `preferred` with the best of those that may be restored.
+    `version` is that of the latest signing document, 0 if there is none, and `fields` its content, None if it is
+    gone; `damaged`: it is a file that holds none. `epoch` is that of the keyset's life, "" if nothing tells it;
+    `sequence` the highest one that consumers may have seen, `known` the highest that is sealed or was told; `revoked`
+    the deny-list of everything that is believed, and of what was told. `candidates` begins with the newest,
+    `preferred` with the best of those that may be restored.
     """
 
     name: str
@@ -47,6 +48,7 @@ class Remains:
     standby_version: int
     epoch: str
     sequence: int
+    known: int
     revoked: tuple[Revocation, ...]
     candidates: tuple[Candidate, ...]
     preferred: tuple[Candidate, ...]
@@ -136,6 +138,7 @@ def remains_of(
         standby_version=standby_version,
         epoch=epoch,
         sequence=max(told),
+        known=known,
         revoked=deny_list,
         candidates=candidates,
         preferred=preferred(candidates, latest.version, known),

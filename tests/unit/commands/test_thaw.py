@@ -76,6 +76,15 @@ def test_another_epoch_is_accepted_as_it_is(rules: Policy) -> None:
     assert (standby.epoch, standby.private) == ("foreign", None)
 
 
+def test_that_a_later_document_was_seen_is_told() -> None:
+    """Keys that were retired since come back; the latest document itself is accepted without that line."""
+    place = settled()
+    told = "a later one, up to sequence 700, was seen: KEYS THAT WERE RETIRED OR REPLACED SINCE COME BACK"
+    assert told in plan(place, above=700).lines
+    edit(place, kid="other")
+    assert not any("a later one" in line for line in plan(place).lines)
+
+
 def test_what_a_daemon_saw_counts() -> None:
     """The accepted document is above it."""
     place = settled()

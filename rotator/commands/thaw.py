@@ -33,6 +33,8 @@ def plan_thaw(operator: Operator, name: str, policy: Policy, options: RecoverOpt
     if not anew and latest is not None and latest.keyset is not None:
         _refuse_revoked(remains, latest)
         return Plan(name, Step.ACCEPT, remains.version, remains, tuple(_accepted(remains, latest)))
+    if anew and options.revoked and latest is not None and not (latest.trouble or remains.signs_revoked(latest)):
+        raise RefusedError(f"{name}: no revoked key signs there, so its keys are not given up; look at the alarm again")
     if remains.fields is not None and _newer_schema(remains.fields):
         raise RefusedError(f"{name}: its document has a newer schema than this rotator knows; upgrade rotator")
     if not policy.rotates:
@@ -134,6 +136,8 @@ def _given_up(remains: Remains) -> Iterator[str]:
     Yield what it costs to create the keyset again.
     """
     what = "its document is not rotator's, or damaged" if remains.fields or remains.damaged else "its document is gone"
+    if remains.latest is not None and remains.latest.keyset is not None:
+        what = f"version {remains.version} is there"
     yield f"{what}: its keys are given up, and the daemon makes new ones"
     yield "EVERY LIVE TOKEN OF THE FORMER KEYS FAILS FROM THEN ON; their holders must log in again"
     yield "it gets a new epoch: services on rotator.client must be restarted to accept it"

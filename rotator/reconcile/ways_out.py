@@ -40,7 +40,8 @@ def way_out(
     if restore:
         return f"run {restore}" + (f", or to accept what is there {thaw}" if readable else "")
     if latest is not None and remains.signs_revoked(latest):
-        return f"the key that signs there was revoked: to have it created again, with new ones, run `rotator thaw {name} --anew`"
+        anew = f"`rotator thaw {name} --anew{seen}`"
+        return f"the key that signs there was revoked: to have it created again, with new ones, run {anew}"
     if readable:
         return f"to accept what is there run {thaw}"
     if not configured:

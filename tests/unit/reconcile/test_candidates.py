@@ -169,12 +169,24 @@ def test_a_backup_in_which_a_revoked_key_signs_is_refused(rules: Policy) -> None
     place = settled(rules)
     kid = place.current.kid
     place.store.destroy(Tree.KEYS, "web", range(number(place)))
-    assert way(place, denial(place, kid)).endswith("run `rotator thaw web --anew`")
+    assert way(place, denial(place, kid)).endswith(f"run `rotator thaw web --anew --revoked {kid}`")
     with pytest.raises(RefusedError, match="`rotator thaw web --anew`"):
         bring_back(place, revoked=(kid,))
     with pytest.raises(RefusedError, match="`rotator thaw web --anew`"):
         accept(place, revoked=(kid,))
+    planned = plan_to_accept(place, anew=True, revoked=(kid,))
+    assert planned.lines[0].startswith(f"version {number(place)} is there: its keys are given up")
+    assert not any("would keep its keys" in line for line in planned.lines)
     assert accept(place, anew=True, revoked=(kid,)).step is Step.CREATE
+
+
+@BOTH
+def test_a_good_keyset_is_not_given_up_for_a_lagging_node(rules: Policy) -> None:
+    """Its daemon saw an old document in which a revoked key signs; the command sees the latest one."""
+    place = settled(rules)
+    kid = place.keyset.old[0].kid
+    with pytest.raises(RefusedError, match="no revoked key signs there"):
+        accept(place, anew=True, revoked=(kid,))
 
 
 @BOTH

@@ -91,7 +91,7 @@ class KeysetReport(NamedTuple):
             epoch=keyset.epoch,
             sequence=keyset.sequence,
             now=now,
-            rotates_at=due_at(keyset, policy),
+            rotates_at=due_at(keyset, policy, now),
             hold=activation_hold(keyset, policy, GOOD, now),
             overdue=overdue(keyset, policy, now),
             requested=keyset.rotate_requested.op_id if keyset.rotate_requested else "",

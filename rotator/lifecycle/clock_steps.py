@@ -8,8 +8,10 @@ nothing. The rules:
 1. Small differences are followed slowly: whole seconds, the way of a reply, and the drift of two clocks explain them.
 2. When it steps, the deadlines of keys that were there before go on by the clock that dated them (`dated_by`), which the
    monotonic clock carries on: as much time has to pass as there was to go, and no more.
-3. A step by more than clock_skew is not trusted: nothing gets a date from it until the clock came back, or went on
-   without another step for one propagation time. Then the new time counts as right, and rule 2 still holds.
+3. An old key that the document dates in the future, though it is old already, was dated by a clock that was wrong, and
+   nothing is known of that one: its retention counts from the first reading that is trusted.
+4. A step by more than clock_skew is not trusted: nothing gets a date from it until the clock came back, or went on
+   without another step for one propagation time. Then the new time counts as right, and rules 2 and 3 still hold.
 """
 
 from collections.abc import Iterator, Mapping
@@ -17,6 +19,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from types import MappingProxyType
 
+from rotator.lifecycle.holds import misdated
 from rotator.model.document import ClockReading
 from rotator.model.keys import Key, Kid
 from rotator.model.keyset import Keyset
@@ -117,17 +120,17 @@ def follow(before: ClockState | None, reading: ClockReading, keyset: Keyset | No
     """
     known = frozenset(key.kid for key in keyset.old) if keyset else frozenset()
     if before is None:
-        return ClockState(clock_of(reading), known=known)
+        return ClockState(clock_of(reading), None, _redated(_NOTHING, reading, keyset), known)
     ahead = before.steady.ahead(reading)
-    dated_by = dict(_dated_by(before, reading, keyset, ahead)) or _NOTHING if keyset else _NOTHING
+    dated_by = dict(_dated_by(before, reading, keyset, ahead)) if keyset else _NOTHING
     if not ahead:
-        return ClockState(before.steady.followed(reading), None, dated_by, known)
+        return ClockState(before.steady.followed(reading), None, _redated(dated_by, reading, keyset), known)
     stepped = before.stepped
     if stepped is None or stepped.ahead(reading):
         stepped = clock_of(reading)
     small = abs(ahead) <= (timing.clock_skew + reading.tolerance).total_seconds()
     if small or reading.read_at - stepped.at >= timing.propagation_time.total_seconds():
-        return ClockState(clock_of(reading), None, dated_by, known)
+        return ClockState(clock_of(reading), None, _redated(dated_by, reading, keyset), known)
     return ClockState(before.steady, stepped, dated_by, before.known)
 
 
@@ -146,6 +149,20 @@ def _dated_by(
             yield key.kid, before.dated_by[key.kid]
         elif (ahead > 0 and begun.timestamp() <= shown + JITTER) or (ahead < 0 and key.kid in before.known):
             yield key.kid, before.steady
+
+
+def _redated(
+    dated_by: Mapping[Kid, SteadyClock], reading: ClockReading, keyset: Keyset | None
+) -> Mapping[Kid, SteadyClock]:
+    """
+    Return *dated_by*, and for each old key from the future a clock that shows at *reading* when the key became old.
+    """
+    from_future = {
+        key.kid: SteadyClock(key.deactivated_at.timestamp(), reading.read_at)
+        for key in (keyset.old if keyset else ())
+        if keyset and misdated(key.deactivated_at, keyset, reading.earliest)
+    }
+    return {**from_future, **dated_by}
 
 
 def _deadlines(keyset: Keyset) -> Iterator[tuple[Key, datetime, datetime]]:

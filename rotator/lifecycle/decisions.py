@@ -138,9 +138,8 @@ def decide(keyset: Keyset | None, policy: Policy, evidence: Evidence, now: datet
         return Extend()
     if evidence.clock_trusted and (step := _dated_step(keyset, policy, evidence, now)) is not None:
         return step
-    due, hold = due_at(keyset, policy), None
-    overtaken = keyset.current is not None and misdated(keyset.current.activated_at, keyset, now)
-    if due is not None and (now >= due or overtaken):
+    due, hold = due_at(keyset, policy, now), None
+    if due is not None and now >= due:
         hold = activation_hold(keyset, policy, evidence, now)
         if hold is None:
             return _activation(keyset, now)
@@ -185,7 +184,7 @@ def _activation(keyset: Keyset, now: datetime) -> Activate:
 
 
 def _deadlines(keyset: Keyset, policy: Policy, evidence: Evidence, now: datetime) -> Iterator[datetime]:
-    if (due := due_at(keyset, policy)) is not None:
+    if (due := due_at(keyset, policy, now)) is not None:
         yield due
     if keyset.next and keyset.next.usable_at:
         yield keyset.next.usable_at

@@ -123,10 +123,12 @@ def _confirmed(keyset: Keyset, change: Confirmed, policy: Policy) -> Keyset:
     """
     Record the publication of `next`, not before its creation: two nodes of a store may have two clocks.
 
-    A first key need not propagate, unless verifiers may have cached the set it joins.
+    The key of a keyset's creation need not propagate, unless verifiers may have cached a set without it: that which it
+    shares, an earlier one of this keyset, or one of a keyset that had its name.
     """
     wait = keyset.timing.longest(policy.timing).propagation_time
-    if keyset.current is None and not change.shared:
+    untouched = keyset.sequence == 1 and not keyset.purge_below
+    if keyset.current is None and untouched and not change.shared:
         wait = timedelta(0)
     published_at = round_up(max(change.published_at, _next(keyset).created_at))
     return replace(keyset, next=replace(_next(keyset), published_at=published_at, usable_at=published_at + wait))

@@ -92,14 +92,19 @@ def still_needed(keyset: Keyset, policy: Policy, evidence: Evidence, now: dateti
     return max(needed, key=lambda key: key.retire_at, default=None)
 
 
-def due_at(keyset: Keyset, policy: Policy) -> datetime | None:
+def due_at(keyset: Keyset, policy: Policy, now: datetime) -> datetime | None:
     """
-    Return when the next activation is due, None if none is planned. A first key is due as soon as it may sign.
+    Return when the next activation is due, None if none is planned.
+
+    A first key is due as soon as it may sign, and so is the successor of a key that has signed since a future moment.
     """
     if not policy.rotates:
         return None
+    ready = (keyset.next.usable_at or keyset.next.created_at) if keyset.next else None
     if keyset.current is None:
-        return (keyset.next.usable_at or keyset.next.created_at) if keyset.next else None
+        return ready
+    if misdated(keyset.current.activated_at, keyset, now):
+        return min(ready or now, now)
     scheduled = keyset.current.activated_at + policy.rotation_period
     request = keyset.rotate_requested
     return min(scheduled, request.at) if request else scheduled
@@ -121,7 +126,7 @@ def overdue(keyset: Keyset, policy: Policy, now: datetime) -> timedelta:
     One that an operator asked for with `--when-ready` is due once it is safe, as its hold says.
     """
     request = keyset.rotate_requested
-    dues = [due_at(replace(keyset, rotate_requested=None), policy)]
+    dues = [due_at(replace(keyset, rotate_requested=None), policy, now)]
     if policy.rotates and keyset.current and request:
         dues.append(max([request.at, *_safe_from(keyset, policy)]))
     late = (now - due - keyset.timing.propagation_time for due in dues if due is not None)

@@ -29,7 +29,9 @@ _END_OF_TIME = 2.0**40
 
 class ClockFiles:
     """
-    The ClockMemory in *directory*: `clock.json` for all keysets, and `clocks/<keyset>.json` while a step concerns one.
+    The ClockMemory in *directory*: `clock.json` for all keysets, `clocks/<keyset>.json` for one that has old keys.
+
+    The second one says which old keys were there before a step that comes while nothing runs, and what a step concerns.
 
     The monotonic clock begins with each boot of the machine, so *boot_id* tells whose seconds a file holds. After a
     reboot it is unknown how long the machine was off, and no more is known than that time did not go back.
@@ -41,8 +43,7 @@ class ClockFiles:
         self._boot_id = _this_boot() if boot_id is None else boot_id
         self._lock = threading.Lock()
         self._calls = BoundedCalls()
-        self._written: SteadyClock | None = None
-        self._concerned: dict[str, ClockState] = {}
+        self._written: dict[Path, ClockState] = {}
         self._clean: set[str] = set()
 
     def recall(self, name: str, reading: ClockReading) -> ClockState | None:
@@ -65,26 +66,22 @@ class ClockFiles:
         if not self._writable:
             return
         with self._lock, suppress(OSError, RotatorError):
-            if state.stepped or state.dated_by:
-                before = self._concerned.get(name)
-                if before is None or (before.stepped, before.dated_by) != (state.stepped, state.dated_by):
-                    self._write(self._file(name), state)
-                    self._concerned[name] = state
-                    self._clean.discard(name)
+            file = self._file(name)
+            if state.stepped or state.dated_by or state.known:
+                self._keep(file, state)
+                self._clean.discard(name)
             elif name not in self._clean:
-                self._calls.call(partial(self._file(name).unlink, missing_ok=True))
-                self._concerned.pop(name, None)
+                self._calls.call(partial(file.unlink, missing_ok=True))
+                self._written.pop(file, None)
                 self._clean.add(name)
-            if state.stepped is None and self._outdated(state.steady):
-                self._write(self._directory / "clock.json", ClockState(state.steady))
-                self._written = state.steady
+            if state.stepped is None:
+                self._keep(self._directory / "clock.json", ClockState(state.steady))
 
-    def _outdated(self, steady: SteadyClock) -> bool:
-        before = self._written
-        if before is None or steady.at - before.at >= WRITE_EVERY:
-            return True
-        another = abs(steady.shows(steady.at) - before.shows(steady.at)) > 1 + before.tolerance
-        return another and steady.at - before.at >= WRITE_AGAIN
+    def _keep(self, file: Path, state: ClockState) -> None:
+        before = self._written.get(file)
+        if before is None or _differs(before, state):
+            self._write(file, state)
+            self._written[file] = state
 
     def _file(self, name: str) -> Path:
         return self._directory / "clocks" / f"{name}.json"
@@ -103,6 +100,17 @@ class ClockFiles:
         # The folder of the state may hold that of the JWKS file, to which a web server must get.
         make_folder(file.parent, ABOVE if file.parent == self._directory else 0o700)
         write_atomically(file, data, 0o600)
+
+
+def _differs(before: ClockState, now: ClockState) -> bool:
+    """
+    Return whether *now* says more than *before*, or the same of another clock, or *before* was kept an hour ago.
+    """
+    if (before.stepped, before.dated_by, before.known) != (now.stepped, now.dated_by, now.known):
+        return True
+    age = now.steady.at - before.steady.at
+    another = abs(now.steady.time - before.steady.shows(now.steady.at)) > 1 + before.steady.tolerance
+    return age >= WRITE_EVERY or (another and age >= WRITE_AGAIN)
 
 
 def _this_boot() -> str:

@@ -142,9 +142,33 @@ def test_after_a_step_back_a_deadline_takes_no_more_than_it_had_to_go(step: floa
 
 def test_after_a_step_back_a_key_that_was_not_seen_before_counts_by_the_new_time() -> None:
     """Another daemon may have dated it by that already: by the time before it would be over too early."""
+    (old,) = keyset().old
+    dated = replace(old, deactivated_at=at(100 - 600), retire_at=at(141 - 600))
     state = follow(None, reading(101), replace(keyset(), old=()), TIMING)
-    state = live(state, 102, 120, -600)
+    state = live(state, 102, 120, -600, replace(keyset(), old=(dated,)))
     assert not state.dated_by
+
+
+@pytest.mark.parametrize("step", [-600.0, -YEAR])
+@pytest.mark.parametrize("seen_before", [True, False])
+def test_an_old_key_of_the_future_stays_one_retention_from_the_first_trusted_look(
+    step: float, *, seen_before: bool
+) -> None:
+    """It was old by then, whatever its date says: by that it would outlive its tokens as long as the clock was wrong."""
+    state = follow(None, reading(101), replace(keyset(), old=()), TIMING) if seen_before else None
+    first = 112 if seen_before else 102  # a step that is noticed is trusted after P only
+    for second in range(102, 121):
+        state = follow(state, reading(second, ahead=step), keyset(), TIMING)
+    assert state
+    assert state.waiting(keyset(), first + 40) == {"k1"}
+    assert state.over(keyset(), first + 42) == frozenset()
+    assert state.over(keyset(), first + 43.1) == {"k1"}
+
+
+def test_an_old_key_that_is_hardly_of_the_future_keeps_its_date() -> None:
+    """Two clocks may be that far apart: by clock_skew and a propagation time."""
+    assert not follow(None, reading(101, ahead=-12.0), keyset(), TIMING).dated_by
+    assert set(follow(None, reading(101, ahead=-13.0), keyset(), TIMING).dated_by) == {"k1"}
 
 
 def test_a_longer_deadline_counts_by_the_same_clock() -> None:

@@ -249,7 +249,7 @@ def test_a_keyset_out_of_the_configuration_is_retired_never_rotated() -> None:
     world.policy = replace(world.policy, rotates=False)
     world.run(400, 111)
 
-    assert due_at(world.keyset, world.policy) is None
+    assert due_at(world.keyset, world.policy, at(0)) is None
     assert world.steps[-1] == (141, "Retire")
 
 

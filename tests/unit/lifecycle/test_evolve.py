@@ -262,6 +262,35 @@ def test_a_keyset_in_no_configuration_keeps_the_moment_it_was_due() -> None:
     assert due == world.keyset.rotates_at == at(200)
 
 
+def test_the_key_of_a_creation_may_sign_once_it_is_published() -> None:
+    """No verifier has a set without it."""
+    world = World(policy())
+    world.change(world.create(at(0)), at(0))
+    world.change(Confirmed(at(1), shared=False), at(1))
+
+    assert world.next_key.usable_at == at(1)
+
+
+def test_a_first_key_that_replaces_another_propagates() -> None:
+    """The one before was served: verifiers may have cached the set with that alone."""
+    world = World(policy())
+    world.change(world.create(at(0)), at(0))
+    world.change(AddNext(world.key(at(1)), world.next_key.kid), at(1))
+    world.change(Confirmed(at(2), shared=False), at(2))
+
+    assert world.next_key.usable_at == at(12)
+
+
+def test_a_first_key_of_a_name_that_was_in_use_propagates() -> None:
+    """A keyset of that name was removed or lost: verifiers may have cached its set."""
+    world = World(policy())
+    stamp = replace(world.stamp(at(0)), version=7)
+    world.keyset = evolve(None, world.create(at(0)), world.policy, stamp)
+    world.change(Confirmed(at(1), shared=False), at(1))
+
+    assert world.next_key.usable_at == at(11)
+
+
 def test_published_at_is_rounded_up_to_the_second() -> None:
     """Propagation is never counted from a moment before the confirmation."""
     world = rotated()

@@ -128,7 +128,7 @@ def test_a_rotation_is_due_a_period_after_the_last_activation() -> None:
     """Counted from `activated_at`."""
     world = propagated()
 
-    assert due_at(world.keyset, world.policy) == world.current.activated_at + seconds(100)
+    assert due_at(world.keyset, world.policy, at(0)) == world.current.activated_at + seconds(100)
 
 
 @pytest.mark.parametrize(("asked", "due"), [(50, 50), (150, 100)])
@@ -137,18 +137,31 @@ def test_a_request_brings_a_rotation_forward_and_never_back(asked: float, due: f
     world = propagated()
     world.ask(asked)
 
-    assert due_at(world.keyset, world.policy) == at(due)
+    assert due_at(world.keyset, world.policy, at(0)) == at(due)
 
 
 def test_a_first_key_is_due_as_soon_as_it_may_sign() -> None:
     """From its creation while it is not confirmed; never without a next."""
     world = World(policy(), shared=True)
     world.change(world.create(at(0)), at(0))
-    assert due_at(world.keyset, world.policy) == at(0)
+    assert due_at(world.keyset, world.policy, at(0)) == at(0)
 
     world.act(at(3))
-    assert due_at(world.keyset, world.policy) == at(13)
-    assert due_at(replace(world.keyset, next=None), world.policy) is None
+    assert due_at(world.keyset, world.policy, at(0)) == at(13)
+    assert due_at(replace(world.keyset, next=None), world.policy, at(0)) is None
+
+
+def test_a_key_that_signs_since_the_future_is_due_once_its_successor_may_sign() -> None:
+    """A clock that was wrong dated it. A propagation time later its rotation is overdue, whatever holds it."""
+    world = propagated()
+    assert world.next_key.usable_at
+    ready = world.next_key.usable_at
+    wrong = replace(world.keyset, current=replace(world.current, activated_at=ready + seconds(9999)))
+
+    assert due_at(wrong, world.policy, ready + seconds(5)) == ready
+    assert due_at(replace(wrong, next=None), world.policy, ready) == ready
+    assert overdue(wrong, world.policy, ready + seconds(10)) == seconds(0)
+    assert overdue(wrong, world.policy, ready + seconds(11)) == seconds(1)
 
 
 def test_a_keyset_that_does_not_rotate_is_never_due() -> None:
@@ -156,7 +169,7 @@ def test_a_keyset_that_does_not_rotate_is_never_due() -> None:
     world = propagated()
     frozen = replace(world.policy, rotates=False)
 
-    assert due_at(world.keyset, frozen) is None
+    assert due_at(world.keyset, frozen, at(0)) is None
     assert overdue(world.keyset, frozen, at(9999)) == seconds(0)
 
 

@@ -4,11 +4,15 @@ Whether the store's clock may be trusted, and what a keyset lives through while 
 
 from dataclasses import replace
 from datetime import timedelta
+from pathlib import Path
 
 import pytest
 
+from rotator.adapters.files.clock_memory import ClockFiles
 from rotator.lifecycle.clock_steps import ClockState, clock_of
 from rotator.model.document import ClockReading
+from rotator.model.keyset import Keyset
+from rotator.model.policy import Readers
 from rotator.model.reasons import AlarmReason
 from rotator.reconcile.alarms import Alarms
 from rotator.reconcile.clock_trust import ClockTrust, ClockView
@@ -205,6 +209,42 @@ def test_a_wrong_time_that_was_believed_is_overtaken_when_it_ends() -> None:
     place.live(120)
     assert place.current.kid != first
     assert place.reasons() == set()
+
+
+@pytest.mark.parametrize("algorithm", ["HS256", "RS256"])
+@pytest.mark.parametrize("remembers", [True, False])
+def test_a_clock_that_was_set_right_between_two_runs_keeps_no_old_key(
+    algorithm: str, tmp_path: Path, *, remembers: bool
+) -> None:
+    """It was a year ahead and believed, so that keys bear its dates. The host remembers; else a retention is counted."""
+    outside = Outside()
+    outside.clock.step(timedelta(days=365))
+    folders = [tmp_path / "1", tmp_path / "1" if remembers else tmp_path / "2"]
+    rules = replace(POLICIES[algorithm], readers=Readers.FLAT)
+
+    def run(folder: Path, for_: int) -> Process:
+        process = Process(outside, rules, clock_memory=ClockFiles(folder, boot_id="boot"))
+        for _ in range(for_):
+            process.reconciler.reconcile(process.tracker, outside.announced())
+            outside.clock.advance(1.0)
+        return process
+
+    def keyset(process: Process) -> Keyset:
+        assert process.tracker.status is not None
+        return process.tracker.status.keyset
+
+    before = keyset(run(folders[0], 110))
+    (old,) = before.old
+    left = (old.retire_at - outside.clock.now()).total_seconds()
+    outside.clock.step(timedelta(days=-365))
+    patience = left if remembers else P + rules.timing.retention.total_seconds()
+    assert keyset(run(folders[1], int(left))).knows(old.kid)
+    process = run(folders[1], int(patience - left) + 5)
+    assert not keyset(process).knows(old.kid)
+    after = keyset(run(folders[1], 20)).current
+    assert after
+    assert after.activated_at.year == START.year
+    assert not process.alarms.active()
 
 
 @pytest.mark.parametrize("step", [3600.0, -3600.0])

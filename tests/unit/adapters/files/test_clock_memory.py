@@ -27,6 +27,11 @@ def calm(second: float = 100, ahead: float = 0.0) -> ClockState:
     return ClockState(clock_of(reading(second, ahead)))
 
 
+def with_old(second: float) -> ClockState:
+    """Return what is known of a clock that did not step, of a keyset with an old key."""
+    return ClockState(clock_of(reading(second)), known=frozenset({K1}))
+
+
 def stepped(second: float = 100) -> ClockState:
     """Return what is known of one that stepped by 600 s."""
     steady = clock_of(reading(second))
@@ -69,6 +74,20 @@ def test_a_step_that_is_over_is_forgotten(tmp_path: Path) -> None:
     assert not (tmp_path / "state/clocks/web.json").exists()
     first.remember("web", stepped(200))
     assert files(tmp_path).recall("web", reading(300)) == stepped(200)
+
+
+def test_which_old_keys_were_there_is_known_after_a_restart(tmp_path: Path) -> None:
+    """So that a step back while nothing runs keeps none of them longer. What was kept is kept up, and goes with the keys."""
+    memory, file = files(tmp_path), tmp_path / "state/clocks/web.json"
+    memory.remember("web", with_old(100))
+    assert files(tmp_path).recall("web", reading(200)) == with_old(100)
+    first = file.stat().st_mtime_ns
+    memory.remember("web", with_old(100 + WRITE_EVERY - 1))
+    assert file.stat().st_mtime_ns == first
+    memory.remember("web", with_old(100 + WRITE_EVERY))
+    assert files(tmp_path).recall("web", reading(9999)) == with_old(100 + WRITE_EVERY)
+    memory.remember("web", calm(4000))
+    assert not file.exists()
 
 
 def test_a_clock_that_runs_as_before_is_written_once_an_hour(tmp_path: Path) -> None:

@@ -130,8 +130,9 @@ class Change:
 
     def _open_again(self, closed: Mapping[str, _Open]) -> list[str]:
         """
-        Open listeners that were closed, at the ports they had. One whose port is taken by now counts as none from then
-        on, so that the next change binds it; return why.
+        Open listeners that were closed, at the ports they had; return why one cannot be, since its port is taken by now.
+
+        That one counts as none from then on, so that the next change binds it.
         """
         faults: list[str] = []
         for option, open_ in closed.items():

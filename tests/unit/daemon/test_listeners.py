@@ -196,7 +196,7 @@ def test_a_listener_that_lost_its_port_is_opened_by_the_next_change(
     port = int(address.rpartition(":")[2])
     programs: list[socket.socket] = []
 
-    def bind(change: Change, _option: str) -> None:
+    def bind(_change: Change, _option: str) -> None:
         programs.append(socket.create_server(("127.0.0.1", port)))
         raise ConfigError("the first reason")
 

@@ -44,6 +44,7 @@ def require_authorities(path: Path | None, option: str) -> None:
     if path is None:
         return
     try:
+        read_regular(path)  # a FIFO would keep its reader waiting
         ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(path)
     except OSError as error:
         reason = type(error).__name__ if isinstance(error, ssl.SSLError) else error.strerror

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import click
 
+from rotator.adapters.files.reading import read_regular
 from rotator.cli.context import Context, pass_context
 from rotator.cli.exit_codes import Exit
 from rotator.cli.output import say
@@ -79,7 +80,7 @@ def _state_dir_in(files: tuple[Path, ...]) -> Path:
     """
     config = next((file for file in files if file.is_file()), files[-1])
     try:
-        named = _STATE_DIR.search(config.read_text(errors="replace"))
+        named = _STATE_DIR.search(read_regular(config).decode(errors="replace"))
     except OSError:
         named = None
     return config.parent / (named[1] if named else DEFAULT_STATE_DIR)

@@ -4,6 +4,7 @@ Finds the configuration file and reads its TOML.
 
 import os
 import re
+import stat
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
@@ -25,6 +26,8 @@ def read_toml(path: Path | None, environ: Mapping[str, str]) -> tuple[Path, dict
     places = possible_files(path, environ)
     for place in places:
         try:
+            if not stat.S_ISREG(mode := place.stat().st_mode) and not stat.S_ISDIR(mode):
+                raise ConfigError(f"{place}: is no regular file; put one there, or name another")  # a FIFO: it may hang
             return place, tomllib.loads(place.read_bytes().decode())
         except (FileNotFoundError, NotADirectoryError):
             continue

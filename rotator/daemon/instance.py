@@ -8,7 +8,7 @@ import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from rotator.adapters.files.atomic import write_atomically
+from rotator.adapters.files.atomic import read_safely, write_atomically
 from rotator.adapters.files.lock import try_lock, wait_for_lock
 from rotator.errors import ConfigError, RotatorError, UnsafePathError
 
@@ -79,7 +79,7 @@ def read_answer(state_dir: Path) -> Answer | None:
         if lock is not None:
             os.close(lock)
             return None
-        told = json.loads((state_dir / _ANSWER).read_bytes())
+        told = json.loads(read_safely(state_dir / _ANSWER))
         answer = Answer(int(told["pid"]), str(told["started"]), float(told["read_at"]), tuple(map(str, told["faults"])))
         return answer if answer.started == _started(answer.pid) else None
     except (OSError, UnsafePathError, ValueError, KeyError, TypeError):

@@ -83,19 +83,18 @@ class Change:
         """
         Bind what overlaps one of our own listeners, another address with its port, right after closing that one.
 
-        If it cannot be had, the former listener is opened again; raises ConfigError.
+        If one cannot be had, every listener that was closed for this is opened again; raises ConfigError.
         """
-        for option in sorted(self._wanted.keys() - self._kept.keys() - self._bound.keys()):
-            former = self._displaced_by(option)
-            for open_ in former:
-                open_.listener.close()
-            try:
+        closed: dict[str, _Open] = {}
+        try:
+            for option in sorted(self._wanted.keys() - self._kept.keys() - self._bound.keys()):
+                for open_ in self._displaced_by(option):
+                    closed[open_.option] = open_
+                    open_.listener.close()
                 self._bound[option] = self._bind(option)
-            except ConfigError:
-                for open_ in former:
-                    open_.listener = HttpServer(open_.address, open_.respond, open_.option)
-                    open_.listener.start()
-                raise
+        except ConfigError as error:
+            self.abandon()
+            raise ConfigError(*error.faults, *self._open_again(closed)) from error
 
     def carry_out(self) -> None:
         """
@@ -112,7 +111,7 @@ class Change:
 
     def abandon(self) -> None:
         """
-        Close what was bound; the open listeners were not touched.
+        Close what was bound.
         """
         for open_ in self._bound.values():
             open_.listener.close()
@@ -128,6 +127,22 @@ class Change:
                 if open_.address == wanted.address and own:
                     kept[option] = open_
         return kept
+
+    def _open_again(self, closed: Mapping[str, _Open]) -> list[str]:
+        """
+        Open listeners that were closed, at the ports they had; return why one cannot be, since its port is taken by now.
+
+        That one counts as none from then on, so that the next change binds it.
+        """
+        faults: list[str] = []
+        for option, open_ in closed.items():
+            try:
+                open_.listener = HttpServer(open_.listener.address, open_.respond, option)
+                open_.listener.start()
+            except ConfigError as error:
+                del self._listeners.open[option]
+                faults += [f"{fault}; until a reload it is closed" for fault in error.faults]
+        return faults
 
     def _displaced_by(self, option: str) -> list[_Open]:
         port = parse_address(self._wanted[option].address, option)[1]

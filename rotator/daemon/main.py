@@ -3,8 +3,11 @@ The daemon's life: start, what systemd is told, SIGHUP (`_reload`: build, wait f
 """
 
 import faulthandler
+import threading
 import time
 from collections.abc import Callable
+from concurrent.futures import Future
+from functools import partial
 
 from rotator.config.load import warnings
 from rotator.config.settings import Settings
@@ -25,6 +28,7 @@ from rotator.telemetry.metrics import Metrics
 
 MAX_BUILD = 30.0
 MAX_DRAIN = 20.0
+MAX_ABANDON = 2.0
 _POLL = 0.02
 
 
@@ -46,6 +50,7 @@ class Daemon:
         self._serving = False
         self._was_ready = False
         self._other_log = False
+        self._builder: threading.Thread | None = None
         self.metrics = Metrics()
         self.listeners = Listeners()
         try:
@@ -93,6 +98,8 @@ class Daemon:
         """
         systemd.notify(STOPPING="1")
         self.stop()
+        if self._builder:
+            self._builder.join(MAX_ABANDON)  # it gives back the token that it logged in for
         self._setup.close()
         self.listeners.close()
         self._instance.close()
@@ -123,14 +130,16 @@ class Daemon:
 
     def _built(self, read: Callable[[], Settings]) -> Candidate:
         """
-        Build in a worker, so that the main thread hears of signals and the watchdog of us.
+        Build in a thread, so that the main thread hears of signals and the watchdog of us. One that hangs is the last.
         """
-        building = self._setup.workers.submit(
-            rebuild, read, self._log_for, self.metrics, self.listeners, before=self._setup
-        )
+        if self._builder and self._builder.is_alive():
+            raise ConfigError("a file system or Vault hangs since an earlier reload; reload again later, or restart")
+        building: Future[Candidate] = Future()
+        build = partial(rebuild, read, self._log_for, self.metrics, self.listeners, before=self._setup)
+        self._builder = threading.Thread(target=_carry_out, args=(build, building), name="reload", daemon=True)
+        self._builder.start()
         if not self._wait_until(building.done, MAX_BUILD):
-            building.cancel()
-            building.add_done_callback(lambda late: late.cancelled() or late.exception() or late.result().abandon())
+            building.add_done_callback(lambda late: late.exception() or late.result().abandon())
             raise ConfigError(
                 f"it could not be read and built within {MAX_BUILD:.0f} s; is a file system or Vault hung?"
             )
@@ -243,6 +252,13 @@ class Daemon:
             jwks=self.listeners.address(JWKS),
             admin=self.listeners.address(ADMIN),
         )
+
+
+def _carry_out(build: Callable[[], Candidate], building: "Future[Candidate]") -> None:
+    try:
+        building.set_result(build())
+    except BaseException as error:  # noqa: BLE001 - it is the caller's
+        building.set_exception(error)
 
 
 def run(settings: Settings, log: Log, read: Callable[[], Settings], signals: Signals) -> None:

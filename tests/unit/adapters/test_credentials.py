@@ -2,6 +2,7 @@
 The files that settings name: what they may hold, and which option is at fault.
 """
 
+import os
 from pathlib import Path
 
 import pytest
@@ -89,7 +90,9 @@ def test_authorities_are_certificates_or_those_of_the_system(tmp_path: Path) -> 
     require_authorities(tmp_path / "ca.pem", "[redis] ca_file")
 
     (tmp_path / "text").write_text("no certificate")
-    for name, reason in (("nothing", "No such file or directory"), ("text", "SSLError")):
+    os.mkfifo(tmp_path / "fifo")
+    faults = {"nothing": "No such file or directory", "text": "SSLError", "fifo": "it is no regular file"}
+    for name, reason in faults.items():
         with pytest.raises(ConfigError) as caught:
             require_authorities(tmp_path / name, "[redis] ca_file")
         assert str(caught.value) == (

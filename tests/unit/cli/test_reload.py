@@ -110,6 +110,24 @@ def test_by_hand_the_daemon_of_the_state_dir_that_a_faulty_file_names_hears_of_i
     assert daemon.asked == 1
 
 
+def test_a_fifo_in_the_place_of_the_file_is_refused_at_once(rotator: CommandLine) -> None:
+    """Its reader would wait for ever."""
+    rotator.config.unlink()
+    os.mkfifo(rotator.config)
+    answer = rotator.run("reload")
+    assert answer.code == 78
+    assert "config.toml: is no regular file" in answer.stderr
+
+
+def test_a_fifo_in_the_place_of_the_answer_is_none(rotator: CommandLine, daemon: Daemon) -> None:
+    """As a daemon that has said nothing."""
+    answer = rotator.folder / "state" / "reload.json"
+    answer.unlink()
+    os.mkfifo(answer, 0o600)
+    assert rotator.run("reload").code == 69
+    assert daemon.asked == 0
+
+
 def test_another_state_dir_is_heard_of_by_the_daemon_that_runs(rotator: CommandLine, main_pid: Signals) -> None:
     """It refuses it, and raises the alarm."""
     with closing(Instance(rotator.folder / "state")):

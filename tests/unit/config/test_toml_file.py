@@ -2,6 +2,7 @@
 Which file is read, and what is said of one that cannot be.
 """
 
+import os
 from pathlib import Path
 
 import pytest
@@ -41,6 +42,15 @@ def test_a_file_that_cannot_be_read_is_told_so(tmp_path: Path) -> None:
     """
     with pytest.raises(ConfigError, match=r"cannot be read \(Is a directory\)"):
         load(tmp_path, environ={}, command_line=True)
+
+
+def test_a_fifo_is_refused_at_once(tmp_path: Path) -> None:
+    """
+    It would keep its reader waiting.
+    """
+    os.mkfifo(tmp_path / "config.toml")
+    with pytest.raises(ConfigError, match=r"/config\.toml: is no regular file; put one there"):
+        load(tmp_path / "config.toml", environ={}, command_line=True)
 
 
 @pytest.mark.parametrize(

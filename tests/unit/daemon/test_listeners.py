@@ -150,6 +150,70 @@ def test_a_former_listener_is_opened_again_if_its_port_cannot_be_had(listeners: 
     assert ask(f"127.0.0.1:{port}") == "jwks"
 
 
+def refused(listeners: Listeners, **other: Wanted) -> str:
+    """Ask for what cannot be had, as a reload does; return the faults."""
+    change = Change(listeners, wanted(listeners, **other))
+    with pytest.raises(ConfigError) as caught:
+        change.make_room()
+    change.abandon()
+    return "; ".join(caught.value.faults)
+
+
+@pytest.mark.parametrize("exchanged", [False, True])
+def test_all_former_listeners_are_opened_again_if_one_port_cannot_be_had(listeners: Listeners, exchanged: bool) -> None:
+    """Those closed for another option, too, whose new port could be had; and a later change finds them good."""
+    before = dict(listeners.open)
+    mine, other = (listeners.address(option).rpartition(":")[2] for option in (ADMIN, JWKS))
+    if exchanged:
+        mine, other = other, mine
+    refused(listeners, admin=page("moved", f"0.0.0.0:{mine}"), jwks=page("elsewhere", f"192.0.2.1:{other}"))
+    assert (ask(listeners.address(JWKS)), ask(listeners.address(ADMIN))) == ("jwks", "admin")
+    assert listeners.open == before
+
+    change = Change(listeners, wanted(listeners))
+    change.make_room()
+    change.carry_out()
+    assert ask(listeners.address(JWKS)) == "new [publish] http"
+    assert ask(listeners.address(ADMIN)) == "new [admin] http"
+
+
+def test_a_port_that_the_system_chose_is_opened_again(listeners: Listeners) -> None:
+    """That one, and no other that is free."""
+    admin = {ADMIN: page("admin", listeners.address(ADMIN))}
+    Change(listeners, {JWKS: page("any", "127.0.0.1:0"), **admin}).carry_out()
+    address = listeners.address(JWKS)
+    refused(listeners, jwks=page("elsewhere", f"192.0.2.1:{address.rpartition(':')[2]}"))
+
+    assert listeners.address(JWKS) == address
+    assert ask(address) == "any"
+
+
+def test_a_listener_that_lost_its_port_is_opened_by_the_next_change(
+    listeners: Listeners, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another program took it while it was free; the refusal says so."""
+    address = listeners.address(JWKS)
+    port = int(address.rpartition(":")[2])
+    programs: list[socket.socket] = []
+
+    def bind(_change: Change, _option: str) -> None:
+        programs.append(socket.create_server(("127.0.0.1", port)))
+        raise ConfigError("the first reason")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Change, "_bind", bind)
+        faults = refused(listeners, jwks=page("elsewhere", f"0.0.0.0:{port}"))
+    assert faults.startswith(f"the first reason; [publish] http: cannot listen on {address}")
+    assert listeners.address(JWKS) == ""
+    programs[0].close()
+
+    again = {JWKS: page("again", address), ADMIN: page("admin", listeners.address(ADMIN))}
+    change = Change(listeners, again)
+    change.make_room()
+    change.carry_out()
+    assert ask(address) == "again"
+
+
 def test_any_free_port_stays_with_its_option(listeners: Listeners) -> None:
     """The same text in two options names two ports."""
     Change(listeners, {JWKS: page("jwks", "127.0.0.1:0"), ADMIN: page("admin", "127.0.0.1:0")}).carry_out()

@@ -375,6 +375,30 @@ def test_a_configuration_that_takes_too_long_is_refused(running: Running, monkey
     assert running.daemon._setup is before
 
 
+def test_a_configuration_that_hangs_takes_no_worker(running: Running, monkeypatch: pytest.MonkeyPatch) -> None:
+    """However often it is read: keysets are kept, one thread waits, and once it has ended a reload is good again."""
+    monkeypatch.setattr(main, "MAX_BUILD", 0.1)
+    setup = running.daemon._setup
+    gate = threading.Event()
+
+    def hanging() -> Settings:
+        gate.wait(30)
+        return running.read()
+
+    for _ in range(setup.settings.daemon.workers + 2):
+        running.daemon._reload(hanging)
+    assert [thread.name for thread in threading.enumerate()].count("reload") == 1
+    assert "hangs since an earlier reload" in running.log.events[-1][2]["detail"]
+    seen = next(iter(running.daemon.health.keysets())).last_success
+    setup.engine.queue.make_all_due()
+    running.until(lambda: next(iter(running.daemon.health.keysets())).last_success != seen)
+
+    monkeypatch.undo()
+    gate.set()
+    running.until(lambda: "reload" not in [thread.name for thread in threading.enumerate()])
+    assert running.reload(TEXT) == ()
+
+
 def test_the_end_goes_before_a_reload_under_way(tmp_path: Path) -> None:
     """Whatever it waits for; nothing is answered then."""
     running = Running(tmp_path)

@@ -14,6 +14,8 @@ from rotator.model.times import format_time, parse_time
 SCHEMA = 1
 # JSON readers hold whole numbers up to here; no keyset is ever saved this often.
 MAX_SEQUENCE = 2**53
+# Up to here a keyset is saved above what another hand showed; from here on readers take a lower sequence, too.
+MAX_OUTRUN = 10**15
 
 
 def check_header(fields: Fields, name: str, what: str) -> None:

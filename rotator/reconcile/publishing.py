@@ -39,7 +39,7 @@ class Publishing:
         self._log = log
         self._feed_lost = False
         self._leaks: dict[str, dict[str, str]] = {}
-        self._outrun: dict[str, int] = {}
+        self._outrun: dict[str, OutrunError] = {}
 
     @property
     def feed_fault(self) -> str | None:
@@ -90,9 +90,8 @@ class Publishing:
                 self._report_leaks(snapshot, error)
                 failures.append(f"{publisher.name}: {error}")
             except OutrunError as error:
-                self._outrun[snapshot.name] = max(error.sequence, self._outrun.get(snapshot.name, 0))
+                self._outrun[snapshot.name] = error
                 outrun.append(str(error))
-                self._alarms.raise_(snapshot.name, AlarmReason.PUBLIC_EDITED, str(error))
             except (PublicationError, StoreError) as error:
                 failures.append(f"{publisher.name}: {error}")
             else:
@@ -106,15 +105,15 @@ class Publishing:
             self._alarms.clear(snapshot.name, AlarmReason.PUBLISH_FAILED)
         return (*failures, *outrun)
 
-    def outrun_by(self, snapshot: Snapshot) -> int | None:
+    def outrun_by(self, snapshot: Snapshot) -> OutrunError | None:
         """
-        Return the sequence of another hand that consumers may have seen, None if there is none above *snapshot*.
+        Return what another hand showed to consumers, if its sequence is not below that of *snapshot*.
         """
-        shown = self._outrun.get(snapshot.name, -1)
-        if shown < snapshot.keyset.sequence:
-            self._outrun.pop(snapshot.name, None)
+        outrun = self._outrun.get(snapshot.name)
+        if outrun is not None and outrun.sequence < snapshot.keyset.sequence:
+            del self._outrun[snapshot.name]
             return None
-        return shown
+        return outrun
 
     def read_back(self, snapshot: Snapshot) -> None:
         """

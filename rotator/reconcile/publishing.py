@@ -90,7 +90,7 @@ class Publishing:
                 self._report_leaks(snapshot, error)
                 failures.append(f"{publisher.name}: {error}")
             except OutrunError as error:
-                self._outrun[snapshot.name] = error
+                self.outran(snapshot.name, error)
                 outrun.append(str(error))
             except (PublicationError, StoreError) as error:
                 failures.append(f"{publisher.name}: {error}")
@@ -104,6 +104,12 @@ class Publishing:
         else:
             self._alarms.clear(snapshot.name, AlarmReason.PUBLISH_FAILED)
         return (*failures, *outrun)
+
+    def outran(self, name: str, error: OutrunError) -> None:
+        """
+        Note what another hand showed, until the keyset is saved above its sequence.
+        """
+        self._outrun[name] = error
 
     def outrun_by(self, snapshot: Snapshot) -> OutrunError | None:
         """

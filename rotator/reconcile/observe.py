@@ -160,7 +160,7 @@ class Observer:
         if sealing.key and seen.epoch == keyset.epoch:
             if not seen.seal:
                 return None  # from before there were seals: it proves nothing any more
-            if not sealing.fits(last_seen_fields(seen)):
+            if not sealing.remade_at and not sealing.fits(last_seen_fields(seen)):
                 return FrozenError(
                     f"{name}: what this host saw last (keysets/{name}.json in its state_dir) was changed by another hand: "
                     "its seal does not fit; find out who writes there"

@@ -15,6 +15,7 @@ The errors of the daemon and its commands, as one tree.
     │   │   └── EditedError       a stored document was changed by another hand
     │   └── RemovedError          a person removed the keyset for good
     ├── PublicationError          a JWKS did not reach its consumers
+    │   ├── OutrunError           another hand showed a later sequence than ours
     │   ├── PublicationPendingError  the answer that tells is on its way
     │   └── PrivateKeyPublishedError a place shows a private key
     ├── NotificationError         an event did not reach Redis
@@ -127,6 +128,16 @@ class PublicationPendingError(PublicationError):
     """
     A place where consumers read was asked and has not answered yet. Not a fault; it means "ask again soon".
     """
+
+
+class OutrunError(PublicationError):
+    """
+    A place shows a document of another hand, whose *sequence* readers take for later than ours: ours must be saved above it.
+    """
+
+    def __init__(self, text: str, sequence: int) -> None:
+        super().__init__(text)
+        self.sequence = sequence
 
 
 class PrivateKeyPublishedError(PublicationError):

@@ -22,7 +22,7 @@ def above_option(command: F) -> F:
     """
     option = click.option(
         "--above",
-        type=click.IntRange(0, 2**53),
+        type=click.IntRange(0, 2**53 - 2),
         default=0,
         metavar="SEQUENCE",
         help="The highest sequence that was seen, as a daemon's alarm tells it.",

@@ -15,6 +15,7 @@ from rotator.client.freshness import left_to_sign
 from rotator.client.jose.keys import Keys
 from rotator.client.log import StdlibLog
 from rotator.client.sources.document import Source
+from rotator.documents.header import MAX_OUTRUN
 from rotator.errors import RotatorError
 
 MAX_STALE = timedelta(days=1)
@@ -206,7 +207,7 @@ def _require_consistent(known: Keys | None, found: Keys, place: str) -> None:
     """
     Reject an empty set, and one that contradicts the cached keys (other epoch, lower sequence).
 
-    Only a restart accepts the latter.
+    Only a restart accepts the latter. A known sequence that no saves lead to was another hand's: any may follow it.
     """
     if not found.verifying:
         raise KeysUnavailableError(f"{place} holds no keys")
@@ -215,6 +216,8 @@ def _require_consistent(known: Keys | None, found: Keys, place: str) -> None:
     what = ""
     if found.epoch != known.epoch:
         what = f"has epoch {found.epoch}, and {known.epoch} was read before: the keyset was created again, or this is another store"
+    elif known.sequence >= MAX_OUTRUN:
+        return
     elif found.sequence < known.sequence:
         what = f"has sequence {found.sequence}, lower than {known.sequence} that was read before: a lagging or restored store"
     elif found.epoch and found.sequence == known.sequence:

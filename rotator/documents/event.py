@@ -4,12 +4,12 @@ Events as CloudEvents 1.0 in JSON: written by the daemon, read by clients as hin
 
 import json
 
+from rotator.documents.header import MAX_SEQUENCE
 from rotator.model.event import Event, Hint
 from rotator.model.times import format_time
 
 MAX_EVENT = 64 * 1024
 MAX_TEXT = 1024
-MAX_SEQUENCE = 10**18
 
 
 def encode_event(event: Event, source: str) -> str:

@@ -12,6 +12,10 @@ from rotator.model.keyset import Revocation
 from rotator.model.times import format_time, parse_time
 
 SCHEMA = 1
+# JSON readers hold whole numbers up to here; no keyset is ever saved this often.
+MAX_SEQUENCE = 2**53
+# Up to here a keyset is saved above what another hand showed; from here on readers take a lower sequence, too.
+MAX_OUTRUN = 10**15
 
 
 def check_header(fields: Fields, name: str, what: str) -> None:
@@ -23,6 +27,16 @@ def check_header(fields: Fields, name: str, what: str) -> None:
         raise DocumentError(f"{name}: the {what} has schema {schema}, newer than {SCHEMA}; upgrade rotator", newer=True)
     if schema < 1 or fields["keyset"] != name or not fields["epoch"]:
         raise DocumentError(f"{name}: the {what} belongs to another keyset")
+
+
+def sequence_of(fields: Fields) -> int:
+    """
+    Return the sequence in *fields*; raises ValueError for one that no saves lead to.
+    """
+    sequence = int(fields["sequence"])
+    if not 0 <= sequence < MAX_SEQUENCE:
+        raise ValueError("the sequence is out of range")
+    return sequence
 
 
 def whole_seconds(duration: timedelta) -> str:

@@ -4,7 +4,7 @@ The public document (`jwks/`): the JWKS and the deny-list, for verifiers. Pure.
 
 from dataclasses import replace
 
-from rotator.documents.header import SCHEMA, check_header, decode_revoked, encode_revocation
+from rotator.documents.header import SCHEMA, check_header, decode_revoked, encode_revocation, sequence_of
 from rotator.documents.jwk import jwks_of
 from rotator.documents.seal import NEVER_SEALED, SEAL, Sealing
 from rotator.errors import DocumentError
@@ -49,7 +49,7 @@ def decode_public(fields: Fields, name: str) -> PublicDocument:
         return PublicDocument(
             name,
             str(fields["epoch"]),
-            int(fields["sequence"]),
+            sequence_of(fields),
             Jwks(str(fields["jwks"])),
             decode_revoked(fields),
             is_well_known(fields),

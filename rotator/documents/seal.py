@@ -27,13 +27,15 @@ class Sealing:
 
     `key` is None for a keyset that was never sealed. `vouched` is the seal that the document would bear which was there
     when the key was made: it bears none, and is believed until the next save. `thawed_at` is when a person last accepted
-    what the store held (`rotator thaw`), whatever was seen before. `lost`: the documents bear a seal of another key, which
-    is in the standby no more.
+    what the store held (`rotator thaw`), whatever was seen before. `remade_at` is when a host that remembered the document
+    made a lost key again: the memories of other hosts bear seals that do not fit since. `lost`: the documents bear a seal of
+    another key, which is in the standby no more.
     """
 
     key: SecretText | None = None
     vouched: str = ""
     thawed_at: datetime | None = field(default=None, kw_only=True)
+    remade_at: datetime | None = field(default=None, kw_only=True)
     lost: bool = field(default=False, kw_only=True)
 
     def seal(self, fields: Fields) -> Fields:

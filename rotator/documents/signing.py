@@ -13,6 +13,7 @@ from rotator.documents.header import (
     decode_revoked,
     encode_revocation,
     optional_time,
+    sequence_of,
     text_of,
     unknown_fields,
     whole_seconds,
@@ -153,7 +154,7 @@ def decode_keyset(fields: Fields, name: str) -> Keyset:
         return Keyset(
             name=name,
             epoch=str(fields["epoch"]),
-            sequence=int(fields["sequence"]),
+            sequence=sequence_of(fields),
             op_id=str(fields["op_id"]),
             timing=Timing(
                 timedelta(seconds=int(fields["propagation_time"])),

@@ -52,6 +52,7 @@ def encode_standby(standby: Standby) -> Fields:
         "seal_key": sealing.key.reveal() if sealing.key else "",
         "vouched": sealing.vouched,
         "thawed_at": format_time(sealing.thawed_at),
+        "remade_at": format_time(sealing.remade_at),
     }
     removal = {"removal": _encode_removal(standby.removal)} if standby.removal else {}
     return fields | {name: text for name, text in seals.items() if text} | removal
@@ -89,6 +90,7 @@ def decode_sealing(fields: Fields) -> Sealing:
         SecretText(seal_key) if seal_key else None,
         str(fields.get("vouched") or ""),
         thawed_at=optional_time(fields, "thawed_at"),
+        remade_at=optional_time(fields, "remade_at"),
     )
 
 

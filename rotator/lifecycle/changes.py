@@ -138,5 +138,14 @@ class Resaved:
     retired: tuple[Kid, ...] = ()
 
 
-Update = AddNext | Confirmed | Unconfirmed | Activated | Retired | Extended | Revoked | Requested | Resaved
+@dataclass(frozen=True, slots=True)
+class Outrun:
+    """
+    Another hand showed consumers a sequence that was not reached yet: the keyset is saved *above* it, else unchanged.
+    """
+
+    above: int
+
+
+Update = AddNext | Confirmed | Unconfirmed | Activated | Retired | Extended | Revoked | Requested | Resaved | Outrun
 Change = Create | Update | Seen

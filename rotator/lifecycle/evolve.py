@@ -17,6 +17,7 @@ from rotator.lifecycle.changes import (
     Confirmed,
     Create,
     Extended,
+    Outrun,
     Requested,
     Resaved,
     Retired,
@@ -107,6 +108,8 @@ def _changed(keyset: Keyset, change: Update, policy: Policy, stamp: Stamp) -> Ke
             return _revoked(keyset, change, policy, stamp)
         case Requested(request=request):
             return replace(keyset, rotate_requested=request)
+        case Outrun(above=above):
+            return replace(keyset, sequence=max(keyset.sequence, above))
         case Resaved():
             return resaved(keyset, change)
         case _:

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 
 from rotator.errors import InvariantError
-from rotator.lifecycle.changes import Activated, AddNext, Change, Create, Resaved, Retired, Revoked, Seen, Stamp
+from rotator.lifecycle.changes import Activated, AddNext, Change, Create, Outrun, Resaved, Retired, Revoked, Seen, Stamp
 from rotator.model.keys import HmacSecret, Key, KeyPair, NextKey, OldKey, PublicKey
 from rotator.model.keyset import Keyset
 from rotator.model.reasons import ActivationReason
@@ -101,12 +101,12 @@ def a_keyset_begins_with_a_creation(transition: Transition) -> bool:
 
 def the_sequence_grows_by_one(transition: Transition) -> bool:
     """
-    Every save but a heartbeat adds one to the sequence, or more if a person accepts a document, and keeps name and epoch.
+    Every save but a heartbeat adds one to the sequence, or more to pass one that was shown, and keeps name and epoch.
     """
     before, after, change = transition.before, transition.after, transition.change
     if before is None or isinstance(change, Seen):
         return True
-    follows = max(before.sequence, change.above if isinstance(change, Resaved) else 0) + 1
+    follows = max(before.sequence, change.above if isinstance(change, Resaved | Outrun) else 0) + 1
     return (after.name, after.epoch, after.sequence) == (before.name, before.epoch, follows)
 
 

@@ -11,7 +11,17 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 
 from rotator.errors import StoreConflictError
-from rotator.lifecycle.changes import Activated, AddNext, Confirmed, Create, Extended, Retired, Seen, Unconfirmed
+from rotator.lifecycle.changes import (
+    Activated,
+    AddNext,
+    Confirmed,
+    Create,
+    Extended,
+    Outrun,
+    Retired,
+    Seen,
+    Unconfirmed,
+)
 from rotator.lifecycle.decisions import Activate
 from rotator.model.document import ClockReading
 from rotator.model.event import EventType
@@ -172,6 +182,14 @@ class Effects:
         """
         after = self._saving.save(snapshot, Extended())
         self._log.info("policy_extended", keyset=after.name, sequence=after.keyset.sequence)
+        return self._show(after, EventType.CHANGED)
+
+    def outrun(self, snapshot: Snapshot, above: int) -> Outcome:
+        """
+        Save the keyset above a sequence that another hand showed, so that readers of it take ours again.
+        """
+        after = self._saving.save(snapshot, Outrun(above))
+        self._log.warning("sequence_raised", keyset=after.name, sequence=after.keyset.sequence)
         return self._show(after, EventType.CHANGED)
 
     def check_standby(self, snapshot: Snapshot) -> StandbyCheck:

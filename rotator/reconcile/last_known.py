@@ -2,12 +2,13 @@
 Serving a keyset that cannot be reconciled: what was verified last, so that an outage of the store is not one of the JWKS.
 """
 
+from rotator.documents.header import MAX_OUTRUN
 from rotator.documents.jwk import parse_jwks
 from rotator.documents.last_seen import last_seen_fields
-from rotator.documents.public import decode_public
+from rotator.documents.public import decode_public, encode_public
 from rotator.documents.seal import Sealing
-from rotator.errors import FrozenError, KeyMaterialError, PublicationError, StoreError
-from rotator.model.document import Tree
+from rotator.errors import DocumentError, FrozenError, KeyMaterialError, OutrunError, PublicationError, StoreError
+from rotator.model.document import Fields, Tree
 from rotator.model.policy import Policy, Timing
 from rotator.model.publication import LastSeen, Publication, PublicDocument
 from rotator.ports.last_seen import LastSeenStore
@@ -56,6 +57,33 @@ class LastKnown:
         symmetric = policy.algorithm.symmetric
         if document is None or not self._put(Publication(document, policy.timing, policy.well_known, symmetric)):
             self._cache.mark_absent(name)
+
+    def put_back(self, name: str) -> str:
+        """
+        Overwrite a public document that another hand changed by the one that this host saw last; return what was done.
+
+        Returns "" if there was nothing to do. Both seals must tell: theirs does not fit, ours does.
+        """
+        seen = self._recorded(name)
+        if seen is None:
+            return ""
+        good = encode_public(seen.document)
+        try:
+            stored = self._store.load(Tree.JWKS, name)
+            if stored.fields is None or self._seals.get(name).fits(stored.fields):
+                return ""
+            sealing = self._seals.read(name)  # a person may have accepted something since
+            ours = sealing.key is not None and sealing.fits(good) and sealing.fits(last_seen_fields(seen))
+            if sealing.fits(stored.fields) or not ours:
+                return ""
+            shown = _decoded(stored.fields, name)
+            self._store.save(Tree.JWKS, name, good, stored.version)
+        except StoreError:
+            return ""  # another was faster, a later rotator wrote it, or the next look tells more
+        text = f"version {stored.version} of {Tree.JWKS}/{name} was changed by another hand; it was overwritten"
+        if shown is not None and shown.epoch == seen.epoch and seen.sequence <= shown.sequence < MAX_OUTRUN:
+            self._publishing.outran(name, OutrunError(text, shown.sequence))
+        return text
 
     def timing(self, name: str) -> Timing | None:
         """
@@ -109,3 +137,15 @@ class LastKnown:
         except (StoreError, KeyMaterialError):
             return None
         return document
+
+
+def _decoded(fields: Fields, name: str) -> PublicDocument | None:
+    """
+    Return a public document, None if it is damaged; raises DocumentError if a later rotator wrote it.
+    """
+    try:
+        return decode_public(fields, name)
+    except DocumentError as error:
+        if error.newer:
+            raise
+        return None

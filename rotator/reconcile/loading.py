@@ -21,6 +21,7 @@ from rotator.model.publication import LastSeen
 from rotator.ports.store import DocumentStore
 from rotator.reconcile.seals import Seals
 from rotator.reconcile.snapshot import Snapshot, in_force
+from rotator.reconcile.traces import later_trace
 
 MAX_LOOK_BACK = 16
 MAX_NAMED = 8
@@ -53,13 +54,15 @@ class Loader:
     def __init__(self, store: DocumentStore) -> None:
         self._store = store
         self._judged: dict[str, _Judged] = {}
+        self._latest: dict[str, tuple[int, str]] = {}
         self.seals = Seals(store)
 
     def load(self, name: str, policy: Policy) -> Snapshot:
         """
         Return the keyset as it is stored now, under the policy in force; raises as `check` does.
 
-        Raises RefusedError if there is none, FrozenError if its document was deleted or destroyed.
+        Raises RefusedError if there is none, FrozenError if its document was deleted or destroyed, or an older one was put
+        back in its place.
         """
         stored = self._store.load(Tree.KEYS, name)
         if stored.fields is None and stored.version:
@@ -67,6 +70,10 @@ class Loader:
         if stored.fields is None:
             raise RefusedError(f"{name}: does not exist yet; start the daemon or run `rotator tick` to create it")
         snapshot = self.check(stored, name, policy)
+        if trace := self.later_trace(snapshot):
+            if self._store.load(Tree.KEYS, name).version != stored.version:
+                return self.load(name, policy)
+            raise FrozenError(rolled_back_text(snapshot, trace))
         return replace(snapshot, policy=in_force(policy, snapshot.keyset))
 
     def check(
@@ -97,6 +104,18 @@ class Loader:
             raise EditedError(self._fault(stored, name, faults, seen, known, digest))
         self._judged[name] = _Judged(stored.version, stored.created_at, digest, sealing)
         return replace(snapshot, sealing=sealing, unsealed=None if sealing.key else fields)
+
+    def later_trace(self, snapshot: Snapshot) -> str:
+        """
+        Return where the store shows a later save than *snapshot*, "" if nowhere; looks once for each document.
+        """
+        looked = (snapshot.version, snapshot.keyset.op_id)
+        if self._latest.get(snapshot.name) == looked:
+            return ""
+        trace = later_trace(self._store, snapshot)
+        if not trace:
+            self._latest[snapshot.name] = looked
+        return trace
 
     def fault(self, stored: Stored, name: str) -> str:
         """
@@ -184,6 +203,16 @@ class Loader:
             return tuple(self._store.versions(Tree.KEYS, name))
         except StoreError:
             return ()
+
+
+def rolled_back_text(snapshot: Snapshot, trace: str) -> str:
+    """
+    Return what is wrong with a document that a *trace* of a later save contradicts. The caller adds the way out.
+    """
+    return (
+        f"{snapshot.name}: keys/{snapshot.name} has sequence {snapshot.keyset.sequence}, but {trace}: an older document was "
+        "put back"
+    )
 
 
 def edited_text(name: str, what: str, since: int, good: int) -> str:

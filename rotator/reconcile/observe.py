@@ -28,7 +28,7 @@ from rotator.ports.last_seen import LastSeenStore
 from rotator.ports.store import DocumentStore
 from rotator.reconcile.alarms import Alarms
 from rotator.reconcile.consent import is_removed, was_given_up
-from rotator.reconcile.loading import Loader, edited_text
+from rotator.reconcile.loading import Loader, edited_text, rolled_back_text
 from rotator.reconcile.remains import remains_of
 from rotator.reconcile.snapshot import Snapshot, in_force
 from rotator.reconcile.tracker import Tracker
@@ -154,12 +154,14 @@ class Observer:
         Return what contradicts what was seen, as the error to be raised.
         """
         name, keyset, sealing = tracker.name, snapshot.keyset, snapshot.sealing
+        if (seen is None or tracker.status is None) and (trace := self._loader.later_trace(snapshot)):
+            return self._lag(tracker, rolled_back_text(snapshot, trace))
         if seen is None or accepted_later(sealing.thawed_at, seen.thawed_at):
             return None
         if sealing.key and seen.epoch == keyset.epoch:
             if not seen.seal:
                 return None  # from before there were seals: it proves nothing any more
-            if not sealing.fits(last_seen_fields(seen)):
+            if not sealing.remade_at and not sealing.fits(last_seen_fields(seen)):
                 return FrozenError(
                     f"{name}: what this host saw last (keysets/{name}.json in its state_dir) was changed by another hand: "
                     "its seal does not fit; find out who writes there"
@@ -168,18 +170,16 @@ class Observer:
         if isinstance(verdict, Contradiction):
             return FrozenError(verdict.text)
         if isinstance(verdict, Lagging):
-            return self._lag(tracker, keyset, seen)
+            text = f"{name}: the store shows sequence {keyset.sequence}, lower than was seen before ({seen.sequence})"
+            return self._lag(tracker, text)
         what = verdict.what if isinstance(verdict, Edited) else _other_key(seen, snapshot)
         return EditedError(edited_text(name, what, snapshot.version, seen.version)) if what else None
 
-    def _lag(self, tracker: Tracker, keyset: Keyset, seen: LastSeen) -> StoreError:
+    def _lag(self, tracker: Tracker, text: str) -> StoreError:
         now = self._clocks.monotonic()
         if tracker.lagging_since is None:
             tracker.lagging_since = now
         limit = max(MIN_LAG, tracker.policy.timing.propagation_time.total_seconds() / 4)
-        text = (
-            f"{tracker.name}: the store shows sequence {keyset.sequence}, lower than was seen before ({seen.sequence})"
-        )
         if now - tracker.lagging_since >= limit:
             return FrozenError(f"{text}, for {limit:.0f} s; a backup was restored or the document rolled back")
         return LaggingError(f"{text}; a lagging standby catches up within {limit:.0f} s; if a backup was restored")

@@ -6,7 +6,14 @@ from collections.abc import Iterable
 
 from rotator.documents.jwk import EMPTY
 from rotator.documents.public import decode_public
-from rotator.errors import DocumentError, NotificationError, PrivateKeyPublishedError, PublicationError, StoreError
+from rotator.errors import (
+    DocumentError,
+    NotificationError,
+    OutrunError,
+    PrivateKeyPublishedError,
+    PublicationError,
+    StoreError,
+)
 from rotator.model.document import Tree
 from rotator.model.event import Event, EventType
 from rotator.model.reasons import AlarmReason
@@ -32,6 +39,7 @@ class Publishing:
         self._log = log
         self._feed_lost = False
         self._leaks: dict[str, dict[str, str]] = {}
+        self._outrun: dict[str, OutrunError] = {}
 
     @property
     def feed_fault(self) -> str | None:
@@ -71,9 +79,9 @@ class Publishing:
         Show the keyset on every publisher, and return what failed: empty if all of them show it.
 
         What another hand had changed is overwritten, with an alarm. One failure stops no other publisher. It raises an
-        alarm, which the next publication without a failure clears.
+        alarm, which the next publication without a failure clears. `outrun_by` says whether a save must come first.
         """
-        failures = []
+        failures, outrun = [], []
         self._report_leaks(snapshot)
         for publisher in self._publishers:
             try:
@@ -81,6 +89,9 @@ class Publishing:
             except PrivateKeyPublishedError as error:
                 self._report_leaks(snapshot, error)
                 failures.append(f"{publisher.name}: {error}")
+            except OutrunError as error:
+                self.outran(snapshot.name, error)
+                outrun.append(str(error))
             except (PublicationError, StoreError) as error:
                 failures.append(f"{publisher.name}: {error}")
             else:
@@ -92,7 +103,23 @@ class Publishing:
             self._alarms.raise_(snapshot.name, AlarmReason.PUBLISH_FAILED, "; ".join(failures))
         else:
             self._alarms.clear(snapshot.name, AlarmReason.PUBLISH_FAILED)
-        return tuple(failures)
+        return (*failures, *outrun)
+
+    def outran(self, name: str, error: OutrunError) -> None:
+        """
+        Note what another hand showed, until the keyset is saved above its sequence.
+        """
+        self._outrun[name] = error
+
+    def outrun_by(self, snapshot: Snapshot) -> OutrunError | None:
+        """
+        Return what another hand showed to consumers, if its sequence is not below that of *snapshot*.
+        """
+        outrun = self._outrun.get(snapshot.name)
+        if outrun is not None and outrun.sequence < snapshot.keyset.sequence:
+            del self._outrun[snapshot.name]
+            return None
+        return outrun
 
     def read_back(self, snapshot: Snapshot) -> None:
         """

@@ -195,6 +195,11 @@ class Reconciler:
         snapshot = replace(snapshot, sealing=standby.sealing)
         self._seen.record(snapshot)
         tracker.published = not self._publishing.publish(snapshot)
+        if (outrun := self._publishing.outrun_by(snapshot)) is not None:
+            outcome = self._effects.outrun(snapshot, outrun.sequence)
+            tracker.record(outcome)
+            self._alarms.raise_(tracker.name, AlarmReason.PUBLIC_EDITED, str(outrun))
+            snapshot = outcome.snapshot
         tracker.standby_read(snapshot.clock.read_at, matches=standby.matches)
         if standby.trouble:
             self._alarms.raise_(tracker.name, AlarmReason.STANDBY_LOST, standby.trouble)

@@ -242,7 +242,8 @@ def _carried(keygen: KeyGenerator, before: Snapshot | None, found: Standby | Non
     fields = (before.unsealed or encode_keyset(before.keyset)) if before else None
     if there.key is None:
         key = keygen.seal_key()
-        return replace(there, key=key, vouched=seal_of(fields, key) if fields else "")
+        remade_at = before.clock.earliest if before and known.lost else None
+        return replace(there, key=key, vouched=seal_of(fields, key) if fields else "", remade_at=remade_at)
     if fields and not there.fits(fields):
         raise StoreConflictError("another process has sealed the keyset by now")
     return there

@@ -267,6 +267,8 @@ class WorkQueue:
         self._alarms.clear(tracker.name, *(other for other in TROUBLE if other is not reason))
         ends = signing_ends(tracker, reason, self._last_known.timing(tracker.name), self._clocks.wall())
         self._alarms.raise_(tracker.name, reason, f"{error}{ends}")
+        if reason in FROZEN and (repaired := self._last_known.put_back(tracker.name)):
+            self._alarms.raise_(tracker.name, AlarmReason.PUBLIC_EDITED, repaired)
         if tracker.status is None:
             self._last_known.serve(tracker.name, tracker.policy, ask=reason is not AlarmReason.UNAVAILABLE)
 

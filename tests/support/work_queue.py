@@ -18,6 +18,7 @@ from tests.support.world import policy
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
 # P/8 = 10 s between polls; nothing of the keyset's own is due before its next is usable, at second 80.
 SECRETS = policy("HS256", period=1000, p=80, life=100)
@@ -64,12 +65,19 @@ class Daemon:
     A work queue over keysets of one policy, in a world of fakes.
     """
 
-    def __init__(self, *names: str, rules: Policy = SECRETS, poll: timedelta | None = None, slow: float = 0.0) -> None:
+    def __init__(
+        self,
+        *names: str,
+        rules: Policy = SECRETS,
+        poll: timedelta | None = None,
+        slow: float = 0.0,
+        state_dir: "Path | None" = None,
+    ) -> None:
         self.outside = Outside()
         self.outside.publisher = SlowPublisher(self.outside, slow)
         self.outside.store = self.store = WatchedStore(self.outside)
         self.clock, self.notifier = self.outside.clock, self.outside.notifier
-        self.process = Process(self.outside, rules)
+        self.process = Process(self.outside, rules, state_dir)
         self.alarms, self.log = self.process.alarms, self.process.log
         self.workers = Workers()
         self.limited = False

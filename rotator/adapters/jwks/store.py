@@ -7,11 +7,12 @@ from collections.abc import Callable, Collection
 from dataclasses import dataclass
 
 from rotator.adapters.jwks.read_back import refuse_leak, require_keys
+from rotator.documents.header import MAX_OUTRUN
 from rotator.documents.jwk import EMPTY, parse_jwks
 from rotator.documents.public import WELL_KNOWN, decode_public, encode_public
 from rotator.documents.seal import NEVER_SEALED, SEAL, Sealing
 from rotator.documents.served_jwks import read_jwks
-from rotator.errors import DocumentError, KeyMaterialError, PublicationError, StoreConflictError
+from rotator.errors import DocumentError, KeyMaterialError, OutrunError, PublicationError, StoreConflictError
 from rotator.model.document import Fields, Stored, Tree
 from rotator.model.keys import Kid
 from rotator.model.publication import Publication
@@ -60,7 +61,8 @@ class StorePublisher:
         Save the public document unless it is there, or a later one of the same epoch is.
 
         Of a symmetric keyset it is saved only when something verifiers read has changed; its sequence may lag. A later one
-        that stays for P/4 is of a signing document that is no more; it is overwritten, too.
+        that stays for P/4 is of a signing document that is no more; it is overwritten, too. Raises OutrunError for one of
+        another hand that readers would not give up for this one.
         """
         keyset, fields = publication.document.keyset, encode_public(publication.document)
         p = publication.timing.propagation_time.total_seconds()
@@ -73,6 +75,9 @@ class StorePublisher:
                 repaired = seen.edited or self._overdue(keyset, seen, fields, p / 4)
             if not repaired and not _outdated(seen.fields, fields, symmetric=publication.symmetric):
                 return repaired
+            if repaired and _outruns(seen.fields, fields):
+                shown = int((seen.fields or {})["sequence"])
+                raise OutrunError(f"{repaired.split(';')[0]}; readers may have seen its sequence, {shown}", shown)
             try:
                 stored = self._store.save(Tree.JWKS, keyset, fields, seen.version)
             except StoreConflictError:
@@ -165,6 +170,16 @@ class StorePublisher:
                 "overwritten"
             )
         return ""
+
+
+def _outruns(shown: Fields | None, wanted: Fields) -> bool:
+    """
+    Return whether readers who read *shown* would refuse *wanted*, or take it for the same.
+    """
+    if shown is None or shown["epoch"] != wanted["epoch"] or int(shown["sequence"]) >= MAX_OUTRUN:
+        return False
+    ahead = int(shown["sequence"]) - int(wanted["sequence"])
+    return ahead > 0 or (ahead == 0 and any(shown[name] != wanted[name] for name in ("jwks", "revoked")))
 
 
 def _scan(publication: Publication) -> None:

@@ -112,6 +112,16 @@ def test_a_set_that_cannot_follow_is_refused(answer: Any, text: str) -> None:
         assert keyset.refresh().sequence == 6
 
 
+def test_a_sequence_that_no_saves_lead_to_binds_no_reader() -> None:
+    """Another hand wrote it once; what rotator saves afterwards is believed again."""
+    source = ScriptedSource(keys(10**15))
+    with reader_of(source) as keyset:
+        source.document = keys(6)
+        assert keyset.refresh().sequence == 6
+        source.document = keys(5)
+        assert keyset.refresh().sequence == 6
+
+
 def test_an_empty_set_is_refused_at_start(source: ScriptedSource) -> None:
     """A reader does not start with a set of no keys."""
     source.document = Keys(verifying={})

@@ -73,7 +73,7 @@ def test_a_hint_names_its_source_where_nobody_has_judged_it() -> None:
         json.dumps(GOOD | {"data": {"keyset": "web", "epoch": "e", "sequence": "7"}}).encode(),
         json.dumps(GOOD | {"data": {"keyset": "web", "epoch": "e", "sequence": True}}).encode(),
         json.dumps(GOOD | {"data": {"keyset": "web", "epoch": "e", "sequence": -1}}).encode(),
-        json.dumps(GOOD | {"data": {"keyset": "web", "epoch": "e", "sequence": 10**18}}).encode(),
+        json.dumps(GOOD | {"data": {"keyset": "web", "epoch": "e", "sequence": 2**53}}).encode(),
         json.dumps(GOOD | {"data": {"keyset": "web", "epoch": "e" * 2000, "sequence": 7}}).encode(),
         json.dumps(GOOD | {"source": ["here"]}).encode(),
         b'{"source":"here","data":{"keyset":"web","epoch":"e","sequence":' + b"9" * 5000 + b"}}",

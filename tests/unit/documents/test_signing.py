@@ -116,6 +116,9 @@ def test_unknown_fields_survive() -> None:
     [
         ("schema", "2"),
         ("schema", "x"),
+        ("sequence", "9" * 40),
+        ("sequence", str(2**53)),
+        ("sequence", "-1"),
         ("keyset", "other"),
         ("epoch", ""),
         ("sequence", "many"),

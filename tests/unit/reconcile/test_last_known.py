@@ -216,3 +216,43 @@ def test_a_keyset_that_was_removed_is_served_no_more(failing: bool) -> None:
     assert outage.last_seen.get("web") is None
     assert (outage.outside.publisher.visible("web") is None) is not failing
     assert ("withdrawal_failed" in outage.log.names()) is failing
+
+
+@pytest.mark.parametrize(
+    "members", [{"jwks": '{"keys":[]}'}, {"seal": ""}, {"sequence": "9999"}, {"sequence": "9" * 40}]
+)
+def test_a_public_document_of_another_hand_is_put_back(members: dict[str, str]) -> None:
+    """While its keyset is frozen, too; a sequence that readers may have seen is noted."""
+    outage = Outage()
+    outage.remember()
+    good = dict(seen().sealing.seal(encode_public(seen().publication.document)))
+    outage.outside.store.put(Tree.JWKS, "web", good | members)
+
+    assert outage.last_known.put_back("web") == (
+        "version 1 of jwks/web was changed by another hand; it was overwritten"
+    )
+    assert outage.outside.store.history(Tree.JWKS, "web")[-1] == good
+    assert outage.last_known.put_back("web") == ""
+    outrun = outage.publishing.outrun_by(seen())
+    ahead = {"9999": 9999, "9" * 40: None}.get(members.get("sequence", ""), seen().keyset.sequence)
+    assert (outrun.sequence if outrun else None) == ahead
+
+
+@pytest.mark.parametrize("what", ["nothing remembered", "a forged memory", "a newer rotator", "deleted"])
+def test_what_is_not_surely_ours_is_not_put_back(what: str) -> None:
+    """And a document of a later rotator, or one that was deleted, stays as it is."""
+    outage = Outage()
+    if what != "nothing remembered":
+        outage.remember()
+    if what == "a forged memory":
+        memory = outage.last_seen.get("web")
+        assert memory is not None
+        outage.last_seen.record(replace(memory, op_id="forged"))
+    edited = {**encode_public(seen().publication.document), "schema": "2" if what == "a newer rotator" else "1"}
+    outage.outside.store.put(Tree.JWKS, "web", edited | {"jwks": '{"keys":[]}'})
+    if what == "deleted":
+        outage.outside.store.delete(Tree.JWKS, "web")
+    before = outage.outside.store.history(Tree.JWKS, "web")
+
+    assert outage.last_known.put_back("web") == ""
+    assert outage.outside.store.history(Tree.JWKS, "web") == before

@@ -10,7 +10,7 @@ from rotator.documents.signing import decode_keyset
 from rotator.errors import DocumentError, EditedError, FrozenError, RefusedError
 from rotator.model.document import Tree
 from rotator.reconcile.loading import Loader
-from tests.support.process import Place
+from tests.support.process import Place, Process
 from tests.support.world import policy
 
 SECRETS, PAIRS = policy("HS256", p=8, life=20), policy(p=8, life=20)
@@ -150,3 +150,35 @@ def test_what_was_ours_and_cannot_be_read_was_edited() -> None:
 def test_a_policy_that_does_not_fit_rotates_nothing() -> None:
     """As for any load."""
     assert not Loader(lived().store).load("web", replace(PAIRS)).policy.rotates
+
+
+@pytest.mark.parametrize("trace", ["a version", "the public document"])
+def test_an_older_document_that_was_put_back_is_commanded_no_more(trace: str) -> None:
+    """Its seal fits, and something later under the same seal is there: a command on it would destroy the good one."""
+    place = Place(PAIRS)
+    place.process = Process(place, PAIRS, in_store=True)
+    place.tracker = place.process.tracker
+    place.live(5)
+    old = stored(place)
+    place.live(120, every=4)
+    if trace == "a version":
+        place.store.forget_metadata(Tree.JWKS, "web")
+    else:
+        place.store.forget_metadata(Tree.KEYS, "web")
+    place.store.put(Tree.KEYS, "web", old)
+
+    with pytest.raises(
+        FrozenError, match=rf"web: keys/web has sequence {old['sequence']}, but .* has sequence \d+: an o"
+    ):
+        Loader(place.store).load("web", PAIRS)
+
+
+def test_what_another_hand_put_beside_a_document_refuses_no_command() -> None:
+    """A higher sequence without a seal that fits proves nothing."""
+    place = lived()
+    for tree in (Tree.JWKS, Tree.KEYS):
+        good = stored(place)
+        place.store.put(tree, "web", good | {"sequence": "99"})
+    place.store.put(Tree.KEYS, "web", good)
+
+    assert Loader(place.store).load("web", SECRETS).keyset == place.keyset

@@ -484,3 +484,52 @@ def test_an_answer_on_its_way_ends_no_alarm() -> None:
     place.publisher.read_back, place.publisher.stale = read_back, False  # type: ignore[method-assign]
     place.live(10)
     assert place.reasons() == set()
+
+
+@pytest.mark.parametrize("algorithm", POLICIES)
+def test_a_keyset_is_saved_above_what_another_hand_showed(algorithm: str) -> None:
+    """A reader that read it would refuse everything that rotator publishes for as long as it runs."""
+    place = Place(POLICIES[algorithm])
+    place.process = Process(place, place.policy, in_store=True)
+    place.tracker = place.process.tracker
+    place.live(30)
+    public = place.store.history(Tree.JWKS, "web")[-1]
+    assert public is not None
+    place.store.put(Tree.JWKS, "web", {**public, "sequence": str(10**9)})
+    before = place.keyset
+
+    place.live(10)
+    assert place.keyset.sequence == 10**9 + 1
+    assert (place.keyset.epoch, list(place.keyset.keys())) == (before.epoch, list(before.keys()))
+    now = place.store.history(Tree.JWKS, "web")[-1]
+    assert now is not None
+    assert now["sequence"] == str(10**9 + 1)
+    assert "sequence_raised" in place.process.log.names()
+    assert any(fields.get("reason") == AlarmReason.PUBLIC_EDITED for _, _, fields in place.process.log.events)
+
+
+def test_a_host_without_memory_believes_no_older_document_than_the_public_one(tmp_path: Path) -> None:
+    """What a daemon published under its seal it had saved before: the signing document was put back."""
+    place = Place(POLICIES["RS256"])
+    place.process = Process(place, place.policy, in_store=True)
+    place.tracker = place.process.tracker
+    place.live(20)
+    old = place.store.history(Tree.KEYS, "web")[-1]
+    assert old is not None
+    place.live(120, every=4)
+    public = place.store.history(Tree.JWKS, "web")[-1]
+    place.store.forget_metadata(Tree.KEYS, "web")
+    place.store.put(Tree.KEYS, "web", old)
+    after = Process(place, place.policy, tmp_path, in_store=True)
+
+    with pytest.raises(LaggingError, match=r"but jwks/web has sequence \d+: an older document was put back"):
+        after.reconciler.reconcile(after.tracker, None)
+    place.clock.advance(61.0)
+    with pytest.raises(FrozenError, match="was put back"):
+        after.reconciler.reconcile(after.tracker, None)
+    assert place.store.history(Tree.JWKS, "web")[-1] == public
+    after.last_known.serve("web", place.policy, ask=True)
+    served = after.cache.get("web")
+    assert served is not None
+    assert public is not None
+    assert served.document.jwks == public["jwks"]

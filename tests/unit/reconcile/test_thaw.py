@@ -3,6 +3,7 @@ What a host remembers against what the store shows, sealed or from before seals,
 """
 
 import json
+import shutil
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
@@ -10,17 +11,18 @@ from typing import Any
 
 import pytest
 
+from rotator.adapters.files.last_seen import LastSeenFiles
 from rotator.documents.jwk import parse_jwks
 from rotator.documents.public import encode_public, public_document
 from rotator.documents.signing import encode_keyset
-from rotator.errors import EditedError, FrozenError
+from rotator.errors import EditedError, FrozenError, LaggingError
 from rotator.model.document import Tree
 from rotator.model.keys import HmacSecret, Kid
 from rotator.model.reasons import AlarmReason
 from rotator.reconcile.consent import give_up_keyset
 from rotator.reconcile.seals import sealing_in
 from tests.support.documents import renew_seal, sealed
-from tests.support.process import Place
+from tests.support.process import Place, Process
 from tests.support.world import policy
 from tests.unit.documents.test_signing import golden
 
@@ -146,6 +148,27 @@ def test_a_lost_seal_key_is_replaced_by_a_host_that_remembers_the_document(algor
 
     assert place.reasons() == set()
     assert sealing_in(stored(place, Tree.STANDBY)).fits(stored(place))
+
+
+@algorithms
+def test_another_host_follows_a_seal_key_that_was_made_again(algorithm: str, tmp_path: Path) -> None:
+    """Its memory bears a seal of the lost key, and is compared all the same: an older document is not believed."""
+    place = lived(algorithm, tmp_path / "one")
+    shutil.copytree(tmp_path / "one", tmp_path / "two")
+    place.store.forget_metadata(Tree.STANDBY, "web")
+    place.restart()
+    place.live(10)
+    another = Process(place, place.policy, tmp_path / "two")
+    another.reconciler.reconcile(another.tracker, None)
+    assert another.tracker.status is not None
+
+    memory = LastSeenFiles(tmp_path / "one").get("web")
+    assert memory is not None
+    later = replace(memory, sequence=99, document=replace(memory.document, sequence=99), seal="f" * 64)
+    LastSeenFiles(tmp_path / "three").record(later)
+    third = Process(place, place.policy, tmp_path / "three")
+    with pytest.raises(LaggingError):
+        third.reconciler.reconcile(third.tracker, None)
 
 
 # -- what a person accepted --------------------------------------------------------------------------------------------

@@ -7,16 +7,19 @@ import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
 from rotator.documents.header import encode_revocation
+from rotator.documents.public import encode_public
 from rotator.errors import RotatorError
 from rotator.model.document import Tree
 from rotator.model.event import Hint
 from rotator.model.keyset import Revocation
 from rotator.model.reasons import AlarmReason
 from rotator.reconcile.hang_watch import HANG_AFTER
+from rotator.reconcile.loading import Loader
 from rotator.reconcile.tracker import Tracker
 from rotator.reconcile.troubles import FROZEN_INTERVAL
 from rotator.reconcile.work_queue import MIN_HINT_INTERVAL, WorkQueue
@@ -410,6 +413,19 @@ def test_a_frozen_keyset_is_looked_at_every_few_seconds(reason: AlarmReason) -> 
     assert daemon.seconds_until_due(10) <= FROZEN_INTERVAL
     assert daemon.reasons("web") == set()
     assert daemon.seconds_until_due(400) > 50
+
+
+def test_a_public_document_is_repaired_while_its_keyset_is_frozen(tmp_path: Path) -> None:
+    """What another hand wrote into both must not stay where verifiers read."""
+    daemon = Daemon(state_dir=tmp_path).settled()
+    good = dict(encode_public(Loader(daemon.store).load("web", SECRETS).publication.document))
+    daemon.store.put(Tree.JWKS, "web", {**good, "sequence": "999"})
+    daemon.store.delete(Tree.KEYS, "web")
+    daemon.queue.make_all_due()
+    daemon.dispatch()
+
+    assert daemon.store.history(Tree.JWKS, "web")[-1] == good
+    assert daemon.reasons("web") == {AlarmReason.FROZEN, AlarmReason.PUBLIC_EDITED}
 
 
 def test_an_unforeseen_error_is_logged_with_its_trace() -> None:

@@ -14,7 +14,7 @@ from rotator.adapters.files.store import FileStore
 from rotator.adapters.jwks.store import StorePublisher
 from rotator.documents.public import encode_public
 from rotator.documents.seal import NEVER_SEALED, Sealing
-from rotator.errors import PublicationError
+from rotator.errors import OutrunError, PublicationError
 from rotator.model.document import Fields, Stored, Tree
 from rotator.model.keys import Kid
 from rotator.model.publication import Publication
@@ -176,11 +176,20 @@ def published(store: CountedStore) -> dict[str, object]:
 
 
 @pytest.mark.parametrize(
-    "members", [{"jwks": jwks(9)}, {"sequence": "999"}, {"seal": ""}, {"keyset": "x"}, {"epoch": "x"}, {"more": "x"}]
+    "members",
+    [
+        {"jwks": jwks(9), "sequence": "1"},
+        {"sequence": str(10**15)},
+        {"sequence": "9" * 40},
+        {"seal": ""},
+        {"keyset": "x"},
+        {"epoch": "x"},
+        {"more": "x"},
+    ],
 )
 def test_what_another_hand_changed_is_overwritten_and_told(store: CountedStore, members: dict[str, str]) -> None:
     """By every publisher that reads it, once."""
-    web = signed(publication("web", 1))
+    web = signed(publication("web", 1, sequence=2))
     StorePublisher(store, lambda _: SEALING).publish(web)
     put(store, **members)
     publisher = StorePublisher(store, lambda _: SEALING)
@@ -190,6 +199,27 @@ def test_what_another_hand_changed_is_overwritten_and_told(store: CountedStore, 
     assert published(store) == encode_public(web.document)
     assert publisher.publish(web) is None
     assert StorePublisher(store, lambda _: SEALING).publish(web) == ""
+
+
+@pytest.mark.parametrize(
+    ("members", "shown"), [({"sequence": "999"}, 999), ({"jwks": jwks(9)}, 2), ({"revoked": [], "jwks": jwks(9)}, 2)]
+)
+def test_what_readers_would_not_give_up_is_overwritten_from_above_only(
+    store: CountedStore, members: dict[str, object], shown: int
+) -> None:
+    """A reader refuses a lower sequence, and takes the same one for the same document."""
+    web = signed(publication("web", 1, sequence=2))
+    StorePublisher(store, lambda _: SEALING).publish(web)
+    put(store, **members)
+    publisher = StorePublisher(store, lambda _: SEALING)
+
+    with pytest.raises(OutrunError, match=f"version 2 of jwks/web was changed by another hand.* {shown}$") as outrun:
+        publisher.publish(web)
+    assert outrun.value.sequence == shown
+    assert published(store)["sequence"] == str(shown)
+    above = signed(publication("web", 1, sequence=shown + 1))
+    assert "it was overwritten" in (publisher.publish(above) or "")
+    assert published(store) == encode_public(above.document)
 
 
 def test_a_document_from_before_seals_is_sealed_without_a_word(store: CountedStore) -> None:
@@ -221,13 +251,13 @@ def test_a_document_from_before_a_thaw_is_replaced_without_a_word(store: Counted
 
 
 @pytest.mark.parametrize("sealed", [True, False])
-def test_a_document_that_stays_ahead_of_the_signing_one_is_overwritten(store: CountedStore, sealed: bool) -> None:
+def test_a_document_that_stays_ahead_of_the_signing_one_is_passed(store: CountedStore, sealed: bool) -> None:
     """Another daemon may have been faster, so only after P/4; one that moves on is ahead afresh."""
     now = [0.0]
     publisher = StorePublisher(store, lambda _: SEALING if sealed else NEVER_SEALED, lambda: now[0])
-    web, later, latest = (publication("web", 1, sequence=n) for n in (5, 7, 8))
+    web, later, latest, above = (publication("web", 1, sequence=n) for n in (5, 7, 8, 9))
     if sealed:
-        web, later, latest = signed(web), signed(later), signed(latest)
+        web, later, latest, above = signed(web), signed(later), signed(latest), signed(above)
     publisher.publish(later)
     publisher = StorePublisher(store, lambda _: SEALING if sealed else NEVER_SEALED, lambda: now[0])
     assert publisher.publish(web) == ""
@@ -235,10 +265,12 @@ def test_a_document_that_stays_ahead_of_the_signing_one_is_overwritten(store: Co
     now[0] += P.total_seconds()
     assert publisher.publish(web) == ""
     now[0] += P.total_seconds()
-    assert publisher.publish(web) == ("jwks/web had sequence 8, ahead of 5 in the signing document; it was overwritten")
-    assert published(store) == encode_public(web.document)
+    with pytest.raises(OutrunError, match="jwks/web had sequence 8, ahead of 5 in the signing document"):
+        publisher.publish(web)
+    publisher.publish(above)
+    assert published(store) == encode_public(above.document)
     now[0] += P.total_seconds()
-    assert publisher.publish(web) == ""
+    assert publisher.publish(above) == ""
 
 
 def test_a_document_of_a_newer_rotator_is_left_alone(store: CountedStore) -> None:

@@ -121,6 +121,8 @@ def _lines(remains: Remains, keyset: Keyset | None) -> Iterator[str]:
         yield f"keys/{remains.name}, jwks/{remains.name} and the keys in standby/{remains.name} go, with every version"
     else:
         yield f"the store has no signing document of {remains.name}"
+        if not remains.public_version and remains.standby is None:
+            yield "nor anything else: check the name, unless a daemon's alarm named it"
     if keyset is not None:
         yield "its keys: " + ", ".join(f"{key.kid} ({key.state.value})" for key in keyset.keys())
     yield "daemons that serve it drop it; a keyset created later under this name is another one"

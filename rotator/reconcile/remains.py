@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import TypeVar
 
+from rotator.documents.header import MAX_SEQUENCE
 from rotator.documents.public import decode_public
 from rotator.documents.standby import Standby, decode_standby
 from rotator.errors import DocumentError
@@ -20,7 +21,7 @@ from rotator.reconcile.candidates import Candidate, judged, preferred, without_g
 from rotator.reconcile.loading import Loader
 
 MAX_CANDIDATES = 20
-MAX_SEQUENCE = 2**53
+MAX_AHEAD = 1000
 T = TypeVar("T")
 _POSITION = re.compile(r"([0-9A-Za-z-]{1,64}):([0-9]{1,15})")
 
@@ -96,8 +97,9 @@ def remains_of(
     """
     Read all that is left of the keyset *name*. *loader* says whose seal fits; None believes every document.
 
-    *announced* is its position in the feed, which may be anything; *above* the highest sequence that somebody told,
-    *denied* what a daemon remembers of the deny-list, and *revoked* the kids that somebody told of.
+    *announced* is its position in the feed, where strangers may write: one more than MAX_AHEAD above all else counts as
+    none. *above* is the highest sequence that somebody told, *denied* what a daemon remembers of the deny-list, and
+    *revoked* are the kids that somebody told of.
     Raises StoreError if the store cannot be read.
     """
     loaded = {tree: _load(store, tree, name) for tree in Tree}
@@ -112,12 +114,9 @@ def remains_of(
     readable = list(_readable(store, name, latest))
     epoch = _epoch(standby, public, feed[1] if feed else "", readable)
     shown = public.sequence if public and public.epoch == epoch else 0
-    told = (
-        above,
-        shown,
-        int(feed[2]) if feed and feed[1] == epoch else 0,
-        *(_sequence(stored, epoch, latest.version) for stored in readable),
-    )
+    told = max(above, shown, *(_sequence(stored, epoch, latest.version) for stored in readable))
+    if feed and feed[1] == epoch and int(feed[2]) <= told + MAX_AHEAD:
+        told = max(told, int(feed[2]))
     found = [judged(stored, name, epoch, loader.fault(stored, name) if loader else "") for stored in readable]
     good = [candidate.keyset for candidate in found if candidate.keyset and candidate.believed]
     sealed = public if _is_sealed(loaded[Tree.JWKS], name, loader) else None
@@ -137,7 +136,7 @@ def remains_of(
         standby=standby,
         standby_version=standby_version,
         epoch=epoch,
-        sequence=max(told),
+        sequence=told,
         known=known,
         revoked=deny_list,
         candidates=candidates,
@@ -196,7 +195,7 @@ def _epoch(standby: Standby | None, public: PublicDocument | None, announced: st
     if public is not None:
         return public.epoch
     stored = next((str(s.fields.get("epoch", "")) for s in readable if s.fields), "")
-    return announced or stored
+    return stored or announced
 
 
 def _sequence(stored: Stored, epoch: str, latest: int) -> int:

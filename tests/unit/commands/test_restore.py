@@ -161,6 +161,13 @@ def test_what_the_feed_and_the_operator_tell_counts() -> None:
     assert bring_back(place, number(place)).sequence == 602
 
 
+def test_a_position_forged_far_ahead_counts_as_none() -> None:
+    """Strangers may write to Redis; a sequence near the bound would leave no room above it."""
+    place = settled()
+    place.notifier.positions["web"] = f"{place.keyset.epoch}:{10**14}"
+    assert bring_back(place, number(place)).sequence < 100
+
+
 @BOTH
 def test_a_key_revoked_since_does_not_come_back(rules: Policy) -> None:
     """Any version that rotator wrote and that denies it says so, and it says so."""

@@ -30,6 +30,7 @@ from rotator.dev import free_port
 from rotator.model.times import parse_time
 from tests.support.site import Site, wait_for
 
+PREFIX = "rotator-transcript-"
 COMMANDS = [
     "run",
     "reload",
@@ -417,7 +418,7 @@ def _documents(site: Site) -> Iterator[str]:
         elif path.suffix == ".json":
             yield f"{name} {mode:04o}"
             document = json.loads(path.read_text())
-            if name.name == "clock.json":
+            if "steady" in document:
                 document["steady"] = _shape(document["steady"])  # how the machine's clocks ran
             if path.parent.name == "jwks":
                 del document["version"]  # how often it was saved depends on which steps shared a pass
@@ -495,7 +496,7 @@ def _chapter(title: str) -> str:
 def main() -> None:
     """Print the transcript of the `rotator` beside this Python, or of the program named."""
     program = sys.argv[1] if len(sys.argv) > 1 else str(Path(sys.executable).with_name("rotator"))
-    with tempfile.TemporaryDirectory(prefix="rotator-transcript-") as folder:
+    with tempfile.TemporaryDirectory(prefix=PREFIX) as folder:
         os.umask(0o022)
         sys.stdout.write(transcript(program, Path(folder).resolve()))
 

@@ -56,6 +56,12 @@ class Sealing:
         seal = seal_of(fields, self.key).encode()
         return hmac.compare_digest(borne.encode(), seal) or hmac.compare_digest(self.vouched.encode(), seal)
 
+    def excuses(self, committed_at: datetime | None) -> bool:
+        """
+        Return whether a document *committed_at* that moment may bear a former seal: a person accepted what was there later.
+        """
+        return self.thawed_at is not None and committed_at is not None and committed_at <= self.thawed_at
+
 
 NEVER_SEALED = Sealing()
 

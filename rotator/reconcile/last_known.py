@@ -74,7 +74,7 @@ class LastKnown:
                 return ""
             sealing = self._seals.read(name)  # a person may have accepted something since
             ours = sealing.key is not None and sealing.fits(good) and sealing.fits(last_seen_fields(seen))
-            if sealing.fits(stored.fields) or not ours:
+            if not ours or sealing.fits(stored.fields) or sealing.excuses(stored.committed_at):
                 return ""
             shown = _decoded(stored.fields, name)
             self._store.save(Tree.JWKS, name, good, stored.version)

@@ -145,7 +145,7 @@ class StorePublisher:
         sealing = self._sealing_of(document.keyset)
         if sealing.key is None or sealing.fits(raw):
             return ""
-        if sealing.thawed_at and stored.committed_at <= sealing.thawed_at:
+        if sealing.excuses(stored.committed_at):
             return ""
         if sealing.vouched and fields and SEAL not in raw and int(fields["sequence"]) < document.sequence:
             return ""

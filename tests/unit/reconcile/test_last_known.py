@@ -238,7 +238,9 @@ def test_a_public_document_of_another_hand_is_put_back(members: dict[str, str]) 
     assert (outrun.sequence if outrun else None) == ahead
 
 
-@pytest.mark.parametrize("what", ["nothing remembered", "a forged memory", "a newer rotator", "deleted"])
+@pytest.mark.parametrize(
+    "what", ["nothing remembered", "a forged memory", "a newer rotator", "deleted", "accepted since"]
+)
 def test_what_is_not_surely_ours_is_not_put_back(what: str) -> None:
     """And a document of a later rotator, or one that was deleted, stays as it is."""
     outage = Outage()
@@ -252,6 +254,8 @@ def test_what_is_not_surely_ours_is_not_put_back(what: str) -> None:
     outage.outside.store.put(Tree.JWKS, "web", edited | {"jwks": '{"keys":[]}'})
     if what == "deleted":
         outage.outside.store.delete(Tree.JWKS, "web")
+    if what == "accepted since":
+        outage.outside.store.put(Tree.STANDBY, "web", standby() | {"thawed_at": "2999-01-01T00:00:00Z"})
     before = outage.outside.store.history(Tree.JWKS, "web")
 
     assert outage.last_known.put_back("web") == ""

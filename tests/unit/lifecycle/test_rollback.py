@@ -146,3 +146,6 @@ def test_a_key_that_left_before_its_time_was_taken_out() -> None:
     assert judge(REMEMBERED, gone, day=9) == Edited("k1 left before its time")
     assert judge(REMEMBERED, gone, day=10) == Consistent()
     assert judge(REMEMBERED, replace(gone, revoked=revoked), day=9) == Consistent()
+    # Further away than any retention, 7 d 2 h 1 min: a clock that was wrong dated it, and it may be gone.
+    assert judge(REMEMBERED, gone, day=3) == Edited("k1 left before its time")
+    assert judge(REMEMBERED, gone, day=1) == Consistent()

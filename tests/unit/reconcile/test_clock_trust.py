@@ -247,6 +247,28 @@ def test_a_clock_that_was_set_right_between_two_runs_keeps_no_old_key(
     assert not process.alarms.active()
 
 
+@pytest.mark.parametrize("algorithm", ["HS256", "RS256"])
+def test_of_two_daemons_one_may_retire_what_the_other_saw_dated_by_a_wrong_clock(
+    algorithm: str, tmp_path: Path
+) -> None:
+    """The other does not take it for a key that another hand took out early."""
+    outside = Outside()
+    both = [
+        Process(outside, POLICIES[algorithm], tmp_path / name, ClockFiles(tmp_path / name, boot_id="boot"))
+        for name in "ab"
+    ]
+    for second in range(200):
+        if second == 105:
+            outside.clock.step(timedelta(days=-365))
+        for process in both:
+            process.reconciler.reconcile(process.tracker, outside.announced())
+        outside.clock.advance(1.0)
+    for process in both:
+        assert process.tracker.status is not None
+        assert not process.tracker.status.keyset.old
+        assert not process.alarms.active()
+
+
 @pytest.mark.parametrize("step", [3600.0, -3600.0])
 def test_a_pass_for_each_process_gets_on_after_a_step(step: float) -> None:
     """As `rotator tick` does: what the pass before knew of the clock is all that there is."""

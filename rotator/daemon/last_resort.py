@@ -11,6 +11,7 @@ from contextlib import contextmanager, suppress
 from rotator.ports.log import Log
 
 WORKER = "worker"
+MAX_SAY = 3.0
 
 
 @contextmanager
@@ -39,8 +40,14 @@ def busy_workers(prefix: str = WORKER) -> tuple[str, ...]:
 
 
 def _leave(log: Log) -> None:
-    log.error("left_hanging", workers=list(busy_workers()))
+    saying = threading.Thread(target=_say, args=(log, list(busy_workers())), daemon=True)
+    saying.start()
+    saying.join(MAX_SAY)  # what hangs may be the log
+    os._exit(0)
+
+
+def _say(log: Log, hanging: list[str]) -> None:
+    log.error("left_hanging", workers=hanging)
     for stream in (sys.stdout, sys.stderr):
         with suppress(Exception):
             stream.flush()
-    os._exit(0)

@@ -7,7 +7,6 @@ import logging
 import sys
 import threading
 from collections.abc import Mapping
-from contextlib import suppress
 from datetime import datetime, timedelta
 from types import TracebackType
 from typing import Any, TextIO
@@ -17,6 +16,7 @@ from structlog.typing import EventDict, FilteringBoundLogger, Processor, Wrapped
 
 from rotator.model.times import format_time
 from rotator.ports.log import Log
+from rotator.telemetry.lines import Lines
 from rotator.telemetry.redaction import redact
 
 MAX_FIELD = 8192
@@ -41,14 +41,16 @@ def configure(level: str, format: str, stream: TextIO | None = None) -> Filterin
         structlog.processors.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
     ]
-    _route_libraries(out, start, finish)
+    lines = Lines(out)
+    _route_libraries(lines, start, finish)
     threshold = logging.getLevelNamesMapping()[level.upper()]
     logger: FilteringBoundLogger = structlog.wrap_logger(
-        _Lines(out),
+        lines,
         processors=[*start, *finish],
         wrapper_class=structlog.make_filtering_bound_logger(threshold),
         context_class=dict,
     ).bind()
+    lines.tell = lambda lost: bool(logger.error("lines_lost", lines=lost))
     return logger
 
 
@@ -77,8 +79,8 @@ def install_hooks(log: Log) -> None:
     sys.unraisablehook = unraisable
 
 
-def _route_libraries(out: TextIO, start: list[Processor], finish: list[Processor]) -> None:
-    handler = logging.StreamHandler(out)
+def _route_libraries(lines: Lines, start: list[Processor], finish: list[Processor]) -> None:
+    handler = logging.StreamHandler(lines)
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
             foreign_pre_chain=[structlog.stdlib.add_logger_name, *start],
@@ -93,27 +95,6 @@ def _route_libraries(out: TextIO, start: list[Processor], finish: list[Processor
 
 def _console(*, colors: bool) -> Processor:
     return structlog.dev.ConsoleRenderer(colors=colors, exception_formatter=structlog.dev.plain_traceback)
-
-
-class _Lines:
-    """
-    Writes whole lines; a line that cannot be written is lost, since rotation must go on.
-    """
-
-    def __init__(self, out: TextIO) -> None:
-        self._out = out
-        self._lock = threading.Lock()
-
-    def msg(self, line: str) -> None:
-        """
-        Write one line.
-        """
-        text = line.encode(errors="backslashreplace").decode() + "\n"
-        with self._lock, suppress(OSError, ValueError):
-            self._out.write(text)
-            self._out.flush()
-
-    debug = info = warning = error = critical = exception = msg
 
 
 def _plain(_logger: WrappedLogger, _name: str, event: EventDict) -> EventDict:

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -69,6 +70,33 @@ def test_a_fifo_in_the_place_of_a_document_stops_one_keyset(tmp_path: Path) -> N
         site.at_rest()
         (detail,) = wait_for(lambda: [d for r, d in alarms(site).items() if r == "internal: store unavailable"], 10)
         assert detail.endswith("internal.json: it is no regular file")
+
+
+def test_a_log_that_nobody_reads_stops_nothing(tmp_path: Path) -> None:
+    """Keys are made and rotated, a reload is answered, and SIGTERM ends the daemon; the reader finds how much it lost."""
+    site = Site(tmp_path, None, keysets=INTERNAL, rotation="6s", propagation="1s", life="2s")
+    read, write = os.pipe()
+    os.set_blocking(write, False)
+    with suppress(BlockingIOError):
+        while True:
+            os.write(write, b"x" * 4096)
+    os.set_blocking(write, True)
+    process = subprocess.Popen(site.command("run"), stdout=write, stderr=write, env=site.environ())
+    os.close(write)
+    try:
+        wait_for(site.ready, 20)
+        (first,) = site.keys("internal", "current")
+        wait_for(lambda: first["kid"] not in {key["kid"] for key in site.keys("internal", "current")}, 20)
+        assert site.run("reload").returncode == 0
+        os.read(read, 1 << 16)
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(10) == 0
+        told = [json.loads(line) for line in os.read(read, 1 << 16).decode().splitlines()]
+        assert [line["lines"] for line in told if line["event"] == "lines_lost"] > [0]
+    finally:
+        process.kill()
+        process.wait()
+        os.close(read)
 
 
 @pytest.mark.slow

@@ -135,7 +135,7 @@ class OutrunError(PublicationError):
     A place shows a document of another hand, whose *sequence* readers take for later than ours: ours must be saved above it.
     """
 
-    def __init__(self, text: str, sequence: int) -> None:
+    def __init__(self, text: str, sequence: int = 0) -> None:
         super().__init__(text)
         self.sequence = sequence
 

@@ -11,6 +11,7 @@ CODES = {
     "ConfigError": 78,
     "RefusedError": 3,
     "PublicationError": 3,
+    "OutrunError": 3,
     "PublicationPendingError": 3,
     "PrivateKeyPublishedError": 3,
     "FrozenError": 3,

@@ -11,9 +11,8 @@ import pytest
 ENDING = """
 import threading
 from rotator.daemon import last_resort
-from tests.support.process import RecordingLog
 
-class Hanging(RecordingLog):
+class Hanging:
     def error(self, event, **fields):
         print(event, fields["workers"], flush=True)
         if HANGS:

@@ -7,7 +7,6 @@ import shutil
 import socket
 import subprocess
 import sys
-import threading
 import time
 from collections.abc import Callable
 from contextlib import suppress
@@ -27,6 +26,7 @@ from rotator.client import (
     Signer,
     Verifier,
 )
+from rotator.daemon.signals import Signals
 from rotator.documents.signing import decode_keyset
 from rotator.errors import RotatorError
 from rotator.model.document import Tree
@@ -212,12 +212,12 @@ class Services:
 def run(
     folder: Path,
     say: Callable[[str], None],
-    stop: threading.Event,
+    signals: Signals,
     seconds: float | None = None,
     life: timedelta = TOKEN_LIFE,
 ) -> Tally:
     """
-    Run the daemon and the services in *folder* until *stop* is set, or for *seconds*; return the tally.
+    Run the daemon and the services in *folder* until *signals* ask for the end, or for *seconds*; return the tally.
 
     Tokens live for *life*, which is also the policy's max_token_lifetime.
     """
@@ -255,7 +255,7 @@ def run(
     daemon.start()
     try:
         with services:
-            while not stop.wait(0.25):
+            while signals.wait(0.25):
                 try:
                     services.step()
                 except RotatorError as error:

@@ -12,7 +12,6 @@ import signal
 import subprocess
 import sys
 import tempfile
-import threading
 import time
 import tomllib
 import urllib.request
@@ -23,6 +22,7 @@ from pathlib import Path
 import redis
 
 from rotator.client import FileSource, RotatorError
+from rotator.daemon.signals import Signals
 
 KEYSETS = ("web", "internal")
 READY = """
@@ -41,11 +41,11 @@ POLL = 0.2
 
 class Children:
     """
-    The processes of this run; *stop* is set when it is to end.
+    The processes of this run; *signals* say when it is to end.
     """
 
-    def __init__(self, stop: threading.Event) -> None:
-        self._stop = stop
+    def __init__(self, signals: Signals) -> None:
+        self._signals = signals
         self._running: dict[str, subprocess.Popen[bytes]] = {}
 
     @contextmanager
@@ -75,7 +75,7 @@ class Children:
             for name, child in self._running.items():
                 if child.poll() is not None:
                     sys.exit(f"{name} ended by itself, with exit code {child.returncode}")
-            if self._stop.wait(POLL) or (end is not None and time.monotonic() >= end):
+            if not self._signals.wait(POLL) or (end is not None and time.monotonic() >= end):
                 return False
         return True
 
@@ -114,23 +114,23 @@ def path_with_redis() -> str:
     return f"{path}{os.pathsep}{bundled}"
 
 
-def run(folder: Path, ports: list[int], stop: threading.Event, seconds: float | None) -> None:
+def run(folder: Path, ports: list[int], signals: Signals, seconds: float | None) -> None:
     """
-    Run the example in *folder* until *stop* is set, or for *seconds* after it is ready.
+    Run the example in *folder* until *signals* ask for the end, or for *seconds* after it is ready.
     """
-    children, store = Children(stop), folder / "store"
+    children, store = Children(signals), folder / "store"
     daemon = [sys.executable, "-m", "rotator", "dev", "--folder", str(folder), "--max-token-lifetime", "60s"]
     urls = [f"http://127.0.0.1:{port}" for port in ports]
     with ExitStack() as stack:
         stack.enter_context(children.started("rotator dev", daemon, {"PATH": path_with_redis()}))
         if not children.wait(lambda: all(signs(store, keyset) for keyset in KEYSETS), START_SECONDS):
-            sys.exit(0 if stop.is_set() else f"no keys within {START_SECONDS:g} s")
+            sys.exit(0 if signals.stopping else f"no keys within {START_SECONDS:g} s")
         redis_url = tomllib.loads((folder / "config.toml").read_text())["redis"]["url"]
         environ = {"KEYSET_STORE": str(store), "REDIS_URL": redis_url}
         for port, url in zip(ports, urls, strict=True):
             stack.enter_context(children.started(f"the service at {url}", service(port), environ))
         if not children.wait(lambda: all(healthy(url) for url in urls), START_SECONDS):
-            sys.exit(0 if stop.is_set() else f"no service within {START_SECONDS:g} s")
+            sys.exit(0 if signals.stopping else f"no service within {START_SECONDS:g} s")
         with redis.Redis.from_url(redis_url) as client:
             print(READY.format(urls=" and ".join(urls), redis=client.info("server")["process_id"]), flush=True)
         children.wait(lambda: False, seconds)
@@ -154,11 +154,10 @@ def main() -> None:
     )
     parser.add_argument("--seconds", type=float, help="end by itself after so long")
     arguments = parser.parse_args()
-    stop = threading.Event()
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, lambda _number, _frame: stop.set())
+    signals = Signals()
+    signals.end_at(signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
     with tempfile.TemporaryDirectory(prefix="rotator-example-") as folder:
-        run(Path(folder), arguments.ports, stop, arguments.seconds)
+        run(Path(folder), arguments.ports, signals, arguments.seconds)
 
 
 if __name__ == "__main__":

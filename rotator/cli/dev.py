@@ -5,13 +5,13 @@
 import gc
 import signal
 import tempfile
-import threading
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import click
 
 from rotator.cli.exit_codes import Exit
+from rotator.daemon.signals import Signals
 from rotator.model.times import parse_duration
 
 MIN_LIFE, MAX_LIFE = timedelta(seconds=2), timedelta(hours=1)
@@ -45,11 +45,11 @@ def command(folder: Path | None, seconds: float | None, life: str) -> None:
     if not MIN_LIFE <= lifetime <= MAX_LIFE:
         raise click.UsageError("--max-token-lifetime must be from 2s to 1h")
     gc.enable()
-    stop = threading.Event()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda _number, _frame: stop.set())
+    signals = Signals()
+    signals.end_at(signal.SIGINT, signal.SIGTERM)
     with tempfile.TemporaryDirectory(prefix="rotator-dev-") as temporary:
-        tally = run(folder or Path(temporary), _say, stop, seconds, lifetime)
+        tally = run(folder or Path(temporary), _say, signals, seconds, lifetime)
+    signals.ignore()
     for failure in sorted(set(tally.failures)):
         click.echo(f"failed: {failure}", err=True)
     click.echo(f"verified {tally.verified} tokens, {len(tally.failures)} failed")

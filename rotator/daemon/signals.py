@@ -24,9 +24,15 @@ class Signals:
         """
         Install the handlers.
         """
-        for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, lambda *_: self.stop())
+        self.end_at(signal.SIGTERM, signal.SIGINT)
         signal.signal(signal.SIGHUP, lambda *_: self.reload())
+
+    def end_at(self, *numbers: signal.Signals) -> None:
+        """
+        Let each of these signals ask for the end.
+        """
+        for number in numbers:
+            signal.signal(number, lambda *_: self.stop())
 
     def ignore(self) -> None:
         """

@@ -3,7 +3,6 @@ The whole job on this machine: what it says of each key, and that every token is
 """
 
 import subprocess
-import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -13,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from rotator.adapters.jwks.cache import JwksCache
+from rotator.daemon.signals import Signals
 from rotator.dev import GENERATED, Observer, Services, Tally, free_port, run, start_redis
 from rotator.model.keyset import Keyset
 from tests.support.command_line import CommandLine, hmac_keyset
@@ -150,16 +150,16 @@ def test_a_whole_life_begins_within_seconds(tmp_path: Path, monkeypatch: pytest.
     """Both keysets sign, every token verifies, and it ends when it is told to."""
     monkeypatch.setenv("PATH", str(tmp_path))  # without a Redis
     lines: list[str] = []
-    stop = threading.Event()
+    signals = Signals()
 
     def say(line: str) -> None:
         lines.append(line)
         if "tokens verified so far, 0 failed" in line:
-            stop.set()
+            signals.stop()
 
-    tally = run(tmp_path / "dev", say, stop, seconds=60, life=LIFE)
+    tally = run(tmp_path / "dev", say, signals, seconds=60, life=LIFE)
 
-    assert stop.is_set(), lines
+    assert signals.stopping, lines
     assert tally.failures == []
     assert tally.verified > 0
     assert lines[0] == f"configuration: {tmp_path}/dev/config.toml"
